@@ -1,0 +1,16 @@
+"""Where the files that ship with the project lie, in a checkout and in an installed package alike."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+_CHECKOUT = _PACKAGE.parent
+
+
+def _shipped(name: str) -> Path:
+    inside_package = _PACKAGE / f"_{name}"
+    return inside_package if inside_package.is_dir() else _CHECKOUT / name
+
+
+ASSETS = _shipped("assets")
+DATA = _shipped("data")
+DEFAULT_WORKSPACE = _CHECKOUT / "data" / "workspace"
