@@ -14,3 +14,4 @@ def _shipped(name: str) -> Path:
 ASSETS = _shipped("assets")
 DATA = _shipped("data")
 DEFAULT_WORKSPACE = _CHECKOUT / "data" / "workspace"
+APP = _PACKAGE / "_app" / "app.py" if (_PACKAGE / "_app").is_dir() else _CHECKOUT / "app.py"

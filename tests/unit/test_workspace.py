@@ -1,0 +1,118 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cbm.errors import CorruptArtifactError, InvalidInputError, NotFoundError
+from cbm.workspace import Draft, Workspace, artifact_id
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "workspace")
+
+
+def write_note(draft: Draft) -> None:
+    (draft.path / "note.txt").write_text("hello")
+    draft.metrics["length"] = 5
+
+
+def test_the_same_request_twice_is_written_once(workspace: Workspace) -> None:
+    first = workspace.create("vocabulary", {"words": 3}, [], write_note)
+    second = workspace.create("vocabulary", {"words": 3}, [], lambda _: pytest.fail("written again"))
+    assert first == second
+    assert first.metrics == {"length": 5}
+    assert (first.path / "note.txt").read_text() == "hello"
+
+
+def test_the_id_depends_on_kind_parameters_and_parents_but_not_on_key_order() -> None:
+    base = artifact_id("model", {"a": 1, "b": 2}, ["p"])
+    assert base == artifact_id("model", {"b": 2, "a": 1}, ["p"])
+    assert len({base, artifact_id("concepts", {"a": 1, "b": 2}, ["p"]), artifact_id("model", {"a": 1}, ["p"]), artifact_id("model", {"a": 1, "b": 2})}) == 4
+
+
+def test_a_failing_writer_leaves_nothing(workspace: Workspace) -> None:
+    def fail(draft: Draft) -> None:
+        write_note(draft)
+        raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError):
+        workspace.create("vocabulary", {}, [], fail)
+    assert workspace.list() == []
+    assert list((workspace.root / "artifacts").iterdir()) == []
+
+
+def test_a_killed_writer_leaves_nothing_visible(workspace: Workspace) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "from cbm.workspace import Workspace\n"
+        "def write(draft):\n"
+        "    (draft.path / 'half').write_text('x')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Workspace(sys.argv[1]).create('vocabulary', {}, [], write)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script, str(workspace.root)], check=False)
+    assert result.returncode == -signal.SIGKILL
+    assert workspace.list() == []
+    assert workspace.create("vocabulary", {}, [], write_note).metrics == {"length": 5}
+
+
+def test_a_unique_prefix_finds_and_an_ambiguous_one_says_so(workspace: Workspace) -> None:
+    made = [workspace.create("vocabulary", {"n": n}, [], write_note) for n in range(20)]
+    digits = made[0].id.partition("-")[2]
+    assert workspace.get(digits).id == made[0].id
+    assert workspace.get(made[0].id).id == made[0].id
+    with pytest.raises(NotFoundError, match="give more digits"):
+        workspace.get("vocabulary-")
+    with pytest.raises(NotFoundError, match="cbm list"):
+        workspace.get("zzz")
+    with pytest.raises(NotFoundError):
+        workspace.get(made[0].id, kind="model")
+
+
+def test_parents_must_exist_and_cannot_be_removed_first(workspace: Workspace) -> None:
+    with pytest.raises(NotFoundError):
+        workspace.create("concepts", {}, ["vocabulary-0000000000000000"], write_note)
+    parent = workspace.create("vocabulary", {}, [], write_note)
+    child = workspace.create("concepts", {}, [parent.id], write_note)
+    with pytest.raises(InvalidInputError, match=child.id):
+        workspace.remove(parent.id)
+    workspace.remove(child.id)
+    workspace.remove(parent.id)
+    assert workspace.list() == []
+
+
+def test_a_damaged_record_is_reported_with_its_folder(workspace: Workspace) -> None:
+    artifact = workspace.create("vocabulary", {}, [], write_note)
+    (artifact.path / "artifact.json").write_text("{")
+    with pytest.raises(CorruptArtifactError, match=artifact.id):
+        workspace.get(artifact.id)
+
+
+def test_a_future_schema_is_refused(workspace: Workspace) -> None:
+    artifact = workspace.create("vocabulary", {}, [], write_note)
+    record = json.loads((artifact.path / "artifact.json").read_text())
+    (artifact.path / "artifact.json").write_text(json.dumps(record | {"schema": 99}))
+    with pytest.raises(CorruptArtifactError, match="schema 99"):
+        workspace.get(artifact.id)
+
+
+def test_checkpoints_are_removed_when_the_artefact_is_finished(workspace: Workspace) -> None:
+    checkpoints = workspace.checkpoints(artifact_id("vocabulary", {}, []))
+
+    def write(draft: Draft) -> None:
+        checkpoints.mkdir(parents=True)
+        (checkpoints / "step").write_text("1")
+        write_note(draft)
+
+    workspace.create("vocabulary", {}, [], write)
+    assert not checkpoints.exists()
+
+
+def test_the_environment_names_the_default_workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CBM_WORKSPACE", os.fspath(tmp_path / "mine"))
+    assert Workspace().root == tmp_path / "mine"
