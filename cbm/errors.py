@@ -27,3 +27,11 @@ class CorruptArtifactError(CbmError):
 
 class Cancelled(CbmError):
     """The user cancelled; what had been finished is kept."""
+
+
+class RejectedImageError(InvalidInputError):
+    """One image cannot be used; `reason` says why in words for a list of rejected files."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,291 @@
+"""The only place where bytes from outside become pixels: what comes back is an RGB picture, or a reason.
+
+The bytes are judged from their header before a decoder sees them (format allow-list, pixel cap), every failure of the decoders becomes
+`RejectedImageError`, and nothing of Pillow's global state is changed, so `decode` may run in many threads at once.
+
+Choices that a caller should know:
+
+- An animation is rejected, not cut to its first frame: that frame is often blank or a title, and nobody would notice. A single-frame GIF,
+  WebP or PNG is a picture. A TIFF of several pages is rejected unless the others are previews or masks of the first.
+- Transparency is laid on white, as viewers show it; dropping the alpha channel would reveal whatever colour lies hidden below it.
+- 16-bit grey keeps its whole range (65535 becomes 255) where Pillow's own conversion clips at 255. Floating-point grey is accepted within
+  0 to 1; other ranges, and 32-bit integers, say nothing about what is white and are rejected.
+- CMYK is converted without its colour profile, and profiles are ignored, as CLIP's own preprocessing does.
+- JPEG, WebP, GIF and BMP carry no checksums: a flipped bit inside the pixel data shows as a smear and cannot be told from a picture. PNG
+  does carry them, and they are checked.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import numpy as np
+from PIL import (
+    AvifImagePlugin,  # noqa: F401  (each plugin registers its format; without it Pillow would import every plugin it has)
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
+    WebPImagePlugin,  # noqa: F401
+    features,
+)
+
+from cbm.errors import RejectedImageError
+
+__all__ = ["HEADER_BYTES", "MAX_FILE_BYTES", "MAX_PIXELS", "RejectedImageError", "decode", "sniff"]
+
+MAX_PIXELS = 25_000_000
+MAX_FILE_BYTES = 256 * 2**20
+"""Sources do not read longer files; 25 megapixels of 16-bit RGBA are 200 MB without compression."""
+HEADER_BYTES = 64
+"""How much of a file `sniff` wants to see."""
+
+_MAGIC: tuple[tuple[re.Pattern[bytes], str], ...] = (
+    (re.compile(rb"\xff\xd8\xff"), "JPEG"),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
+    (re.compile(rb"GIF8[79]a"), "GIF"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "WEBP"),
+    (re.compile(rb"(II[*+]\x00|MM\x00[*+])(?!....CR)", re.DOTALL), "TIFF"),
+    (re.compile(rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00", re.DOTALL), "BMP"),
+    (re.compile(rb".{4}ftypavi[fs]", re.DOTALL), "AVIF"),
+    (re.compile(rb".{4}ftypm(if1|sf1).{4,32}avi[fs]", re.DOTALL), "AVIF"),
+)
+
+_REFUSED: tuple[tuple[re.Pattern[bytes], str], ...] = (
+    (re.compile(rb".{4}ftyp(hei|hev|mif1|msf1)", re.DOTALL), "a HEIC picture"),
+    (re.compile(rb".{4}ftypcrx|II\*\x00....CR|IIRO|IIU\x00|FUJIFILMCCD", re.DOTALL), "a raw camera file"),
+    (re.compile(rb".{4}ftyp|\x1aE\xdf\xa3|RIFF....AVI |\x00\x00\x01[\xba\xb3]", re.DOTALL), "a video"),
+    (re.compile(rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51"), "a JPEG 2000 picture"),
+    (re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL "), "a JPEG XL picture"),
+    (re.compile(rb"%PDF"), "a PDF"),
+    (re.compile(rb"8BPS"), "a Photoshop file"),
+    (re.compile(rb"\x00\x00\x01\x00"), "an icon"),
+    (re.compile(rb"P[1-7]\s"), "a PNM picture"),
+    (re.compile(rb"PK\x03\x04|\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!"), "an archive"),
+    (re.compile(rb"version https://git-lfs"), "a Git LFS pointer: the picture itself was not downloaded (`git lfs pull` does that)"),
+    (re.compile(rb"\s*<svg|\s*<\?xml", re.IGNORECASE), "an SVG or XML file"),
+    (re.compile(rb"\s*<(!doctype|html|head)", re.IGNORECASE), "a web page, probably a download that failed"),
+)
+
+_SUPPORTED = "JPEG, PNG, WebP, AVIF, GIF, BMP and TIFF are read; convert it to one of these"
+
+# Everything that Pillow and its codecs raise on damaged files, named one by one so that a bug of ours (NameError, AssertionError of a test,
+# KeyboardInterrupt) is never mistaken for a bad picture. The comment says which decoder was caught raising it in the fuzz test.
+DECODER_ERRORS: tuple[type[BaseException], ...] = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    struct.error,
+    zlib.error,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    RuntimeError,
+    AssertionError,
+    Image.DecompressionBombError,
+)
+
+
+def sniff(header: bytes) -> str:
+    """The format that the first `HEADER_BYTES` of a file announce, as Pillow names it.
+
+    Raises:
+        RejectedImageError: the format is not on the allow-list; the reason names it where it is known.
+    """
+    if not header:
+        raise RejectedImageError("the file is empty (0 bytes)")
+    for pattern, name in _MAGIC:
+        if pattern.match(header):
+            if name in ("AVIF", "WEBP") and not features.check(name.lower()):
+                raise RejectedImageError(f"it is a {name} picture, which this build of Pillow cannot read; convert it to JPEG or PNG")
+            return name
+    for pattern, description in _REFUSED:
+        if pattern.match(header):
+            raise RejectedImageError(f"it is {description}; {_SUPPORTED}" if "pointer" not in description else f"it is {description}")
+    if not header.strip(b"\x00"):
+        raise RejectedImageError("the file begins with nothing but zero bytes; the copy or download was probably cut short")
+    raise RejectedImageError(f"it is no picture that can be recognised (begins with {header[:8].hex(' ')}); {_SUPPORTED}")
+
+
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, target_size: int | None = None) -> Image.Image:
+    """The upright RGB picture in `data`.
+
+    Args:
+        data: a whole file; JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF.
+        max_pixels: pictures with more are rejected from their header, before any pixel is decoded.
+        target_size: the size in pixels that the shorter side will be scaled to. JPEGs far larger are then decoded at a half, a quarter or
+            an eighth, never below twice this size, so that the final scaling still has detail to average over.
+
+    Returns:
+        A loaded `PIL.Image.Image` of mode "RGB" that does not refer to `data`.
+
+    Raises:
+        RejectedImageError: anything else; `reason` is a non-empty sentence part.
+    """
+    name = sniff(data[:HEADER_BYTES])
+    if name == "PNG":
+        _check_png(data)
+    try:
+        with _silent_pillow(), Image.open(io.BytesIO(data), formats=(name,)) as image:
+            _check_size(image.size, max_pixels)
+            _check_single(image)
+            if target_size is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
+                image.draft(None, (2 * target_size, 2 * target_size))
+            image.load()
+            # Some headers lie: a GIF frame may exceed the screen it announces.
+            _check_size(image.size, max_pixels)
+            return _to_rgb(_upright(image))
+    except RejectedImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise RejectedImageError(f"it has more than {max_pixels:,} pixels; scale it down") from error
+    except MemoryError as error:
+        raise RejectedImageError(f"decoding this {name} needs more memory than there is, or its header is damaged") from error
+    except DECODER_ERRORS as error:
+        raise RejectedImageError(_explain(name, error)) from error
+
+
+def _explain(name: str, error: BaseException) -> str:
+    detail = " ".join(str(error).split())[:160]
+    # Pillow puts the memory address of our buffer into this message; a reason must not change from run to run.
+    detail = "" if "cannot identify image file" in detail else detail
+    if "truncated" in detail.lower() or isinstance(error, EOFError):
+        return f"the {name} is truncated: its end is missing"
+    return f"the {name} is damaged ({type(error).__name__}{': ' if detail else ''}{detail})"
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width < 1 or height < 1:
+        raise RejectedImageError(f"its header announces {width} × {height} pixels")
+    if width * height > max_pixels:
+        raise RejectedImageError(f"it has {width} × {height} = {width * height:,} pixels, more than {max_pixels:,}; scale it down")
+
+
+def _check_single(image: Image.Image) -> None:
+    if not getattr(image, "is_animated", False) or image.format in ("JPEG", "MPO"):
+        # MPO: phones append previews and gain maps to a JPEG; its first picture is the photograph.
+        return
+    if image.format != "TIFF":
+        raise RejectedImageError(f"it is an animated {image.format}; save the frame that matters as a still picture")
+    for page in range(1, 16):
+        try:
+            image.seek(page)
+        except EOFError:
+            break
+        subfile_type = image.tag_v2.get(254, 0)  # type: ignore[attr-defined]
+        if not isinstance(subfile_type, int) or not subfile_type & 0b101:
+            raise RejectedImageError("it is a TIFF of several pages; save the page that matters as a file of its own")
+    image.seek(0)
+
+
+def _check_png(data: bytes) -> None:
+    """Walk the chunks and compare checksums, which Pillow skips for pixel data."""
+    position = 8
+    while True:
+        if position + 12 > len(data):
+            raise RejectedImageError("the PNG is truncated: its end is missing")
+        (length,) = struct.unpack_from(">I", data, position)
+        kind = data[position + 4 : position + 8]
+        end = position + 8 + length
+        if end + 4 > len(data):
+            raise RejectedImageError("the PNG is truncated: its end is missing")
+        # A capital first letter marks the chunks that decide what the picture looks like; the others may be wrong without harm.
+        if not kind[0] & 0x20 and zlib.crc32(memoryview(data)[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            raise RejectedImageError(f"the PNG is damaged (checksum of its {kind.decode('ascii', 'replace')} part)")
+        if kind == b"IEND":
+            return
+        position = end + 4
+
+
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    orientation = None
+    # A picture with broken metadata is still a picture.
+    with suppress(*DECODER_ERRORS):
+        orientation = image.getexif().get(0x0112)
+    operation = _TRANSPOSITIONS.get(orientation) if isinstance(orientation, int) else None
+    return image if operation is None else image.transpose(operation)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        image = _grey(np.asarray(image).astype(np.uint32), 65535)
+    elif image.mode == "I":
+        raise RejectedImageError("its pixels are signed or 32-bit integers, whose white is unknown; save it with 8 or 16 bits")
+    elif image.mode == "F":
+        values = np.asarray(image)
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+            raise RejectedImageError("its pixels are floating-point numbers outside 0 to 1; save it with 8 or 16 bits")
+        image = _grey(values.astype(np.float64), 1)
+    elif image.mode in ("LAB", "HSV"):
+        raise RejectedImageError(f"its colours are {image.mode}; save it as RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        picture = image.convert("RGBA")
+        white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+        white.alpha_composite(picture)
+        image = white
+    result = image.convert("RGB")
+    # Metadata (text, profiles, EXIF) has served its purpose; carrying it along would keep megabytes alive.
+    result.info = {}
+    return result
+
+
+def _grey(values: np.ndarray, white: float) -> Image.Image:
+    return Image.fromarray(np.rint(values * (255.0 / white)).astype(np.uint8))
+
+
+class _PillowFilter:
+    """Counts the threads inside `decode`; the filter is in place while there is one."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.depth = 0
+        self.entry = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+
+
+_FILTER = _PillowFilter()
+
+
+@contextmanager
+def _silent_pillow() -> Iterator[None]:
+    """Ignore the warnings of Pillow's own modules meanwhile.
+
+    `warnings.catch_warnings` swaps the process-wide list of filters, and two threads that do so at once can leave the wrong one behind. One
+    entry that is put in and taken out again cannot: at worst it is forgotten in somebody's copy, where it only silences Pillow.
+    """
+    with _FILTER.lock:
+        _FILTER.depth += 1
+        if _FILTER.depth == 1 or _FILTER.entry not in warnings.filters:
+            warnings.filters.insert(0, _FILTER.entry)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        with _FILTER.lock:
+            _FILTER.depth -= 1
+            if _FILTER.depth == 0:
+                with suppress(ValueError):
+                    warnings.filters.remove(_FILTER.entry)  # type: ignore[attr-defined]
