@@ -134,12 +134,12 @@ class ConceptModel:
         return tuple(AblateConcept(concept, self.names[concept], scope or GlobalScope()) for concept in found)
 
     def concepts_named(self, name: str) -> tuple[int, ...]:
-        """Concepts shown or originally named so (case does not matter), with everything merged into them; empty where there is none."""
+        """Concepts shown or originally named so (case does not matter), with everything they are merged with; empty where there is none."""
         wanted = name.strip().casefold()
         found = [index for index, shown in enumerate(self.names) if shown.casefold() == wanted]
         found += [index for index, original in enumerate(self.concepts.names) if original.casefold() == wanted]
-        groups = self.decisions.groups
-        return tuple(dict.fromkeys(member for index in found for member in groups.get(index, (index,))))
+        groups, standing_for = self.decisions.groups, self.decisions.standing_for
+        return tuple(dict.fromkeys(member for index in found for member in groups.get(standing_for.get(index, index), (index,))))
 
     @cached_property
     def decisions(self) -> Decisions:

@@ -143,7 +143,8 @@ def _edit_map(edit: ActivationEdit, factor, offset):  # type: ignore[no-untyped-
         case SetConcept():
             return np.zeros_like(factor), np.full_like(offset, edit.value)
         case ScaleConcept():
-            return factor * edit.factor, offset * edit.factor
+            with np.errstate(over="ignore"):  # found and refused once everything is folded
+                return factor * edit.factor, offset * edit.factor
 
 
 def _edit_weight(edit: WeightEdit, weights: Float64[np.ndarray, " classes"], column: int) -> None:
@@ -186,7 +187,7 @@ class ScoredSet:
         self._base = np.ascontiguousarray(head.weight.T, dtype=np.float64)
         self._bias = head.bias.astype(np.float64)
         self._codes64 = rows.astype(np.float64)
-        # Sums before the bias is added, so that a change of the bias alone costs one addition a row and still gives the bits of a full pass.
+        # Sums before the bias is added: a change of the bias alone then costs one addition a row and still gives the bits of a full pass.
         self._sums: Float64[np.ndarray, "rows classes"] = self._codes64 @ self._base
         self.base_logits: Float32[np.ndarray, "rows classes"] = np.add(self._sums, self._bias).astype(np.float32)
         self.base_logits.setflags(write=False)
