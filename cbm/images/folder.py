@@ -67,9 +67,9 @@ class Place:
 def places(paths: Sequence[str]) -> list[Place]:
     """Label and split of every file, from its path alone (relative, with "/").
 
-    A single outer folder that only holds folders is stepped over, as archives have one. Where all outermost folders are called train, val or
-    test (or training, valid, …) and no picture lies beside them, they are splits. Then the outermost folder left is the label; files without
-    one have none.
+    A single outer folder that only holds folders is stepped over, as archives have one. Where all outermost folders are called train, val
+    or test (or training, valid, …) and no picture lies beside them, they are splits. Then the outermost folder left is the label; files
+    without one have none.
     """
     parts = [path.split("/") for path in paths]
     start = 0

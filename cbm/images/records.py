@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from cbm.errors import RejectedImageError
-
-NO_CONCEPTS: Mapping[str, bool] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,7 @@ class ImageRecord:
     group: str | None = None
     split: str | None = None
     """"train", "val", "test" or what the table says, in lower case."""
-    concepts: Mapping[str, bool] = field(default=NO_CONCEPTS)
+    concepts: Mapping[str, bool] = field(default_factory=dict)
     """Known concepts; a concept that is missing here is unknown for this picture, not false."""
 
 

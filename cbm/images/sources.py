@@ -26,7 +26,7 @@ def open_source(source: str | Path, *, confine: bool = False) -> ImageSource:
     """
     text = str(source)
     if text.startswith("scenes:"):
-        from cbm.images.worlds import SceneSource
+        from cbm.images.scene_source import SceneSource
 
         return SceneSource(text)
     path = Path(text).expanduser()
