@@ -1,0 +1,303 @@
+"""The one trainer of every sparse autoencoder variant: batches, schedules, checkpoints, figures, and the calibrated result."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+
+from cbm.devices import choose_device
+from cbm.dictionaries.calibration import CALIBRATION_ROWS, calibrate_threshold
+from cbm.dictionaries.checkpoint import Checkpoint, read_checkpoint, training_identity, write_checkpoint
+from cbm.dictionaries.configs import ReluL1, TrainingConfig, variant_name
+from cbm.dictionaries.jumprelu import JumpReluDictionary
+from cbm.dictionaries.relu_l1 import ReluL1Objective
+from cbm.dictionaries.schedule import Schedule
+from cbm.dictionaries.topk import StepFigures, TopKObjective
+from cbm.dictionaries.weights import NAMES, Weights, kaiming_weights, normalise_decoder, remove_radial_gradient, tied_weights
+from cbm.errors import InvalidInputError, MismatchError
+from cbm.progress import CancelCheck, Progress, ProgressCallback
+
+EVALUATION_ROWS = 2048
+CHECKPOINT_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class HistoryPoint:
+    """Figures after `step` optimiser steps, on held-out rows if there were any, else on a fixed sample of the training rows."""
+
+    step: int
+    samples: int
+    fvu: float
+    l0: float
+    dead: float
+
+
+@dataclass(frozen=True)
+class TrainedDictionary:
+    """What training returns, finished or cancelled."""
+
+    dictionary: JumpReluDictionary
+    config: TrainingConfig
+    history: tuple[HistoryPoint, ...]
+    seconds: float
+    """Wall time of this call; a resumed training counts only its own share."""
+    samples_per_second: float
+    cancelled: bool
+    """The callback asked to stop: the dictionary is the best one seen until then."""
+
+
+def train(
+    embeddings: Float[np.ndarray, "count dim"],
+    config: TrainingConfig | None = None,
+    *,
+    checkpoint: Path | None = None,
+    progress: ProgressCallback | None = None,
+    cancelled: CancelCheck | None = None,
+    validation: Float[np.ndarray, "held_out dim"] | None = None,
+    device: str = "cpu",
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> TrainedDictionary:
+    """Train a sparse autoencoder on `embeddings` and return its JumpReLU form, calibrated to k active latents on average.
+
+    Args:
+        embeddings: float rows; read-only memory maps are fine and are not copied whole.
+        config: what to train; defaults to a BatchTopK dictionary of width 4096 with k = 32.
+        checkpoint: a file that is written now and then and from which a killed or cancelled training continues, bit by bit on a CPU.
+        validation: held-out rows. With them the weights that reconstruct them best are returned, and the threshold is calibrated on them.
+        device: "cpu", "cuda", "mps" or "auto".
+        checkpoint_seconds: least time between two checkpoints.
+
+    Raises:
+        InvalidInputError: fewer than two embeddings, or values that are not finite.
+        MismatchError: `validation` or the checkpoint does not belong to these embeddings.
+    """
+    config = config or TrainingConfig()
+    started = time.perf_counter()
+    training = _Training(_checked(embeddings), config, choose_device(device), _checked(validation, embeddings.shape[1]))
+    saved = read_checkpoint(checkpoint, training.identity) if checkpoint else None
+    if saved:
+        training.restore(saved)
+    first_step, last_save, stopped = training.step, time.perf_counter(), False
+    with torch.no_grad():
+        while training.step < training.schedule.steps and not stopped:
+            training.advance()
+            if training.step % config.evaluate_every == 0 or training.step == training.schedule.steps:
+                point = training.evaluate()
+                if progress:
+                    figures = {"fvu": point.fvu, "l0": point.l0, "dead": point.dead}
+                    progress(Progress(training.step, training.schedule.steps, "Training the dictionary", figures))
+                stopped = cancelled is not None and cancelled() and training.step < training.schedule.steps
+                if checkpoint and (stopped or time.perf_counter() - last_save >= checkpoint_seconds):
+                    write_checkpoint(checkpoint, training.state(), training.identity)
+                    last_save = time.perf_counter()
+        dictionary = training.result(prefer_best=stopped or validation is not None)
+    seconds = time.perf_counter() - started
+    samples = training.schedule.samples_after(training.step) - training.schedule.samples_after(first_step)
+    if checkpoint and not stopped:
+        checkpoint.unlink(missing_ok=True)
+    return TrainedDictionary(dictionary, config, tuple(training.history), seconds, samples / seconds, stopped)
+
+
+class _Training:
+    """All mutable state of one training; `state` and `restore` are inverse."""
+
+    def __init__(self, embeddings: np.ndarray, config: TrainingConfig, device: torch.device, validation: np.ndarray | None) -> None:
+        self.config, self.device = config, device
+        self.embeddings = torch.from_numpy(embeddings)
+        count, self.dim = embeddings.shape
+        self.schedule = Schedule.of(config, count, self.dim)
+        self.mean: Float32[np.ndarray, " dim"]
+        self.scale: float
+        self.mean, self.scale = _centre_and_scale(embeddings) if config.inputs == "centred" else (np.zeros(self.dim, np.float32), 1.0)
+        self._mean = torch.from_numpy(self.mean).to(device)
+        self.identity = training_identity(config.to_json(), self._mean, self.scale, count)
+
+        generator = torch.Generator().manual_seed(config.seed)
+        self.weights, self.objective = self._make_objective(generator)
+        for tensor in self.weights.tensors:
+            tensor.requires_grad_()
+        self.weights.zero_gradients()
+        self.optimiser = torch.optim.Adam(self.weights.tensors, lr=config.learning_rate, fused=device.type in ("cpu", "cuda"))
+        self.average = self.weights.clone() if config.averaging else None
+        self.silence = torch.zeros(config.variant.width, dtype=torch.int64, device=device)
+        self.step = 0
+        self.history: list[HistoryPoint] = []
+        self.best: Weights | None = None
+        self.best_fvu = float("inf")
+
+        held_out = torch.from_numpy(validation) if validation is not None else self.embeddings
+        self.calibration_rows = held_out[_spread(len(held_out), CALIBRATION_ROWS)]
+        self.evaluation_rows = self._prepared(held_out[_spread(len(held_out), EVALUATION_ROWS)])
+        self.evaluation_variance = float((self.evaluation_rows - self.evaluation_rows.mean(dim=0)).double().square().sum())
+
+    def _make_objective(self, generator: torch.Generator) -> tuple[Weights, TopKObjective | ReluL1Objective]:
+        variant = self.config.variant
+        if isinstance(variant, ReluL1):
+            weights = kaiming_weights(variant.width, self.dim, generator, self.device)
+            return weights, ReluL1Objective(variant, self.dim, self.device, self.config.chunk_rows)
+        weights = tied_weights(variant.width, self.dim, generator, self.device)
+        return weights, TopKObjective(variant, self.dim, self.device, self.config.chunk_rows)
+
+    def _prepared(self, rows: torch.Tensor) -> Float[torch.Tensor, "rows dim"]:
+        return (rows.to(self.device, torch.float32) - self._mean) * self.scale
+
+    def advance(self) -> StepFigures:
+        """One optimiser step."""
+        schedule, config = self.schedule, self.config
+        if isinstance(self.objective, ReluL1Objective) and schedule.resamples_before(self.step):
+            self._resample()
+        targets = self._prepared(self.embeddings[schedule.batch(self.step)])
+        inputs = targets
+        if config.input_noise:
+            noise = torch.randn(targets.shape, generator=_generator(config.seed, 2, self.step))
+            inputs = targets + config.input_noise * noise.to(self.device)
+        self.weights.zero_gradients()
+        figures = self.objective.accumulate(
+            self.weights, inputs, targets, schedule.k(self.step), self.silence, schedule.dead_after, 1 / self.dim
+        )
+        remove_radial_gradient(self.weights)
+        for group in self.optimiser.param_groups:
+            group["lr"] = config.learning_rate * schedule.learning_rate_factor(self.step)
+        self.optimiser.step()
+        normalise_decoder(self.weights)
+        self.silence.add_(len(targets))[figures.fired] = 0
+        if self.average:
+            for average, tensor in zip(self.average.tensors, self.weights.tensors, strict=True):
+                # The early average would be dominated by the initial weights; a rising decay forgets them.
+                average.lerp_(tensor, 1 - min(config.averaging, (1 + self.step) / (10 + self.step)))
+        self.step += 1
+        return figures
+
+    def _resample(self) -> None:
+        assert isinstance(self.objective, ReluL1Objective)
+        generator = _generator(self.config.seed, 3, self.step)
+        rows = self.objective.resampling_rows(len(self.embeddings), generator)
+        moments = [(self.optimiser.state[tensor]["exp_avg"], self.optimiser.state[tensor]["exp_avg_sq"]) for tensor in self.weights.tensors]
+        self.objective.resample(self.weights, moments, (self._prepared(self.embeddings[part]) for part in rows.split(4096)), generator)
+
+    def evaluate(self) -> HistoryPoint:
+        """Figures of the weights that would be returned now, with k active latents on average over the evaluation rows."""
+        weights = _unit_decoder(self.average or self.weights)
+        threshold = self._threshold(weights, self.evaluation_rows)
+        error, active = 0.0, 0
+        for chunk in self.evaluation_rows.split(self.config.chunk_rows):
+            responses = torch.addmm(weights.encoder_bias, chunk - weights.decoder_bias, weights.encoder.T)
+            codes = torch.where(responses > threshold, responses, 0.0)
+            error += float((torch.addmm(weights.decoder_bias, codes, weights.decoder) - chunk).double().square().sum())
+            active += int((codes > 0).sum())
+        fvu = error / max(self.evaluation_variance, 1e-12)
+        dead = float((self.silence >= self.schedule.dead_after).float().mean())
+        point = HistoryPoint(self.step, self.schedule.samples_after(self.step), fvu, active / len(self.evaluation_rows), dead)
+        self.history.append(point)
+        if fvu <= self.best_fvu:
+            self.best, self.best_fvu = weights.clone(), fvu
+        return point
+
+    def _threshold(self, weights: Weights, rows: Float[torch.Tensor, "rows dim"]) -> float:
+        k = self.config.variant.k
+        return calibrate_threshold(weights, rows, k, chunk_rows=self.config.chunk_rows) if k else 0.0
+
+    def result(self, *, prefer_best: bool) -> JumpReluDictionary:
+        weights = self.best if prefer_best and self.best else _unit_decoder(self.average or self.weights)
+        threshold = self._threshold(weights, self._prepared(self.calibration_rows))
+        encoder, encoder_bias, decoder, decoder_bias = (tensor.detach().cpu().numpy() for tensor in weights.tensors)
+        return JumpReluDictionary(
+            encoder=np.ascontiguousarray(encoder.T),
+            encoder_bias=encoder_bias,
+            decoder=decoder,
+            decoder_bias=decoder_bias,
+            threshold=np.full(len(encoder_bias), threshold, np.float32),
+            mean=self.mean,
+            scale=self.scale,
+        )
+
+    def state(self) -> Checkpoint:
+        tensors = {"silence": self.silence}
+        for prefix, weights in (("weights", self.weights), ("average", self.average), ("best", self.best)):
+            if weights:
+                tensors |= {f"{prefix}.{name}": tensor for name, tensor in zip(NAMES, weights.tensors, strict=True)}
+        for name, tensor in zip(NAMES, self.weights.tensors, strict=True):
+            tensors |= {f"adam.{name}.{key}": value for key, value in self.optimiser.state[tensor].items()}
+        tensors |= {f"objective.{name}": tensor for name, tensor in self.objective.state().items()}
+        scalars: dict[str, Any] = {
+            "step": self.step,
+            "best_fvu": self.best_fvu,
+            "history": [[point.step, point.samples, point.fvu, point.l0, point.dead] for point in self.history],
+            "variant": variant_name(self.config.variant),
+        }
+        return Checkpoint(tensors, scalars)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        tensors = {name: tensor.to(self.device) for name, tensor in checkpoint.tensors.items()}
+        with torch.no_grad():
+            for name, tensor in zip(NAMES, self.weights.tensors, strict=True):
+                tensor.copy_(tensors[f"weights.{name}"])
+                self.optimiser.state[tensor] = {key: tensors[f"adam.{name}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+        if self.average:
+            self.average = Weights(*(tensors[f"average.{name}"] for name in NAMES))
+        if "best.encoder" in tensors:
+            self.best = Weights(*(tensors[f"best.{name}"] for name in NAMES))
+        self.silence = tensors["silence"]
+        self.objective.restore({name.removeprefix("objective."): t for name, t in tensors.items() if name.startswith("objective.")})
+        self.step, self.best_fvu = int(checkpoint.scalars["step"]), float(checkpoint.scalars["best_fvu"])
+        self.history = [HistoryPoint(*point) for point in checkpoint.scalars["history"]]
+
+
+def _unit_decoder(weights: Weights) -> Weights:
+    """The same function with unit decoder rows: each row's length moves to its encoder (an average of unit rows is shorter than one)."""
+    lengths = torch.linalg.vector_norm(weights.decoder, dim=1, keepdim=True).clamp_min(1e-12)
+    return Weights(
+        weights.encoder.detach() * lengths,
+        weights.encoder_bias.detach() * lengths[:, 0],
+        weights.decoder.detach() / lengths,
+        weights.decoder_bias.detach(),
+    )
+
+
+def _centre_and_scale(embeddings: Float[np.ndarray, "count dim"]) -> tuple[Float32[np.ndarray, " dim"], float]:
+    """The mean, and the factor that makes the mean squared length of the centred embeddings their dimension; sums in float64."""
+    total = np.zeros(embeddings.shape[1])
+    for start in range(0, len(embeddings), 8192):
+        total += embeddings[start : start + 8192].sum(axis=0, dtype=np.float64)
+    mean = (total / len(embeddings)).astype(np.float32)
+    squares = 0.0
+    for start in range(0, len(embeddings), 8192):
+        squares += float(np.square(embeddings[start : start + 8192].astype(np.float64) - mean).sum())
+    if not np.isfinite(squares):
+        raise InvalidInputError("The embeddings hold values that are not finite; encode or import them again.")
+    if squares == 0:
+        raise InvalidInputError("All embeddings are the same vector; there is nothing to discover in them.")
+    return mean, float(np.sqrt(embeddings.size / squares))
+
+
+def _checked(embeddings: np.ndarray | None, dim: int | None = None) -> Any:
+    if embeddings is None:
+        return None
+    if embeddings.ndim != 2 or len(embeddings) < 2 or embeddings.dtype.kind != "f":
+        raise InvalidInputError(
+            f"A dictionary is trained on at least two rows of floats [count, dim]; not {embeddings.dtype} {tuple(embeddings.shape)}."
+        )
+    if dim is not None and embeddings.shape[1] != dim:
+        raise MismatchError(f"Validation rows have {embeddings.shape[1]} dimensions, the training rows {dim}; use one backbone.")
+    # Torch warns about read-only arrays although nothing here writes; half precision is widened batch by batch.
+    return embeddings if embeddings.flags.writeable else _writeable_view(embeddings)
+
+
+def _writeable_view(embeddings: np.ndarray) -> np.ndarray:
+    return np.array(embeddings)
+
+
+def _spread(count: int, wanted: int) -> torch.Tensor:
+    """At most `wanted` row numbers, evenly spread."""
+    return torch.linspace(0, count - 1, min(count, wanted)).long()
+
+
+def _generator(*key: int) -> torch.Generator:
+    """A generator that depends on `key` only, so that a resumed training needs no generator state."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1)))
