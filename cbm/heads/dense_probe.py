@@ -17,7 +17,6 @@ from cbm.errors import Cancelled
 from cbm.heads.base import LinearHead, as_csr, checked_labels, stratified_split
 from cbm.progress import CancelCheck, Progress, ProgressCallback
 
-
 ROW_NORM = 10.0
 """Scale at which the converged probe sees its rows, so that one list of strengths serves every dictionary."""
 

@@ -116,6 +116,10 @@ class SparseProblem:
         """Optimal bias while all weights are zero; a class without rows gets the share of half a row, which keeps it finite."""
         return np.log(np.maximum(self.label_share, 0.5 / self.rows))
 
+    def fold(self, weights: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weights [classes, concepts] and bias of standardised activations, as those of raw ones: the logits are the same."""
+        return weights * self.inverse_deviation, bias - weights @ self.shift
+
     def bias_logits(self, bias: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.repeat(bias.astype(self.dtype)[:, None], self.rows, axis=1))
 
