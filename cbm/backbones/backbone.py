@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from cbm.backbones import towers, weights
@@ -102,14 +102,33 @@ class Backbone:
         return int(size) if isinstance(size, int) else int(max(size))
 
     @cached_property
-    def _transform(self) -> Any:
-        from open_clip.transform import PreprocessCfg, image_transform_v2
+    def _resize(self) -> Any:
+        """open_clip's transform without its last two steps, the conversion to a float tensor and the normalisation.
 
-        return image_transform_v2(PreprocessCfg(**self._preprocess_config), is_train=False)
+        Those run on whole batches instead: as small torch operations in decoding threads each would wake a pool of threads of its own.
+        """
+        from open_clip.transform import MaybeToTensor, Normalize, PreprocessCfg, image_transform_v2
+        from torchvision.transforms import Compose
+
+        *steps, to_tensor, normalise = image_transform_v2(PreprocessCfg(**self._preprocess_config), is_train=False).transforms
+        if not (isinstance(to_tensor, MaybeToTensor) and isinstance(normalise, Normalize)):
+            raise TypeError("open_clip's image transform no longer ends with MaybeToTensor and Normalize")
+        return Compose(steps)
+
+    def resize(self, image: Image) -> UInt8[np.ndarray, "3 height width"]:
+        """Scale and crop one RGB picture to what the image tower sees; safe to call from several threads, and free of torch operations."""
+        return np.array(self._resize(image)).transpose(2, 0, 1)
+
+    def _normalise(self, pixels: Tensor) -> Tensor:
+        mean, std = (
+            torch.tensor(self._preprocess_config[name], dtype=torch.float32, device=pixels.device)[:, None, None]
+            for name in ("mean", "std")
+        )
+        return pixels.float().div_(255).sub_(mean).div_(std)
 
     def preprocess(self, image: Image) -> Tensor:
-        """Resize, crop and normalise one RGB picture to [3, height, width] float32; safe to call from several threads."""
-        return self._transform(image)
+        """Resize, crop and normalise one RGB picture to [3, height, width] float32."""
+        return self._normalise(torch.from_numpy(self.resize(image)))
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -119,7 +138,8 @@ class Backbone:
         """Raw (not normalised) image embeddings.
 
         Args:
-            images: RGB pictures of any size, or a preprocessed tensor [N, 3, height, width].
+            images: RGB pictures of any size, or a tensor [N, 3, height, width]: preprocessed float32, or uint8 as `resize` gives it, which
+                is normalised on the device.
             batch_size: 16 is the fastest on CPUs; take more on an accelerator.
         """
         with self._computing():
@@ -176,11 +196,13 @@ class Backbone:
                 raise InvalidInputError(f"A tensor of images must be [N, 3, height, width], not {tuple(images.shape)}.")
             batches = images.split(batch_size)
         else:
-            batches = (torch.stack([self.preprocess(image) for image in batch]) for batch in _batches(images, batch_size))
+            resized = (np.stack([self.resize(image) for image in batch]) for batch in _batches(images, batch_size))
+            batches = (torch.from_numpy(batch) for batch in resized)
+        memory = torch.channels_last if self._channels_last else torch.contiguous_format
         for pixels in batches:
             if len(pixels):
-                memory = torch.channels_last if self._channels_last else torch.contiguous_format
-                yield pixels.to(self.device, memory_format=memory)
+                pixels = pixels.to(self.device)
+                yield (self._normalise(pixels) if pixels.dtype == torch.uint8 else pixels).contiguous(memory_format=memory)
 
     @contextlib.contextmanager
     def _computing(self) -> Iterator[None]:

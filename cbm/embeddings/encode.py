@@ -131,13 +131,13 @@ def _encode_missing(
     import torch
 
     run = _Run()
-    batch: dict[bytes, Any] = {}
+    batch: dict[bytes, np.ndarray] = {}
     started = time.perf_counter()
 
     def encode_batch() -> None:
         if not batch:
             return
-        part.append(list(batch), backbone.encode_images(torch.stack(list(batch.values())), batch_size=batch_size))
+        part.append(list(batch), backbone.encode_images(torch.from_numpy(np.stack(list(batch.values()))), batch_size=batch_size))
         run.encoded += len(batch)
         batch.clear()
 
@@ -147,7 +147,7 @@ def _encode_missing(
             figures = {"images_per_second": rate, "encoded": float(run.encoded), "rejected": float(len(run.rejected))}
             progress(Progress(run.seen, max(len(source), run.seen), f"Embedding {source.name}", figures))
 
-    items = prepared_items(source, backbone.preprocess, backbone.image_size, part.__contains__, _BATCHES_AHEAD * batch_size)
+    items = prepared_items(source, backbone.resize, backbone.image_size, part.__contains__, _BATCHES_AHEAD * batch_size)
     try:
         for item in items:
             if isinstance(item, Prepared):

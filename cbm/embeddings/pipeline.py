@@ -1,4 +1,4 @@
-"""Reading, hashing, decoding and preprocessing beside the model: pictures flow through bounded queues, so memory stays flat."""
+"""Reading, hashing, decoding and scaling beside the model: pictures flow through bounded queues, so memory stays flat."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from jaxtyping import UInt8
+
 from cbm.errors import RejectedImageError
 from cbm.images.decode import decode
 from cbm.images.records import ImageRecord, ImageSource, Rejected
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from torch import Tensor
 
 _MOST_WORKERS = 16
 _POLL_SECONDS = 0.1
@@ -31,8 +33,8 @@ class Prepared:
     record: ImageRecord
     digest: bytes
     """SHA-256 of the file's bytes."""
-    pixels: Tensor | None
-    """Preprocessed [3, height, width]; None where the store holds the embedding already."""
+    pixels: UInt8[np.ndarray, "3 height width"] | None
+    """What `Backbone.resize` makes of the picture; None where the store holds the embedding already."""
 
 
 def worker_count() -> int:
@@ -41,21 +43,21 @@ def worker_count() -> int:
 
 
 def prepare(
-    record: ImageRecord, payload: bytes, preprocess: Callable[[Image], Tensor], target_size: int, known: Callable[[bytes], bool]
+    record: ImageRecord, payload: bytes, resize: Callable[[Image], np.ndarray], target_size: int, known: Callable[[bytes], bool]
 ) -> Prepared | Rejected:
-    """Hash one file and, unless its embedding is `known`, decode and preprocess it."""
+    """Hash one file and, unless its embedding is `known`, decode and scale it."""
     digest = hashlib.sha256(payload).digest()
     if known(digest):
         return Prepared(record, digest, None)
     try:
-        return Prepared(record, digest, preprocess(decode(payload, target_size=target_size)))
+        return Prepared(record, digest, resize(decode(payload, target_size=target_size)))
     except RejectedImageError as error:
         return Rejected.of(record, str(error))
 
 
 def prepared_items(
     source: ImageSource,
-    preprocess: Callable[[Image], Tensor],
+    resize: Callable[[Image], np.ndarray],
     target_size: int,
     known: Callable[[bytes], bool],
     ahead: int,
@@ -83,7 +85,7 @@ def prepared_items(
                     done.set_result(payload)
                     put(done)
                 else:
-                    put(pool.submit(prepare, record, payload, preprocess, target_size, known))
+                    put(pool.submit(prepare, record, payload, resize, target_size, known))
         finally:
             put(None)
 

@@ -73,6 +73,15 @@ def test_image_embeddings_are_those_of_the_open_clip_model(backbone_of, kind: st
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_preprocessing_is_open_clip_s_bit_for_bit(backbone_of) -> None:
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    backbone = backbone_of("wide-image")
+    transform = image_transform_v2(PreprocessCfg(**backbone._preprocess_config), is_train=False)
+    for picture in _pictures(5):
+        torch.testing.assert_close(backbone.preprocess(picture), transform(picture), rtol=0, atol=0)
+
+
 def test_pictures_and_their_ready_tensor_give_the_same_embeddings(backbone_of) -> None:
     backbone = backbone_of("tok")
     pixels = torch.stack([backbone.preprocess(picture) for picture in _pictures(7)])
