@@ -27,17 +27,15 @@ RULES = ((1.5, 4.2), (2.5, 3.4), (4.0, 2.8))
 CONCRETE_EXPRESSION = 4.3
 COMMON_WORD, COMMON_EXPRESSION = 1.6, 2.0
 """Zipf frequency (log10 of uses in a billion words); 1.6 is one use in 25 million words."""
-FUNCTION_WORDS = frozenset(
-    "a an and are as at back be by can case course day days down everyone for four he her him his how in is it its left life live lot me my "
-    "name no not number of off on one or our out over right she show side someone state still that the their them they this three to top two "
-    "under up us we what when where which who why with world you your yours hers ours mine himself herself themselves itself".split()
-)
+FUNCTION_WORDS = """
+a an and are as at back be by can case course day days down everyone for four he her him his how in is it its left life live lot me my
+name no not number of off on one or our out over right she show side someone state still that the their them they this three to top two
+under up us we what when where which who why with world you your yours hers ours mine himself herself themselves itself
+"""
 """"Concrete" to the raters, yet no name for what a picture shows."""
 
 
-UNKIND = frozenset(
-    "cripple crippled midget gypsy oriental savage pornographer pornstar genital genitals genitalia vaginal lynching noose".split()
-)
+UNKIND = "cripple crippled midget gypsy oriental savage pornographer pornstar genital genitals genitalia vaginal lynching noose"
 """What better-profanity leaves in that should not be put under a picture of somebody."""
 
 
@@ -49,7 +47,7 @@ def table(file: str) -> dict[str, dict[str, str]]:
 
 def unwanted() -> frozenset[str]:
     path = importlib.resources.files("better_profanity") / "profanity_wordlist.txt"
-    return UNKIND | frozenset(path.read_text(encoding="utf-8").lower().split("\n"))
+    return frozenset(UNKIND.split()) | frozenset(path.read_text(encoding="utf-8").lower().split("\n"))
 
 
 def concreteness(row: dict[str, str]) -> float:
@@ -82,12 +80,13 @@ def visible_expressions(ratings: dict[str, dict[str, str]]) -> list[str]:
 
 
 def main() -> None:
-    ratings, senses, refused = table("concreteness_ratings.csv"), table("sensorimotor_norms.csv"), unwanted()
-    words = [word for word in visible_words(ratings, senses) if word not in refused | FUNCTION_WORDS]
+    ratings, senses = table("concreteness_ratings.csv"), table("sensorimotor_norms.csv")
+    refused, function_words = unwanted(), frozenset(FUNCTION_WORDS.split())
+    words = [word for word in visible_words(ratings, senses) if word not in refused | function_words]
     expressions = [
         name
         for name in visible_expressions(ratings)
-        if name not in refused and refused.isdisjoint(name.split()) and FUNCTION_WORDS.isdisjoint(name.split()[:1])
+        if name not in refused and refused.isdisjoint(name.split()) and function_words.isdisjoint(name.split()[:1])
     ]
     names = words + expressions[: COUNT - len(words)]
     names.sort(key=lambda name: (-wordfreq.zipf_frequency(name, "en"), name))

@@ -1,0 +1,188 @@
+"""Naming rules: which names of a vocabulary suit each latent of a dictionary.
+
+Every rule scores all names for all latents, a chunk of names at a time, and keeps only the best candidates: 8192 latents × 20,000 names
+never stand in memory. `docs/naming.md` has the formulas, their sources, and how well each rule does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int32, Int64
+
+from cbm.codes import Codes
+from cbm.errors import InvalidInputError
+from cbm.names.candidates import BestCandidates, name_chunks
+from cbm.names.soft_wpmi import soft_wpmi
+from cbm.names.top_images import top_images
+
+Rule: TypeAlias = Literal["cosine", "centred", "soft-wpmi", "combined"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+DEFAULT_RULE: Rule = "combined"
+
+
+@dataclass(frozen=True)
+class Naming:
+    """The best names of every latent, by one rule."""
+
+    candidates: Int32[np.ndarray, "latents candidates"]
+    """Indices into the vocabulary, best first."""
+    scores: Float32[np.ndarray, "latents candidates"]
+    rule: Rule
+    threshold: float | None = None
+    """A latent whose name scores below this stays unnamed."""
+    chosen: Int32[np.ndarray, " latents"] | None = None
+    """Position of each latent's name among its candidates, -1 for none left; all 0 (the best) where absent."""
+    unique: str | None = None
+    """How names were made unique: `greedy`, `hungarian`, or not at all."""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    @property
+    def chosen_position(self) -> Int64[np.ndarray, " latents"]:
+        """As `chosen`, with 0 where it is absent or none is left."""
+        return np.zeros(len(self), np.int64) if self.chosen is None else np.maximum(self.chosen, 0).astype(np.int64)
+
+    @property
+    def names(self) -> Int32[np.ndarray, " latents"]:
+        """Index into the vocabulary of each latent's name (meaningless where `named` is false)."""
+        return self.candidates[np.arange(len(self)), self.chosen_position]
+
+    @property
+    def score(self) -> Float32[np.ndarray, " latents"]:
+        """Score of each latent's name."""
+        return self.scores[np.arange(len(self)), self.chosen_position]
+
+    @property
+    def named(self) -> Bool[np.ndarray, " latents"]:
+        """Whether the latent has a name: one is left for it, with a finite score not below the threshold."""
+        left = np.ones(len(self), bool) if self.chosen is None else self.chosen >= 0
+        above = np.isfinite(self.score) if self.threshold is None else self.score >= self.threshold
+        return left & above
+
+
+def unit_rows(matrix: Float[np.ndarray, "rows dim"]) -> Float32[np.ndarray, "rows dim"]:
+    """Rows divided by their length; rows of zeros stay zero."""
+    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return np.asarray(matrix / np.maximum(lengths, 1e-12), np.float32)
+
+
+def centred_rows(matrix: Float[np.ndarray, "rows dim"], mean: Float[np.ndarray, " dim"]) -> Float32[np.ndarray, "rows dim"]:
+    """Rows minus a mean, brought to length 1: what distinguishes each from its modality."""
+    return unit_rows(np.asarray(matrix, np.float32) - np.asarray(mean, np.float32))
+
+
+def best_by_product(queries: Float32[np.ndarray, "latents dim"], keys: Float32[np.ndarray, "names dim"], candidates: int) -> BestCandidates:
+    """The names whose keys have the largest inner products with each latent's query."""
+    best = BestCandidates(len(queries), candidates)
+    for chunk in name_chunks(len(keys)):
+        best.add(queries @ keys[chunk].T, chunk.start)
+    return best
+
+
+def cosine_rule(
+    directions: Float32[np.ndarray, "latents dim"], names: Float32[np.ndarray, "names dim"], *, candidates: int
+) -> BestCandidates:
+    """DN-CBM's rule: the cosine of a latent's direction and the name's text embedding, nothing subtracted (Rao et al., ECCV 2024)."""
+    return best_by_product(unit_rows(directions), unit_rows(names), candidates)
+
+
+def centred_rule(
+    directions: Float32[np.ndarray, "latents dim"],
+    names: Float32[np.ndarray, "names dim"],
+    *,
+    text_mean: Float32[np.ndarray, " dim"],
+    candidates: int,
+) -> BestCandidates:
+    """The cosine of a latent's direction and the name's text embedding minus the mean text.
+
+    A dictionary learns on embeddings minus their mean, so that its directions are free of the image modality's mean already; this
+    takes the text modality's mean out too.
+    """
+    return best_by_product(unit_rows(directions), centred_rows(names, text_mean), candidates)
+
+
+def combined_rule(
+    directions: Float32[np.ndarray, "latents dim"],
+    names: Float32[np.ndarray, "names dim"],
+    codes: Codes,
+    images: Float32[np.ndarray, "images dim"],
+    *,
+    image_mean: Float32[np.ndarray, " dim"],
+    text_mean: Float32[np.ndarray, " dim"],
+    candidates: int,
+    top: int = 20,
+) -> BestCandidates:
+    """The cosine of the centred text embedding with the sum of the latent's direction and its top images' mean direction."""
+    found = top_images(codes, top)
+    queries = unit_rows(directions)
+    for latent in np.flatnonzero(found.counts):
+        weights = found.activations[latent]
+        mean = weights @ (images[found.rows[latent]] - image_mean) / weights.sum()
+        queries[latent] += mean / max(float(np.linalg.norm(mean)), 1e-12)
+    return best_by_product(unit_rows(queries), centred_rows(names, text_mean), candidates)
+
+
+def name_concepts(
+    directions: Float[np.ndarray, "latents dim"],
+    vocabulary_embeddings: Float[np.ndarray, "names dim"],
+    *,
+    rule: Rule = DEFAULT_RULE,
+    codes: Codes | None = None,
+    embeddings: Float[np.ndarray, "images dim"] | None = None,
+    image_mean: Float[np.ndarray, " dim"] | None = None,
+    text_mean: Float[np.ndarray, " dim"] | None = None,
+    candidates: int = 5,
+) -> Naming:
+    """The best `candidates` names of every latent by `rule`.
+
+    Args:
+        directions: the dictionary's, in the space of mean-centred image embeddings.
+        vocabulary_embeddings: text embeddings of the same backbone, not centred.
+        codes: of `embeddings`, by the dictionary; needed by `soft-wpmi` and `combined`.
+        embeddings: images to look at, not centred; needed by the same rules.
+        image_mean: mean image embedding; that of `embeddings` when absent.
+        text_mean: mean text embedding; that of the vocabulary when absent.
+
+    Raises:
+        InvalidInputError: an unknown rule, an empty vocabulary, shapes that do not fit, or a rule without the images it needs.
+    """
+    if rule not in RULES:
+        raise InvalidInputError(f"Unknown naming rule {rule!r}; rules are {', '.join(RULES)}.")
+    if len(vocabulary_embeddings) == 0 or vocabulary_embeddings.shape[1] != directions.shape[1]:
+        raise InvalidInputError(
+            f"A vocabulary of shape {vocabulary_embeddings.shape} does not fit directions of dimension {directions.shape[1]}; "
+            "encode the names with the backbone of the dictionary's embeddings."
+        )
+    directions = np.asarray(directions, np.float32)
+    names = unit_rows(vocabulary_embeddings)
+    centre_of_texts = names.mean(axis=0) if text_mean is None else np.asarray(text_mean, np.float32)
+    keep = min(candidates, len(names))
+    if rule == "cosine":
+        best = cosine_rule(directions, names, candidates=keep)
+    elif rule == "centred":
+        best = centred_rule(directions, names, text_mean=centre_of_texts, candidates=keep)
+    else:
+        codes, images = _required_images(rule, directions, codes, embeddings)
+        if rule == "soft-wpmi":
+            best = soft_wpmi(codes, unit_rows(images), names, candidates=keep)
+        else:
+            centre = images.mean(axis=0) if image_mean is None else np.asarray(image_mean, np.float32)
+            best = combined_rule(directions, names, codes, images, image_mean=centre, text_mean=centre_of_texts, candidates=keep)
+    return Naming(best.indices, best.scores, rule)
+
+
+def _required_images(
+    rule: Rule, directions: np.ndarray, codes: Codes | None, embeddings: np.ndarray | None
+) -> tuple[Codes, Float32[np.ndarray, "images dim"]]:
+    if codes is None or embeddings is None:
+        raise InvalidInputError(f"The rule {rule!r} looks at images: give the codes and the embeddings of some, or use the rule 'centred'.")
+    if codes.size != len(directions) or len(codes) != len(embeddings) or len(embeddings) == 0:
+        raise InvalidInputError(
+            f"Codes of {len(codes)} images over {codes.size} latents do not fit {len(embeddings)} embeddings, {len(directions)} directions."
+        )
+    return codes, np.asarray(embeddings, np.float32)
