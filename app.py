@@ -1,1 +1,34 @@
-"""The app's entry."""
+"""The app's entry: page configuration, navigation, sidebar."""
+
+import streamlit as st
+
+from cbm.errors import CbmError
+from cbm.paths import ASSETS
+from cbm.ui import resources, session, shell
+from cbm.ui.cards import show_error
+
+st.set_page_config(
+    page_title="CBM Studio",
+    page_icon=str(ASSETS / "logo-mark.svg"),
+    layout="wide",
+    initial_sidebar_state=240,
+    menu_items={"About": "**CBM Studio**: a classifier that people can read, question and correct. Everything runs on this machine."},
+)
+st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "logo-mark.svg"))
+page = st.navigation(
+    [
+        st.Page("pages/start.py", title="Start", icon=":material/flag:", default=True, help="What this is, and the demo's result."),
+        st.Page("pages/concepts.py", title="Concepts", icon=":material/interests:", help="Every concept, with the images that show it."),
+        st.Page("pages/intervene.py", title="Intervene", icon=":material/tune:", help="Correct a prediction and see what else changes."),
+    ]
+)
+try:
+    catalogue = resources.catalogue(resources.workspace_root())
+    if catalogue.models:
+        chosen = session.chosen_model(list(catalogue.models), catalogue.default)
+        with st.sidebar:
+            shell.model_selector(catalogue.models, chosen)
+            shell.edit_history(chosen, session.recipe(chosen))
+    page.run()
+except CbmError as error:
+    show_error(str(error))

@@ -1,0 +1,242 @@
+"""Plotly figures of the app; one template, colours that hold on a light and on a dark page, sign told by side and hatching too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+import plotly.io
+
+from cbm.ui.views import Bar, NecCurve
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+# Okabe-Ito blue and vermillion, shifted to a contrast of at least 3 on both of the theme's backgrounds.
+POSITIVE = "#2B8CC4"
+NEGATIVE = "#D9601A"
+NEUTRAL = "#8A8983"
+ACCENT = "#0E9F77"
+_GRID = "rgba(138, 137, 131, 0.22)"
+_AXIS = "rgba(138, 137, 131, 0.65)"
+
+TEMPLATE = "cbm"
+CHART_OPTIONS = {"displayModeBar": False, "scrollZoom": False}
+"""Options for `st.plotly_chart(config=…)`: no floating toolbar, and the page keeps the mouse wheel."""
+
+
+def _register_template() -> None:
+    axis = {
+        "gridcolor": _GRID,
+        "zerolinecolor": _AXIS,
+        "zerolinewidth": 1,
+        "linecolor": _AXIS,
+        "ticks": "",
+        "title": {"standoff": 8, "font": {"size": 13}},
+        "automargin": True,
+        "fixedrange": True,
+    }
+    plotly.io.templates[TEMPLATE] = go.layout.Template(
+        layout={
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "colorway": [POSITIVE, NEGATIVE, ACCENT, "#C67BA6", "#B88600", NEUTRAL],
+            "margin": {"l": 8, "r": 16, "t": 8, "b": 8},
+            "xaxis": axis,
+            "yaxis": axis,
+            "bargap": 0.32,
+            "showlegend": False,
+            "hoverlabel": {"font": {"size": 13}},
+            "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "title": {"text": ""}},
+        }
+    )
+
+
+_register_template()
+
+
+def _figure(height: int) -> Figure:
+    figure = go.Figure()
+    figure.update_layout(template=TEMPLATE, height=height)
+    return figure
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A number with its sign, in typographic characters: "+1.20", "−0.35", "0"."""
+    if round(abs(value), digits) == 0:
+        return "0"
+    return f"{'+' if value > 0 else '−'}{abs(value):.{digits}f}"
+
+
+def shorten(text: str, length: int = 26) -> str:
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def _sign_markers(values: Sequence[float], faded: Sequence[bool] | None = None) -> dict:
+    faded = faded or [False] * len(values)
+    return {
+        "color": [POSITIVE if value >= 0 else NEGATIVE for value in values],
+        "opacity": [0.55 if dim else 1.0 for dim in faded],
+        "pattern": {
+            "shape": ["" if value >= 0 else "/" for value in values],
+            "size": 5,
+            "solidity": 0.35,
+            "fgcolor": "rgba(255, 255, 255, 0.75)",
+            "fillmode": "overlay",
+        },
+    }
+
+
+def _diverging(names: Sequence[str], values: Sequence[float], labels: Sequence[str], hover: Sequence[str]) -> Figure:
+    """Horizontal bars around zero, the first on top; each has its label at the tip, outside the bar."""
+    keys = [str(position) for position in range(len(names))]  # names may repeat; positions may not
+    figure = _figure(height=60 + 27 * max(2, len(names)))
+    figure.add_bar(
+        x=list(values),
+        y=keys,
+        orientation="h",
+        marker=_sign_markers(values),
+        text=list(labels),
+        textposition="outside",
+        cliponaxis=False,
+        customdata=list(hover),
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+    extent = max((abs(value) for value in values), default=1.0) or 1.0
+    low = -extent * 1.3 if any(value < 0 for value in values) else -extent * 0.02
+    high = extent * 1.3 if any(value > 0 for value in values) else extent * 0.02
+    figure.update_xaxes(range=[low, high], showgrid=True, zeroline=True, zerolinewidth=1.5)
+    figure.update_yaxes(autorange="reversed", type="category", tickvals=keys, ticktext=[shorten(name) for name in names], showgrid=False)
+    return figure
+
+
+def contribution_bars(bars: Sequence[Bar], *, rest: float, bias: float, target: str) -> Figure:
+    """Contributions of concepts to the logit of `target`, in logits; the remaining ones and the bias close the sum."""
+    rows = [
+        (f"{bar.name} ✎" if bar.edited else bar.name, bar.value, f"<b>{bar.name}</b><br>activation {bar.activation:.3f}<br>")
+        for bar in bars
+    ]
+    if abs(rest) >= 0.005:
+        rows.append(("all other concepts", rest, "<b>all other concepts</b><br>"))
+    if abs(bias) >= 0.005:
+        rows.append(("class bias", bias, "<b>class bias</b>, the same for every image<br>"))
+    values = [value for _, value, _ in rows]
+    shares = [f"{bar.share:.0%} of the score" for bar in bars] + [""] * (len(rows) - len(bars))
+    hover = [f"{head}{signed(value, 3)} logits<br>{share}" for (_, value, head), share in zip(rows, shares, strict=True)]
+    figure = _diverging([name for name, _, _ in rows], values, [signed(value) for value in values], hover)
+    figure.update_xaxes(title_text=f"← against   contribution to “{shorten(target, 30)}” (logits)   for →")
+    return figure
+
+
+def score_bars(scores: Sequence[tuple[str, float]], *, unit: str, start: float = 0.0, end: float | None = None) -> Figure:
+    """One bar a name, best on top, from `start` on: candidate names by score, known concepts by agreement."""
+    keys = [str(position) for position in range(len(scores))]
+    values = [max(0.0, value - start) for _, value in scores]
+    extent = (max(values, default=1.0) or 1.0) if end is None else end - start
+    figure = _figure(height=12 + 25 * max(1, len(keys)))
+    figure.add_bar(
+        x=values,
+        y=keys,
+        orientation="h",
+        marker={"color": [POSITIVE] + [NEUTRAL] * (len(keys) - 1)},
+        text=[f"{value:.2f}" for _, value in scores],
+        textposition="outside",
+        cliponaxis=False,
+        customdata=[name for name, _ in scores],
+        hovertemplate=f"<b>%{{customdata}}</b><br>{unit} %{{text}}<extra></extra>",
+    )
+    figure.update_xaxes(range=[0, extent * 1.2], visible=False)
+    figure.update_yaxes(
+        autorange="reversed", type="category", tickvals=keys, ticktext=[shorten(name, 22) for name, _ in scores], showgrid=False
+    )
+    return figure
+
+
+def class_weight_bars(class_weights: Sequence[tuple[str, float]]) -> Figure:
+    """What one unit of a concept's activation adds to each class logit."""
+    names = [name for name, _ in class_weights]
+    values = [value for _, value in class_weights]
+    hover = [f"<b>{name}</b><br>{signed(value, 3)} logits per unit of activation" for name, value in class_weights]
+    figure = _diverging(names, values, [signed(value) for value in values], hover)
+    figure.update_xaxes(title_text="weight (logits per unit of activation)")
+    return figure
+
+
+def activation_histogram(activations: Sequence[float], images: int) -> Figure:
+    """How strongly a concept fires where it fires; a silent image is not in a bar."""
+    values = np.asarray(activations, dtype=np.float64)
+    counts, edges = (
+        np.histogram(values, bins=min(30, max(8, round(len(values) ** 0.5)))) if len(values) else (np.zeros(1), np.array([0.0, 1.0]))
+    )
+    figure = _figure(height=210)
+    figure.add_bar(
+        x=(edges[:-1] + edges[1:]) / 2,
+        y=counts,
+        width=np.diff(edges) * 0.94,
+        marker={"color": POSITIVE},
+        customdata=np.stack([edges[:-1], edges[1:], counts / max(1, images)], axis=1),
+        hovertemplate="activation %{customdata[0]:.2f} to %{customdata[1]:.2f}<br>%{y} images (%{customdata[2]:.1%})<extra></extra>",
+    )
+    figure.update_xaxes(title_text="activation, where it is not zero", showgrid=False)
+    figure.update_yaxes(title_text="images", rangemode="tozero")
+    return figure
+
+
+def probability_change(probabilities: Sequence[tuple[str, float, float]], *, truth: str | None) -> Figure:
+    """Class probabilities after the edits as bars, with a mark where they stood before."""
+    keys = [str(position) for position in range(len(probabilities))]
+    names = [f"{shorten(name, 22)} ✓" if name == truth else shorten(name, 22) for name, _, _ in probabilities]
+    before = [value for _, value, _ in probabilities]
+    after = [value for _, _, value in probabilities]
+    figure = _figure(height=52 + 27 * len(keys))
+    figure.add_bar(
+        x=after,
+        y=keys,
+        orientation="h",
+        marker={"color": [ACCENT if name == truth else NEUTRAL for name, _, _ in probabilities]},
+        text=[f"{value:.0%}" for value in after],
+        textposition="outside",
+        cliponaxis=False,
+        customdata=[[name, old] for name, old, _ in probabilities],
+        hovertemplate="<b>%{customdata[0]}</b><br>now %{x:.1%}<br>before the edits %{customdata[1]:.1%}<extra></extra>",
+    )
+    if any(abs(old - new) > 5e-4 for old, new in zip(before, after, strict=True)):
+        figure.add_scatter(
+            x=before,
+            y=keys,
+            mode="markers",
+            marker={"symbol": "line-ns-open", "size": 17, "color": NEGATIVE, "line": {"width": 2.5}},
+            hoverinfo="skip",
+        )
+    figure.update_xaxes(range=[0, 1.18], tickformat=".0%", tickvals=[0, 0.5, 1], title_text="probability")
+    figure.update_yaxes(autorange="reversed", type="category", tickvals=keys, ticktext=names, showgrid=False)
+    return figure
+
+
+def nec_curve(curve: NecCurve) -> Figure:
+    """Accuracy against the number of effective concepts, beside the reference levels."""
+    figure = _figure(height=300)
+    styles = [(POSITIVE, "solid", "circle"), (NEUTRAL, "dash", "square"), ("#C67BA6", "dot", "diamond")]
+    for (name, points), (colour, dash, symbol) in zip(curve.points.items(), styles, strict=False):
+        figure.add_scatter(
+            x=[nec for nec, _ in points],
+            y=[accuracy for _, accuracy in points],
+            name=name,
+            mode="lines+markers",
+            line={"color": colour, "dash": dash, "width": 2.5},
+            marker={"symbol": symbol, "size": 8},
+            hovertemplate=f"{name}<br>%{{x:.0f}} concepts a class<br>accuracy %{{y:.1%}}<extra></extra>",
+        )
+    for name, level in curve.levels.items():
+        figure.add_hline(
+            y=level,
+            line={"color": NEGATIVE if "linear" in name.lower() else _AXIS, "dash": "dashdot", "width": 1.5},
+            annotation_text=f"{name} {level:.1%}",
+            annotation_position="bottom right",
+        )
+    figure.update_layout(showlegend=len(curve.points) > 1, margin={"t": 30})
+    figure.update_xaxes(title_text="concepts per class (NEC)", showgrid=False)
+    figure.update_yaxes(title_text="accuracy on held-out images", tickformat=".0%")
+    return figure

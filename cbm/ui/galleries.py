@@ -1,0 +1,68 @@
+"""Grids of pictures and of concepts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import streamlit as st
+
+from cbm.ui.text import percent, plain
+from cbm.ui.thumbnails import strip, theme, thumbnail
+from cbm.ui.views import ConceptTile, PictureTile
+
+CONCEPTS_PAGE = "pages/concepts.py"
+INTERVENE_PAGE = "pages/intervene.py"
+
+_MARKS = {True: "✓ ", False: "✗ ", None: ""}
+
+
+def picture_grid(tiles: Sequence[PictureTile], *, key: str, width: int = 104) -> None:
+    """Thumbnails with one line of text each."""
+    with st.grid("auto", min_column_width=width, gap="small", key=key) as grid:
+        for tile in tiles:
+            with grid.cell():
+                st.image(thumbnail(tile.uri), width="stretch", alt=tile.alt)
+                st.caption(plain(tile.title))
+
+
+def picture_chooser(tiles: Sequence[PictureTile], *, chosen: int | None, on_choose: Callable[[int], None], key: str) -> None:
+    """Thumbnails with a button each; the chosen one is drawn as such."""
+    with st.grid("auto", min_column_width=112, gap="small", key=key) as grid:
+        for tile in tiles:
+            with grid.cell():
+                st.image(thumbnail(tile.uri), width="stretch", alt=tile.alt)
+                st.button(
+                    f"{_MARKS[tile.correct]}{plain(tile.title)}",
+                    key=f"{key}-{tile.row}",
+                    type="primary" if tile.row == chosen else "secondary",
+                    width="stretch",
+                    on_click=on_choose,
+                    args=(tile.row,),
+                    help=tile.alt,
+                )
+
+
+def concept_facts(tile: ConceptTile) -> str:
+    """Two lines of Markdown on a concept: how often it fires and how well its name fits; what it speaks for."""
+    facts = f"on {percent(tile.frequency)} of images" + (f" · score {tile.name_score:.2f}" if tile.named else "")
+    return f"{facts}  \n{'for ' + plain(tile.top_class) if tile.top_class is not None else 'used by no class'}"
+
+
+def concept_card(tile: ConceptTile, *, address: Mapping[str, str]) -> None:
+    """One concept (`address` holds the query parameters of the model): strongest images, and its name as a link to its page."""
+    st.image(strip(tile.uris, theme()), width="stretch", alt=f"Images on which “{tile.name}” is strongest")
+    st.page_link(
+        CONCEPTS_PAGE,
+        label=f"**{plain(tile.name)}**" if tile.named or tile.renamed_from else f":gray[*{plain(tile.name)}*]",
+        icon=":material/visibility_off:" if tile.hidden else ":material/edit:" if tile.renamed_from else None,
+        query_params={**address, "concept": str(tile.index)},
+        help=f"Open concept {tile.index}",
+    )
+    st.caption(concept_facts(tile))
+
+
+def concept_grid(tiles: Sequence[ConceptTile], *, key: str, address: Mapping[str, str], width: int = 210) -> None:
+    with st.grid("auto", min_column_width=width, gap="small", border=True, key=key) as grid:
+        for tile in tiles:
+            with grid.cell():
+                concept_card(tile, address=address)

@@ -1,0 +1,128 @@
+"""What all visitors share: the workspace's models, loaded once and only read. Cache keys are ids and paths, never arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from cbm.embeddings.sets import EmbeddingSet
+from cbm.errors import CorruptArtifactError, NotFoundError
+from cbm.model import ConceptModel
+from cbm.ui.study import Study
+from cbm.workspace import Artifact, Workspace
+
+DEMO = "demo.json"
+"""Left in the workspace by the demo: which artefacts belong to its two tasks, and its figures."""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The concept models of a workspace."""
+
+    models: Mapping[str, str]
+    """Id to title; the default first."""
+    demo: Mapping[str, Any]
+    broken: tuple[str, ...] = ()
+    """One message for each model that cannot be read."""
+
+    @property
+    def default(self) -> str:
+        return next(iter(self.models))
+
+    def demo_entry(self, model: str) -> Mapping[str, Any]:
+        """What the demo recorded about one of its models; empty for a model of one's own."""
+        for entry in (self.demo, self.demo.get("shortcut", {})):
+            if entry.get("model") == model:
+                return entry
+        return {}
+
+    def about(self, model: str) -> str:
+        """One sentence on what a model is."""
+        if model == self.demo.get("model"):
+            return (
+                "A world of drawn scenes whose true concepts are known, so that one can check what was discovered and what it was called. "
+                "These figures were measured on scenes that played no part in training."
+            )
+        if model == self.demo.get("shortcut", {}).get("model"):
+            return (
+                "Two classes that nearly always come with their own background in training, but not in the test: a shortcut was planted. "
+                "Ablate the background concepts everywhere on the intervene page, and watch the worst group."
+            )
+        return "Measured on its held-out images."
+
+
+def workspace_root() -> str:
+    """The folder that the app shows: `CBM_WORKSPACE`, or the checkout's own."""
+    return str(Workspace().root)
+
+
+def catalogue(root: str) -> Catalogue:
+    """The models of a workspace, read again only when something was added or removed."""
+    watched = (Path(root) / "artifacts", Path(root) / DEMO)
+    return _catalogue(root, tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in watched))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _catalogue(root: str, stamp: tuple[int, ...]) -> Catalogue:
+    demo = _read_demo(Path(root) / DEMO)
+    artifacts, broken = [], []
+    for folder in sorted((Path(root) / "artifacts").glob("model-*")):
+        try:
+            artifacts.append(Artifact.read(folder))
+        except CorruptArtifactError as error:
+            broken.append(str(error))
+    artifacts.sort(key=lambda artifact: (artifact.created, artifact.id), reverse=True)
+    titles = {artifact.id: _title(artifact) for artifact in artifacts}
+    featured = {demo.get("model"): "Demo: ten classes", demo.get("shortcut", {}).get("model"): "Demo: a planted shortcut"}
+    ordered = {str(model): title for model, title in featured.items() if model in titles}
+    return Catalogue(ordered | {model: title for model, title in titles.items() if model not in ordered}, demo, tuple(broken))
+
+
+def _title(artifact: Artifact) -> str:
+    return f"Model {artifact.id.partition('-')[2][:8]}, {artifact.created[:10]}"
+
+
+def _read_demo(file: Path) -> Mapping[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        demo = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise CorruptArtifactError(f"{file} cannot be read ({error}); remove it and run `cbm demo` again.") from error
+    if not isinstance(demo, dict) or not isinstance(demo.get("shortcut", {}), dict):
+        raise CorruptArtifactError(f"{file} is not what the demo writes; remove it and run `cbm demo` again.")
+    return demo
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the model and its held-out images …")
+def study(root: str, model: str) -> Study:
+    """A model with its held-out images, ready to be asked.
+
+    Raises:
+        NotFoundError: the model or the images that it was tested on are gone.
+        CorruptArtifactError: a file of them is damaged.
+    """
+    workspace = Workspace(root)
+    artifact = workspace.get(model, "model")
+    entry = catalogue(root).demo_entry(model)
+    held_out = EmbeddingSet.load(workspace.get(entry.get("test") or _held_out_of(artifact), "embeddings"))
+    loaded = Study(ConceptModel.load(artifact.path), held_out, metrics={**artifact.metrics, **entry.get("metrics", {})})
+    loaded.warm()
+    return loaded
+
+
+def _held_out_of(artifact: Artifact) -> str:
+    embeddings = [parent for parent in artifact.parents if parent.startswith("embeddings-")]
+    if not embeddings:
+        raise NotFoundError(f"{artifact.id} names no embedding set that it was tested on; train it again with `cbm train --test EMB`.")
+    return embeddings[-1]
+
+
+def forget_catalogue() -> None:
+    """Read the workspace again on the next run."""
+    _catalogue.clear()

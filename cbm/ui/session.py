@@ -1,0 +1,113 @@
+"""The one place that names session state and query parameters. It keeps ids and recipes, never arrays.
+
+A visitor's edits are an immutable recipe in their own session, so that two visitors never see each other's; the cached library objects
+that they share are only read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from cbm.edits import Edit, Recipe
+from cbm.errors import NotFoundError
+
+MODEL_CHOICE = "model_choice"
+"""Key of the model selector."""
+_MODEL = "model"
+_CONCEPT = "concept"
+_IMAGE = "image"
+_RECIPES = "recipes"
+
+
+def short(model: str) -> str:
+    """What stands for a model in an address: the first eight digits of its id."""
+    return model.partition("-")[2][:8]
+
+
+def chosen_model(models: Sequence[str], default: str) -> str:
+    """The model that the address asks for, else the one chosen before, else `default`; the address then names it unless it is the default.
+
+    Raises:
+        NotFoundError: the address names no model of this workspace.
+    """
+    asked = st.query_params.get(_MODEL)
+    if asked is not None:
+        fitting = [model for model in models if model.startswith(asked) or model.partition("-")[2].startswith(asked)]
+        if len(fitting) != 1:
+            del st.query_params[_MODEL]
+            raise NotFoundError(f"The address asks for model {asked!r}, which is not in this workspace. Reload to see the default model.")
+        st.session_state[_MODEL] = fitting[0]
+    kept = str(st.session_state.get(_MODEL))
+    model = kept if kept in models else default
+    st.session_state[_MODEL] = model
+    if model != default:
+        st.query_params[_MODEL] = short(model)
+    return model
+
+
+def current_model() -> str:
+    """The model that the sidebar shows."""
+    return str(st.session_state[_MODEL])
+
+
+def choose_model() -> None:
+    """Callback of the model selector: concept and image numbers belong to the model that was left."""
+    st.session_state[_MODEL] = st.session_state[MODEL_CHOICE]
+    st.query_params.clear()
+
+
+def link(model: str, default: str, **parameters: object) -> dict[str, str]:
+    """Query parameters of a permalink; the default model and absent values are left out."""
+    named = {} if model == default else {_MODEL: short(model)}
+    return named | {name: str(value) for name, value in parameters.items() if value is not None}
+
+
+def recipe(model: str) -> Recipe:
+    """The visitor's edits of one model."""
+    return st.session_state.get(_RECIPES, {}).get(model, Recipe())
+
+
+def change_recipe(model: str, change: Callable[[Recipe], Recipe]) -> None:
+    """Put `change(recipe)` in the place of the visitor's recipe."""
+    st.session_state[_RECIPES] = {**st.session_state.get(_RECIPES, {}), model: change(recipe(model))}
+
+
+def add_edit(model: str, *edits: Edit) -> None:
+    change_recipe(model, lambda current: current.append(*edits))
+
+
+def undo(model: str) -> None:
+    change_recipe(model, Recipe.undo)
+
+
+def redo(model: str) -> None:
+    change_recipe(model, Recipe.redo)
+
+
+def toggle(model: str, index: int) -> None:
+    change_recipe(model, lambda current: current.toggle(index))
+
+
+def concept_in_link() -> int | None:
+    """The concept that the address asks for.
+
+    Raises:
+        NotFoundError: the address names no concept by number.
+    """
+    text = st.query_params.get(_CONCEPT)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise NotFoundError(f"The address asks for concept {text!r}, but concepts have numbers. Choose one from the list instead.")
+    return int(text)
+
+
+def image_in_link() -> str | None:
+    """The item that the address asks for."""
+    return st.query_params.get(_IMAGE)
+
+
+def put_image_in_link(item: str) -> None:
+    st.query_params[_IMAGE] = item

@@ -1,0 +1,83 @@
+"""What surrounds every page: the sidebar with the model and the edits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from cbm.edits import ActivationEdit, HideConcept, MergeConcepts, Recipe, RenameConcept, describe
+from cbm.ui import session
+from cbm.ui.text import counted, plain
+from cbm.ui.views import EditLine
+
+
+def model_selector(titles: Mapping[str, str], chosen: str) -> None:
+    """Choose among the workspace's models; silent where there is only one to choose."""
+    models = list(titles)
+    st.session_state[session.MODEL_CHOICE] = chosen
+    st.selectbox(
+        "Concept model",
+        models,
+        key=session.MODEL_CHOICE,
+        format_func=lambda model: titles[model],
+        on_change=session.choose_model,
+        help="Every concept model of the workspace. Your edits are kept for each of them.",
+    )
+
+
+def edit_lines(recipe: Recipe) -> Sequence[EditLine]:
+    """The recipe as a person reads it, oldest edit first; undone edits are left out."""
+    icons = {RenameConcept: ":material/edit:", HideConcept: ":material/visibility_off:", MergeConcepts: ":material/merge:"}
+    lines = []
+    for position, step in enumerate(recipe.steps[: recipe.position]):
+        icon = icons.get(type(step.edit), ":material/tune:" if isinstance(step.edit, ActivationEdit) else ":material/linear_scale:")
+        lines.append(EditLine(position, describe(step.edit), icon, step.enabled, type(step.edit) not in icons))
+    return lines
+
+
+def edit_history(model: str, recipe: Recipe) -> None:
+    """Undo, redo and the number of edits, on every page."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        st.button(
+            "Undo",
+            key="undo",
+            icon=":material/undo:",
+            disabled=not recipe.can_undo,
+            on_click=session.undo,
+            args=(model,),
+            shortcut="Mod+Z",
+            width="stretch",
+        )
+        st.button(
+            "Redo",
+            key="redo",
+            icon=":material/redo:",
+            disabled=not recipe.can_redo,
+            on_click=session.redo,
+            args=(model,),
+            shortcut="Mod+Shift+Z",
+            width="stretch",
+        )
+    if len(recipe):
+        st.download_button(
+            "Download recipe",
+            recipe.to_json(),
+            "recipe.json",
+            "application/json",
+            key="download_recipe",
+            icon=":material/download:",
+            on_click="ignore",
+            width="stretch",
+            help="The edits as a JSON file that `cbm edit --recipe` replays.",
+        )
+    active = len(recipe.active)
+    st.caption(f"{counted(active, 'edit')} in force" if active else "No edits yet. They stay in this browser tab until you download them.")
+
+
+def edit_list(model: str, lines: Sequence[EditLine]) -> None:
+    """Every edit with a switch."""
+    for line in lines:
+        key = f"edit-{line.position}"
+        st.session_state[key] = line.enabled
+        st.toggle(f"{line.icon} {plain(line.text)}", key=key, on_change=session.toggle, args=(model, line.position))

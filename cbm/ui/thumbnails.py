@@ -1,0 +1,62 @@
+"""Small encoded pictures. They are made once per address: Streamlit would encode a PIL image again on every run of a page."""
+
+from __future__ import annotations
+
+import io
+
+import streamlit as st
+from PIL import Image, ImageDraw
+
+from cbm.errors import CbmError
+from cbm.images.pictures import read_picture
+
+SIZE = 160
+"""Side of an ordinary thumbnail in pixels."""
+_PAPER = {"light": "#FDFCFA", "dark": "#15181B"}
+"""The theme's backgrounds, so that the gaps of a strip look like the page."""
+
+
+def theme() -> str:
+    """ "light" or "dark", as the visitor's browser shows the page."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def _missing(size: int) -> Image.Image:
+    """Stands in for a picture that is gone or unreadable, so that one bad file never empties a gallery."""
+    picture = Image.new("RGB", (size, size), "#8A8983")
+    ImageDraw.Draw(picture).line([(0, 0), (size, size)], fill="#FDFCFA", width=max(1, size // 40))
+    return picture
+
+
+def _square(uri: str, size: int) -> Image.Image:
+    try:
+        # A photograph is cut to a square, so its longer side is asked for with some to spare; scenes are drawn as squares.
+        picture = read_picture(uri, size=size if uri.startswith("scene:") else size * 3 // 2)
+    except (CbmError, OSError):
+        return _missing(size)
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    return picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _encoded(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="JPEG", quality=88, subsampling=0)
+    return buffer.getvalue()
+
+
+@st.cache_resource(max_entries=8192, show_spinner=False)
+def thumbnail(uri: str, size: int = SIZE) -> bytes:
+    """JPEG bytes of the picture at `uri`, cut to a square of `size` pixels."""
+    return _encoded(_square(uri, size))
+
+
+@st.cache_resource(max_entries=4096, show_spinner=False)
+def strip(uris: tuple[str, ...], paper: str, columns: int = 3, rows: int = 2, size: int = 96, gap: int = 4) -> bytes:
+    """JPEG bytes of up to `columns * rows` thumbnails in one picture: one element of the page instead of many."""
+    width, height = columns * (size + gap) - gap, rows * (size + gap) - gap
+    sheet = Image.new("RGB", (width, height), _PAPER[paper])
+    for position, uri in enumerate(uris[: columns * rows]):
+        row, column = divmod(position, columns)
+        sheet.paste(_square(uri, size), (column * (size + gap), row * (size + gap)))
+    return _encoded(sheet)
