@@ -92,7 +92,7 @@ class ConceptModel:
     """How the model was made: variant, seeds, vocabulary and its digest, parents. JSON-able; kept by the bundle and shown in its card."""
 
     def __post_init__(self) -> None:
-        sizes = {"bottleneck": self.bottleneck.size, "head": self.head.size, "concept table": len(self.concepts.names)}
+        sizes = {"bottleneck": self.bottleneck.size, "head": self.head.size, "concept table": len(self.concepts)}
         if len(set(sizes.values())) != 1:
             listed = ", ".join(f"{part} {size}" for part, size in sizes.items())
             raise MismatchError(f"The parts of the model count different numbers of concepts: {listed}. Use parts made for one dictionary.")
@@ -134,10 +134,15 @@ class ConceptModel:
         return tuple(AblateConcept(concept, self.names[concept], scope or GlobalScope()) for concept in found)
 
     def concepts_named(self, name: str) -> tuple[int, ...]:
-        """Concepts shown or originally named so (case does not matter), with everything they are merged with; empty where there is none."""
-        wanted = name.strip().casefold()
-        found = [index for index, shown in enumerate(self.names) if shown.casefold() == wanted]
-        found += [index for index, original in enumerate(self.concepts.names) if original.casefold() == wanted]
+        """Concepts shown or originally named so, with everything they are merged with; empty where there is none.
+
+        Letter case, spaces and hyphens do not matter.
+        """
+        from cbm.names.names import same_name_key
+
+        wanted = same_name_key(name)
+        found = [index for index, shown in enumerate(self.names) if same_name_key(shown) == wanted]
+        found += [index for index, original in enumerate(self.concepts.names) if same_name_key(original) == wanted]
         groups, standing_for = self.decisions.groups, self.decisions.standing_for
         return tuple(dict.fromkeys(member for index in found for member in groups.get(standing_for.get(index, index), (index,))))
 
@@ -155,6 +160,12 @@ class ConceptModel:
         return tuple(names)
 
     @cached_property
+    def concept_table(self) -> ConceptTable:
+        """The concepts as the user wants them shown: renamed, merged, hidden."""
+        decisions = self.decisions
+        return self.concepts.with_decisions(decisions.names, decisions.hidden, decisions.groups)
+
+    @cached_property
     def effective_head(self) -> EffectiveHead:
         """The head with all edits but those at image scope folded in."""
         return fold_recipe(self.head, self.classes, self.recipe)
@@ -166,12 +177,16 @@ class ConceptModel:
 
         Raises:
             MismatchError: the embeddings have another dimension than the bottleneck.
+            InvalidInputError: a value is not finite.
         """
         embeddings = np.atleast_2d(np.asarray(embeddings, dtype=np.float32))
         if embeddings.shape[1] != self.bottleneck.dim:
             raise MismatchError(
                 f"Embeddings of {embeddings.shape[1]} dimensions do not fit a model of {self.bottleneck.dim}; use its own backbone."
             )
+        if not np.isfinite(embeddings).all():
+            row = int(np.flatnonzero(~np.isfinite(embeddings).all(axis=1))[0])
+            raise InvalidInputError(f"Row {row} of the embeddings holds values that are no finite numbers; encode or import it again.")
         return self.bottleneck.encode(embeddings)
 
     def predict(self, embeddings: Float32[np.ndarray, "batch dim"], items: Sequence[str] | None = None) -> Prediction:

@@ -115,7 +115,7 @@ def _read_steps(index: int, record: Any, find_concepts: Callable[[str], Sequence
 
 def _read_merge(record: Mapping[str, Any], where: str, find_concepts: Callable[[str], Sequence[int]] | None) -> MergeConcepts:
     names = record.get("names")
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise InvalidInputError(f"{where}: field names is {names!r}; it must be a list of names.")
     if "concepts" in record:
         if not isinstance(record["concepts"], list):
@@ -149,7 +149,7 @@ def _read_scope(scope: Any, where: str) -> Scope:
 
 def _read_text(record: Mapping[str, Any], field_name: str, where: str) -> str:
     value = record.get(field_name)
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value.strip():
         raise InvalidInputError(f"{where}: field {field_name} is {value!r}; it must be a text.")
     return value
 

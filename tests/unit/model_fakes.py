@@ -29,6 +29,9 @@ CLASSES = ("cat", "dog", "bird", "fish")
 class FakeConcepts:
     names: list[str]
 
+    def __len__(self) -> int:
+        return len(self.names)
+
 
 @dataclass(frozen=True)
 class FakeBottleneck:

@@ -32,7 +32,7 @@ class_names = st.sampled_from(("cat", "dog", "bird", "fish"))
 scopes = st.one_of(
     st.builds(GlobalScope), st.builds(ClassScope, class_names), st.builds(ImageScope, st.sampled_from(("image 0", "image 3", "absent")))
 )
-names = st.text(min_size=1, max_size=8)
+names = st.text(min_size=1, max_size=8).filter(str.strip)
 edits = st.one_of(
     st.builds(AblateConcept, concepts, names, scopes),
     st.builds(SetConcept, concepts, names, numbers, scopes),

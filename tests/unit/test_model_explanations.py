@@ -203,6 +203,8 @@ def test_parts_and_inputs_that_do_not_fit_are_refused() -> None:
         ConceptModel(MODEL.bottleneck, MODEL.head, MODEL.concepts, CLASSES[:3])
     with pytest.raises(MismatchError, match="dimensions"):
         MODEL.predict(np.ones((2, 99), np.float32))
+    with pytest.raises(InvalidInputError, match=r"Row 1 .*finite"):
+        MODEL.predict(np.array([np.zeros(6), np.full(6, np.nan)]))
     with pytest.raises(InvalidInputError, match="one image"):
         MODEL.explain_codes(CODES[:2])
     with pytest.raises(NotFoundError, match="whale"):
