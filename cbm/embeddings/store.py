@@ -22,9 +22,11 @@ ABSENT = -1
 _SCHEMA = "1"
 _LOOKUP_CHUNK = 500
 _TABLES = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS rows (digest BLOB PRIMARY KEY, row INTEGER NOT NULL UNIQUE) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (first_row INTEGER PRIMARY KEY, count INTEGER NOT NULL, process INTEGER NOT NULL);
+COMMIT;
 """
 
 
@@ -93,12 +95,14 @@ class StorePart:
             raise
 
     def _prepare(self) -> None:
-        self._database.execute("PRAGMA journal_mode=WAL")
         # FULL: a committed batch survives a power cut too, not only a killed process.
         self._database.execute("PRAGMA synchronous=FULL")
-        self._database.executescript(_TABLES)
-        for name, value in (("schema", _SCHEMA), ("dim", str(self.dim)), ("rows_per_shard", str(ROWS_PER_SHARD))):
-            self._database.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (name, value))
+        tables = self._database.execute("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0]
+        if self._lock is not None or not tables:
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.executescript(_TABLES)
+            for name, value in (("schema", _SCHEMA), ("dim", str(self.dim)), ("rows_per_shard", str(ROWS_PER_SHARD))):
+                self._database.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (name, value))
         settings = dict(self._database.execute("SELECT name, value FROM settings").fetchall())
         if settings["schema"] != _SCHEMA:
             raise CorruptArtifactError(f"{self.folder} was written by another version; remove it, and the pictures are encoded again.")

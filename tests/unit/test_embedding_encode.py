@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -199,8 +199,9 @@ def test_only_a_few_pictures_are_read_ahead_of_the_model(workspace: Workspace, b
     assert source.read < 4 + 4 * 4 + 5
 
 
-_CHILD = """
-import sys
+# Imports once, then forks a child for each line it is given; importing torch takes longer than all the embedding.
+_NURSERY = """
+import os, sys
 sys.path.insert(0, {tests!r})
 import cbm, torch
 torch.set_num_threads(1)
@@ -209,35 +210,56 @@ from cbm.backbones.backbone import Backbone
 from cbm.embeddings.encode import embed_source
 from cbm.workspace import Workspace
 backbone = Backbone({folder!r}, device="cpu")
-print("ready", flush=True)
-embed_source(Workspace({workspace!r}), FakeSource([*range(60), 3, 4, *range(60, 130)], pause=0.004), backbone, batch_size=4)
-print("done", flush=True)
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        source = FakeSource([*range(60), 3, 4, *range(60, 130)], pause=0.004)
+        embed_source(Workspace({workspace!r}), source, backbone, batch_size=4)
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
+def _kill_at_random_moments(nursery: subprocess.Popen[str], committed: Callable[[], int]) -> list[int]:
+    """How many pictures were committed after each kill; the last run is let finish."""
+    assert nursery.stdin is not None
+    assert nursery.stdout is not None
+    chance = random.Random(7)
+    counts = [committed()]
+    for attempt in range(6):
+        print("go", file=nursery.stdin, flush=True)
+        child = int(nursery.stdout.readline())
+        if attempt < 5:
+            # Waiting for a few batches makes every run get somewhere on a slow machine; the moment within a batch stays random.
+            wanted = counts[-1] + chance.randrange(1, 17)
+            deadline = time.monotonic() + 60
+            while committed() < wanted and time.monotonic() < deadline:
+                time.sleep(0.005)
+            time.sleep(chance.uniform(0, 0.03))
+            os.kill(child, signal.SIGKILL)
+        status = int(nursery.stdout.readline())
+        assert status in (0, -signal.SIGKILL)
+        counts.append(committed())
+    assert status == 0
+    return counts
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 def test_killed_again_and_again_it_finishes_with_the_same_bytes_and_no_batch_twice(
     tmp_path: Path, folder: Path, backbone: Backbone
 ) -> None:
     workspace = Workspace(tmp_path / "killed")
-    code = _CHILD.format(tests=str(Path(__file__).parent), folder=str(folder), workspace=str(workspace.root))
-    chance = random.Random(7)
-    kills = committed = 0
-    for attempt in range(12):
-        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        if attempt < 4:
-            time.sleep(chance.uniform(0.02, 0.35))
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            kills += 1
-            with EmbeddingStore(workspace.store).open(backbone.store_key, backbone.dim) as part:
-                assert len(part) >= committed
-                committed = len(part)
-            continue
-        assert process.wait(60) == 0
-        break
-    assert kills == 4
+    code = _NURSERY.format(tests=str(Path(__file__).parent), folder=str(folder), workspace=str(workspace.root))
+
+    def committed() -> int:
+        with EmbeddingStore(workspace.store).open(backbone.store_key, backbone.dim) as part:
+            return len(part)
+
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as nursery:
+        counts = _kill_at_random_moments(nursery, committed)
+    assert counts == sorted(counts)
+    assert any(0 < count < 130 for count in counts)
 
     torch_threads = torch.get_num_threads()
     torch.set_num_threads(1)
