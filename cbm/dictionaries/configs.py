@@ -78,14 +78,14 @@ class TrainingConfig:
     """Embeddings to see when `epochs` is None."""
     batch_size: int | None = None
     """Embeddings per optimiser step; None: a sixteenth of the set, between 256 and 4096."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     warm_up: float = 0.02
     """Share of the steps over which the learning rate rises from zero."""
     decay: float = 0.2
     """Share of the steps, at the end, over which the learning rate falls to zero."""
     annealing: float = 0.1
     """Share of the steps over which k falls from `annealing_start` · k to k; this keeps latents from dying early."""
-    annealing_start: float = 8.0
+    annealing_start: float = 2.0
     """How many times k the annealing starts from (never more than the embedding's dimension)."""
     dead_after: int | None = None
     """A latent is dead when it stayed silent for so many embeddings; None: one epoch, at most 400,000."""
@@ -93,6 +93,8 @@ class TrainingConfig:
     """Standard deviation of Gaussian noise on what the encoder sees, relative to the scaled embeddings; the target stays clean."""
     averaging: float = 0.0
     """Decay of the running average of the weights that is returned; 0 returns the last weights."""
+    initial_directions: Literal["data", "random"] = "random"
+    """Where TopK and BatchTopK decoder rows start: at embeddings drawn from the set, which saves most of the search, or anywhere."""
     inputs: Literal["centred", "raw"] = "centred"
     """Centred: the mean is subtracted and one scalar makes E‖x‖² the dimension. Raw: neither, as DN-CBM does."""
     evaluate_every: int = 50
@@ -113,6 +115,9 @@ class TrainingConfig:
         _require(self.annealing_start >= 1, f"annealing_start = {self.annealing_start} must be at least 1")
         _require(0 <= self.averaging < 1, f"averaging = {self.averaging} must lie in [0, 1)")
         _require(self.input_noise >= 0, f"input_noise = {self.input_noise} must not be negative")
+        _require(
+            self.initial_directions in ("data", "random"), f"initial_directions {self.initial_directions!r} must be 'data' or 'random'"
+        )
         _require(self.inputs in ("centred", "raw"), f"inputs {self.inputs!r} must be 'centred' or 'raw'")
 
     def to_json(self) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+import scipy.sparse
 import torch
 from jaxtyping import Float, Int
 
@@ -44,9 +46,12 @@ def row_candidates(preactivations: Float[torch.Tensor, "rows size"], k: int) -> 
 
 
 def floor_candidates(preactivations: Float[torch.Tensor, "rows size"], floor: float) -> Candidates:
-    """All entries above `floor`."""
-    rows, columns = (preactivations > floor).nonzero(as_tuple=True)
-    return Candidates(rows, columns, preactivations[rows, columns])
+    """All entries above `floor`, on a CPU."""
+    # NumPy finds the places about three times faster than torch on a CPU.
+    places = torch.from_numpy(np.flatnonzero((preactivations > floor).numpy()))
+    size = preactivations.shape[1]
+    rows = places.div(size, rounding_mode="floor")
+    return Candidates(rows, places - rows * size, preactivations.flatten()[places])
 
 
 def flat_candidates(preactivations: Float[torch.Tensor, "rows size"], count: int) -> Candidates:
@@ -111,14 +116,33 @@ def decode_with_gradient(
     return torch.autograd.grad(reconstruction, values, gradient)[0]
 
 
-def transposed_product(activations: SparseActivations, dense: Float[torch.Tensor, "rows dim"]) -> Float[torch.Tensor, "size dim"]:
+class ColumnOrder(NamedTuple):
+    """The same entries sorted by column: what gradients of latents are summed over. Found once a step, used for encoder and decoder."""
+
+    starts: Int[torch.Tensor, " size_plus_one"]
+    """Where each column's entries begin, and the total at the end."""
+    entries: Int[torch.Tensor, " active"]
+    """Positions in the row-major order; rows ascend within a column."""
+
+
+def column_order(activations: SparseActivations) -> ColumnOrder:
+    """Stable sort of the entries by column."""
+    if activations.columns.device.type == "cpu":
+        # Scipy's conversion is a counting sort, several times faster than a comparison sort.
+        count = len(activations.columns)
+        shape = (len(activations.starts) - 1, activations.size)
+        parts = (np.arange(count, dtype=np.int32), activations.columns.numpy(), activations.starts.numpy())
+        by_column = scipy.sparse.csr_array(parts, shape=shape).tocsc()
+        return ColumnOrder(torch.from_numpy(by_column.indptr.astype(np.int64)), torch.from_numpy(by_column.data.astype(np.int64)))
+    starts = torch.zeros(activations.size + 1, dtype=torch.int64, device=activations.columns.device)
+    starts[1:] = torch.bincount(activations.columns, minlength=activations.size).cumsum(0)
+    return ColumnOrder(starts, activations.columns.sort(stable=True).indices)
+
+
+def transposed_product(
+    activations: SparseActivations, order: ColumnOrder, dense: Float[torch.Tensor, "rows dim"]
+) -> Float[torch.Tensor, "size dim"]:
     """activationsᵀ @ dense: the gradient of weights whose rows belong to latents."""
-    shape = (len(activations.starts) - 1, activations.size)
-    if dense.device.type == "cpu":
-        # 32-bit indices go to MKL as they are; 64-bit ones are converted at every product.
-        matrix = torch.sparse_csr_tensor(
-            activations.starts.int(), activations.columns.int(), activations.values, shape, check_invariants=False
-        )
-        return matrix.t() @ dense
-    coordinates = torch.stack([activations.columns, activations.rows])
-    return torch.sparse_coo_tensor(coordinates, activations.values, shape[::-1], check_invariants=False) @ dense
+    return torch.nn.functional.embedding_bag(
+        activations.rows[order.entries], dense, order.starts[:-1], mode="sum", per_sample_weights=activations.values[order.entries]
+    )

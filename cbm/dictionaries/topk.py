@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from cbm.dictionaries import sparse_ops
 from cbm.dictionaries.configs import BatchTopK, TopK
 from cbm.dictionaries.matryoshka import gradients_of_groups, group_of_latent, prefix_ends, prefix_errors
-from cbm.dictionaries.sparse_ops import Candidates, SparseActivations
+from cbm.dictionaries.sparse_ops import Candidates, ColumnOrder, SparseActivations
 from cbm.dictionaries.weights import Weights
 
 FLOOR_SHARE = 0.8
@@ -74,10 +74,11 @@ class TopKObjective:
         centred = inputs - weights.decoder_bias
         pool = self._dead_pool(silence, dead_after)
         activations, pooled = self._activations(weights, centred, k, pool)
-        errors, activation_gradient = self._reconstruction(weights, activations, targets, scale)
+        order = sparse_ops.column_order(activations)
+        errors, activation_gradient = self._reconstruction(weights, activations, order, targets, scale)
         # Entries that ReLU put to zero are kept to hold their row's place; they have no gradient.
         encoder_gradient = activations._replace(values=activation_gradient * (activations.values > 0))
-        _accumulate_encoder(weights, encoder_gradient, centred)
+        _accumulate_encoder(weights, encoder_gradient, order, centred)
         if pooled is not None and pool is not None:
             self._auxiliary(weights, pool, pooled, -errors, centred)
         fired = torch.zeros(self.variant.width, dtype=torch.bool, device=self.device)
@@ -126,7 +127,7 @@ class TopKObjective:
         return self.chunk_rows if self.device.type == "cpu" else batch
 
     def _reconstruction(
-        self, weights: Weights, activations: SparseActivations, targets: torch.Tensor, scale: float
+        self, weights: Weights, activations: SparseActivations, order: ColumnOrder, targets: torch.Tensor, scale: float
     ) -> tuple[Float[torch.Tensor, "batch dim"], Float[torch.Tensor, " active"]]:
         """Errors of the full reconstruction and gradients of the activations; adds the decoder's gradients."""
         groups = len(self.ends)
@@ -135,7 +136,7 @@ class TopKObjective:
         errors = prefix_errors(contributions, targets - weights.decoder_bias)
         per_group = gradients_of_groups(errors) * (2 * scale / len(targets))
         flat = per_group.reshape(-1, self.dim)
-        _grad(weights.decoder).add_(sparse_ops.transposed_product(split, flat))
+        _grad(weights.decoder).add_(sparse_ops.transposed_product(split, order, flat))
         # The bias belongs to every prefix, as the first group does.
         _grad(weights.decoder_bias).add_(per_group[:, 0].sum(dim=0))
         return errors[:, -1], sparse_ops.decode_with_gradient(split, weights.decoder, flat)
@@ -184,8 +185,8 @@ class TopKObjective:
         _grad(weights.decoder_bias).sub_(bias_gradient @ weights.encoder[pool.latents])
 
 
-def _accumulate_encoder(weights: Weights, gradient: SparseActivations, centred: torch.Tensor) -> None:
-    _grad(weights.encoder).add_(sparse_ops.transposed_product(gradient, centred))
+def _accumulate_encoder(weights: Weights, gradient: SparseActivations, order: ColumnOrder, centred: torch.Tensor) -> None:
+    _grad(weights.encoder).add_(sparse_ops.transposed_product(gradient, order, centred))
     bias_gradient = torch.zeros_like(weights.encoder_bias).index_add_(0, gradient.columns, gradient.values)
     _grad(weights.encoder_bias).add_(bias_gradient)
     # The decoder's bias is subtracted before the encoder, so it also moves every pre-activation.

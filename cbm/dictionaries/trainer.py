@@ -141,7 +141,12 @@ class _Training:
         if isinstance(variant, ReluL1):
             weights = kaiming_weights(variant.width, self.dim, generator, self.device)
             return weights, ReluL1Objective(variant, self.dim, self.device, self.config.chunk_rows)
-        weights = tied_weights(variant.width, self.dim, generator, self.device)
+        directions = torch.randn(variant.width, self.dim, generator=generator)
+        if self.config.initial_directions == "data":
+            # Random directions fill the places that a small set leaves.
+            rows = torch.randperm(len(self.embeddings), generator=generator)[: variant.width]
+            directions[: len(rows)] = self._prepared(self.embeddings[rows]).cpu()
+        weights = tied_weights(directions.to(self.device))
         return weights, TopKObjective(variant, self.dim, self.device, self.config.chunk_rows)
 
     def _prepared(self, rows: torch.Tensor) -> Float[torch.Tensor, "rows dim"]:

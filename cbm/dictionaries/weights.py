@@ -35,11 +35,11 @@ class Weights:
                 tensor.grad.zero_()
 
 
-def tied_weights(width: int, dim: int, generator: torch.Generator, device: torch.device) -> Weights:
-    """Random unit decoder rows, the encoder a copy of them, biases zero: latents respond to what they write, so few die early."""
-    decoder = torch.nn.functional.normalize(torch.randn(width, dim, generator=generator), dim=1).to(device)
+def tied_weights(directions: Float[torch.Tensor, "size dim"]) -> Weights:
+    """Decoder rows along `directions`, the encoder a copy of them, biases zero: latents respond to what they write, so few die early."""
+    decoder = torch.nn.functional.normalize(directions, dim=1)
     # A clone: without it encoder and decoder would share storage and train as one.
-    return Weights(decoder.clone(), torch.zeros(width, device=device), decoder, torch.zeros(dim, device=device))
+    return Weights(decoder.clone(), torch.zeros_like(decoder[:, 0]), decoder, torch.zeros_like(decoder[0]))
 
 
 def kaiming_weights(width: int, dim: int, generator: torch.Generator, device: torch.device) -> Weights:
