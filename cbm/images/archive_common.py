@@ -136,9 +136,14 @@ def size_problem(size: int, packed: int | None, limits: ArchiveLimits) -> str | 
 
 
 def read_picture_bytes(file: IO[bytes], size: int) -> bytes:
-    header = file.read(HEADER_BYTES)
+    """The `size` bytes of a member that begin where `file` stands; no more, because the next member follows in a tar.
+
+    Raises:
+        RejectedImageError: they are no picture, or end early.
+    """
+    header = file.read(min(HEADER_BYTES, size))
     sniff(header)
-    data = header + file.read(size - len(header) + 1)
+    data = header + file.read(size - len(header))
     if len(data) < size:
         raise RejectedImageError("the archive breaks off in the middle of it")
     return data
