@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,7 @@ from cbm.edits import (
     ClassScope,
     GlobalScope,
     ImageScope,
+    NameEdit,
     Recipe,
     ScaleConcept,
     ScaleWeight,
@@ -34,6 +35,9 @@ from cbm.errors import InvalidInputError, MismatchError
 
 if TYPE_CHECKING:
     from cbm.heads.base import LinearHead
+
+KEPT_RECIPES = 4
+"""Logits of so many recipes stay in memory beside a scored set (20 MB each at 50,000 rows and 100 classes)."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,7 @@ class ScoredSet:
         self._sums: Float64[np.ndarray, "rows classes"] = self._codes64 @ self._base
         self.base_logits: Float32[np.ndarray, "rows classes"] = np.add(self._sums, self._bias).astype(np.float32)
         self.base_logits.setflags(write=False)
+        self._apply = lru_cache(maxsize=KEPT_RECIPES)(self._apply_uncached)
 
     def __len__(self) -> int:
         return self.codes.shape[0]
@@ -220,11 +225,17 @@ class ScoredSet:
         return self._columns[:, [concept]].toarray().ravel()
 
     def apply(self, recipe: Recipe) -> Float32[np.ndarray, "rows classes"]:
-        """Logits under a recipe.
+        """Logits under a recipe: read-only, and kept for the last few recipes, because a page asks for the same ones again.
 
         Raises:
             InvalidInputError: the recipe speaks of a concept or class that the model does not have.
         """
+        recipe.check(len(self._base), self.classes)
+        return self._apply(Recipe.of(*(edit for edit in recipe.active if not isinstance(edit, NameEdit))))
+
+    def _apply_uncached(self, recipe: Recipe) -> Float32[np.ndarray, "rows classes"]:
+        if not recipe.active:
+            return self.base_logits
         logits = self.base_logits.copy()
         effective = _fold(self._base, self._bias, self.classes, recipe, None)
         touched = effective.touched
@@ -242,6 +253,7 @@ class ScoredSet:
             if len(rows):
                 effective = _fold(self._base, self._bias, self.classes, recipe, item)
                 logits[rows] = self._score(rows, effective.weight, effective.bias)
+        logits.setflags(write=False)
         return logits
 
     def _score(self, rows: Int[np.ndarray, " some"], weight: np.ndarray, bias: np.ndarray) -> Float32[np.ndarray, "some classes"]:
