@@ -54,9 +54,8 @@ def main() -> None:
             for _ in range(arguments.repeats)
         ]
         results[name] = {"seconds": statistics.median(times), "predict_again_seconds": statistics.median(full)}
-        print(
-            f"{name:32} {results[name]['seconds'] * 1000:7.0f} ms   predicting again {results[name]['predict_again_seconds'] * 1000:7.0f} ms"
-        )
+        edit_time, full_time = (1000 * seconds for seconds in results[name].values())
+        print(f"{name:32} {edit_time:7.0f} ms   predicting again {full_time:7.0f} ms")
     if arguments.output:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(json.dumps({"rows": arguments.rows, "results": results}, indent=2) + "\n")

@@ -135,12 +135,21 @@ def _flatten(rows: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
         name = f"{prefix}{key}".replace("_", " ")
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{name}: ")
-        elif isinstance(value, float | np.floating):
-            yield name, f"{value:.6g}"
-        elif isinstance(value, list | tuple):
-            yield name, ", ".join(f"{entry:.6g}" if isinstance(entry, float) else str(entry) for entry in value)
         else:
-            yield name, str(value)
+            yield name, _text(value)
+
+
+def _text(value: Any) -> str:
+    """A figure as people write it: six digits, lists with commas, lists of records with semicolons."""
+    if value is None:
+        return "not measured"
+    if isinstance(value, float | np.floating):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(entry)}".replace("_", " ") for key, entry in value.items())
+    if isinstance(value, list | tuple | np.ndarray):
+        return ("; " if any(isinstance(entry, Mapping) for entry in value) else ", ").join(_text(entry) for entry in value)
+    return str(value)
 
 
 def _inline(text: str) -> str:
