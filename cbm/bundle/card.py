@@ -10,7 +10,7 @@ import numpy as np
 
 from cbm.bundle.files import ONNX, SAELENS
 from cbm.bundle.onnx import OnnxCheck
-from cbm.edits import ActivationEdit, ImageScope, describe
+from cbm.edits import ActivationEdit, ImageScope, NameEdit, describe
 from cbm.model import ConceptModel
 
 _LIMITS = """\
@@ -57,7 +57,7 @@ def write_card(
         "## Data",
         _table(data) or "Not stated.",
         "## Metrics",
-        _table(metrics) or "None were measured before the export.",
+        _metrics(model, metrics),
         "## Edits",
         _edits(model),
         "## Limits",
@@ -88,6 +88,13 @@ def _method(model: ConceptModel, base: str) -> dict[str, Any]:
         "head": f"{model.head.kind}, {model.head.nec:.2f} non-zero weights a class (NEC) before edits",
     }
     return rows | {key: value for key, value in model.method.items() if key not in ("data", "metrics")}
+
+
+def _metrics(model: ConceptModel, metrics: Mapping[str, Any]) -> str:
+    if not metrics:
+        return "None were measured before the export."
+    edited = any(not isinstance(edit, NameEdit) for edit in model.recipe.active)
+    return _table(metrics) + ("\n\nMeasured before the edits below, unless a name says otherwise." if edited else "")
 
 
 def _edits(model: ConceptModel) -> str:

@@ -117,7 +117,13 @@ def write_model(
     if "saelens" in formats:
         from cbm.dictionaries.saelens import save_saelens
 
-        save_saelens(require_jumprelu(model), folder / SAELENS)
+        save_saelens(
+            require_jumprelu(model),
+            folder / SAELENS,
+            model_name=f"{model.backbone.architecture}/{model.backbone.pretrained}" if model.backbone else "",
+            normalise_inputs=model.space == "l2",
+            metadata={"space": model.space, "names": list(model.names)},
+        )
     (folder / CARD).write_text(write_card(model, data, metrics, frozenset(formats), check), encoding="utf-8")
     write_sums(folder)
     return check

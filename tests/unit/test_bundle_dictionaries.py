@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cbm.dictionaries.kmeans import KMeansDictionary
 from cbm.dictionaries.neurons import NeuronDictionary
 from cbm.dictionaries.pca import PcaDictionary
 from cbm.dictionaries.random import RandomDictionary
+from cbm.dictionaries.saelens import load_saelens
 from cbm.edits import AblateConcept
 from cbm.errors import InvalidInputError
 from cbm.model import ConceptModel
@@ -51,6 +53,18 @@ def test_baselines_that_are_no_autoencoders_are_refused_by_name(tmp_path: Path, 
         with pytest.raises(InvalidInputError, match=f"on a {kind} dictionary"):
             save_bundle(model_on(BASELINES[kind]()), tmp_path / "bundle", (format_name,))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("space", ["l2", "raw"])
+def test_the_saelens_folder_holds_the_models_dictionary(tmp_path: Path, space: str) -> None:
+    model = full_model(space=space)
+    report = save_bundle(model, tmp_path / "bundle", ("saelens",))
+    assert {"saelens/cfg.json", "saelens/sae_weights.safetensors"} <= set(report.files)
+    config = json.loads((report.folder / "saelens" / "cfg.json").read_text())
+    assert config["metadata"]["names"] == list(model.names)
+    again = load_saelens(report.folder / "saelens")
+    np.testing.assert_allclose(again.encode(embeddings(30)).to_dense(), model.encode(embeddings(30)).to_dense(), atol=1e-5)
+    assert ConceptModel.load(report.folder).space == space
 
 
 def test_random_directions_go_into_onnx(tmp_path: Path) -> None:

@@ -201,12 +201,14 @@ def test_the_card_tells_method_data_metrics_edits_and_limits(tmp_path: Path) -> 
         tmp_path / "bundle",
         ("bundle", "onnx"),
         data={"training": "4000 scenes"},
-        metrics={"accuracy": 0.91, "baselines": {"random": 0.5}},
+        metrics={"accuracy": 0.91, "baselines": {"random": 0.5}, "path": [{"nec": 5, "accuracy": 0.85}, {"nec": 10, "accuracy": None}]},
     )
     card = (tmp_path / "bundle" / "README.md").read_text()
     assert card.startswith("---\nlibrary_name:")
     for part in ("ViT-B-32/openai", "batchtopk", "4000 scenes", "| accuracy | 0.91 |", "| baselines: random | 0.5 |", "Ablate “concept 2”"):
         assert part in card
+    assert "| path | nec 5, accuracy 0.85; nec 10, accuracy not measured |" in card
+    assert "Measured before the edits" in card
     assert "(not in the ONNX graph)" in card
     assert "dog \\| wolf" in card
     for section in ("## Use", "## Method", "## Data", "## Metrics", "## Edits", "## Limits", "## Files"):
