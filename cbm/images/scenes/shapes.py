@@ -41,7 +41,7 @@ def _star_points(spikes: int, inner: float) -> Points:
 
 _POLYGONS: dict[str, Points] = {
     "square": ((-0.8, -0.8), (0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)),
-    "triangle": ((0.0, -1.0), (0.98, 0.8), (-0.98, 0.8)),
+    "triangle": ((0.0, -0.95), (0.92, 0.7), (-0.92, 0.7)),
     "star": _star_points(5, 0.44),
     "cross": (
         (-0.32, -0.95), (0.32, -0.95), (0.32, -0.32), (0.95, -0.32), (0.95, 0.32), (0.32, 0.32),
@@ -54,7 +54,7 @@ _HEART_TIP: Points = ((-0.86, 0.02), (0.0, -0.4), (0.86, 0.02), (0.0, 0.98))
 
 
 def figure(shape: str, x: Plane, y: Plane) -> Plane:
-    """Signed distance to a figure of the world, which fits into the unit circle around the origin (y points down)."""
+    """Signed distance to a figure of the world, which about fills the unit circle around the origin (y points down)."""
     if shape == "circle":
         return circle(x, y, (0.0, 0.0), 0.92)
     if shape == "heart":
