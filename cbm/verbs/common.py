@@ -1,0 +1,66 @@
+"""What several verbs need: opening the workspace, sets of embeddings together, and splits of labelled rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from cbm.backbones.reference import BackboneReference
+from cbm.embeddings.sets import EmbeddingSet, Space
+from cbm.errors import InvalidInputError, MismatchError
+from cbm.workspace import Artifact, Workspace
+
+WorkspaceLike = Workspace | str | Path | None
+
+
+def open_workspace(workspace: WorkspaceLike) -> Workspace:
+    return workspace if isinstance(workspace, Workspace) else Workspace(workspace)
+
+
+@dataclass(frozen=True)
+class JoinedSets:
+    """Several embedding sets of one backbone and space, row after row."""
+
+    ids: tuple[str, ...]
+    embeddings: Float32[np.ndarray, "rows dim"]
+    backbone: BackboneReference
+    space: Space
+
+    @property
+    def dim(self) -> int:
+        return int(self.embeddings.shape[1])
+
+
+def load_set(workspace: Workspace, identifier: str) -> EmbeddingSet:
+    return EmbeddingSet.load(workspace.get(identifier, "embeddings"))
+
+
+def join_sets(workspace: Workspace, identifiers: Sequence[str]) -> JoinedSets:
+    """The embedding sets called `identifiers` as one; a single one stays on disk.
+
+    Raises:
+        MismatchError: the sets come from different backbones or spaces.
+    """
+    if not identifiers:
+        raise InvalidInputError("No embedding set was given; make one with `cbm embed` or `cbm import`.")
+    sets = [load_set(workspace, identifier) for identifier in dict.fromkeys(identifiers)]
+    first = sets[0]
+    for other in sets[1:]:
+        first.backbone.require_match(other.backbone, f"{first.id} and {other.id}")
+        require_space(other.space, first.space, other.id, first.id)
+    embeddings = first.embeddings if len(sets) == 1 else np.concatenate([part.embeddings for part in sets])
+    return JoinedSets(tuple(part.id for part in sets), embeddings, first.backbone, first.space)
+
+
+def require_space(found: str, wanted: str, what: str, beside: str) -> None:
+    if found != wanted:
+        raise MismatchError(f"{what} is in space {found!r} but {beside} in {wanted!r}; embed again with --space {wanted}.")
+
+
+def embedding_parents(workspace: Workspace, artifact: Artifact) -> tuple[str, ...]:
+    """The embedding sets that an artefact was made from directly."""
+    return tuple(parent for parent in artifact.parents if workspace.get(parent).kind == "embeddings")

@@ -1,0 +1,224 @@
+"""The verbs that find concepts: discover and name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from cbm.dictionaries.base import Dictionary, load_dictionary
+from cbm.dictionaries.configs import VARIANTS, TrainingConfig, dn_cbm, make_variant
+from cbm.dictionaries.trainer import HistoryPoint, train
+from cbm.errors import Cancelled, InvalidInputError
+from cbm.metrics.reconstruction import baselines_table, measure_reconstruction
+from cbm.names.assignment import assign_unique, hub_counts
+from cbm.names.concepts import ActivationStatistics, ConceptTable
+from cbm.names.rules import DEFAULT_RULE, Rule, name_concepts
+from cbm.names.vocabulary import Vocabulary
+from cbm.progress import CancelCheck, Progress, ProgressCallback
+from cbm.verbs.common import WorkspaceLike, embedding_parents, join_sets, open_workspace, require_space
+from cbm.verbs.results import Discovered, Named
+from cbm.workspace import Artifact, Draft, artifact_id
+
+BASELINES = ("kmeans", "pca", "random", "neurons")
+PRESETS = ("dn-cbm",)
+EXPANSION = 8
+"""Latents per embedding dimension where no width is asked for."""
+HELD_OUT_SHARE = 0.05
+MOST_HELD_OUT = 8192
+
+
+def discover(
+    embeddings: Sequence[str],
+    *,
+    variant: str = "batchtopk",
+    width: int | None = None,
+    k: int = 32,
+    epochs: int | None = None,
+    matryoshka: tuple[float, ...] | None = None,
+    workspace: WorkspaceLike = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+    cancelled: CancelCheck | None = None,
+) -> Discovered:
+    """Train a dictionary on one or more embedding sets, and measure it on rows that it did not see.
+
+    Args:
+        variant: `batchtopk`, `topk`, `relu-l1`, the preset `dn-cbm`, or a baseline: `kmeans`, `pca`, `random`, `neurons`.
+        width: number of latents; eight times the embedding's dimension when absent.
+        k: active latents of an image.
+        matryoshka: cumulative shares of the width that must reconstruct on their own.
+
+    Raises:
+        InvalidInputError: unknown variant, or settings that do not fit it.
+        MismatchError: the sets come from different backbones or spaces.
+        Cancelled: training was stopped; the same request goes on from its checkpoint.
+    """
+    home = open_workspace(workspace)
+    joined = join_sets(home, embeddings)
+    width = width or EXPANSION * joined.dim
+    if variant in BASELINES:
+        request: dict[str, Any] = {"variant": variant, "width": width, "k": k, "seed": seed}
+    else:
+        config = _training_config(variant, joined.dim, width, k, epochs, matryoshka, seed)
+        request = config.to_json()
+    parameters = {"training": request, "held_out": HELD_OUT_SHARE, "space": joined.space, "backbone": joined.backbone.to_dict()}
+    checkpoints = home.checkpoints(artifact_id("dictionary", parameters, joined.ids))
+
+    def write(draft: Draft) -> None:
+        training, held_out = _hold_out(joined.embeddings, seed)
+        if variant in BASELINES:
+            dictionary: Dictionary = _fit_baseline(variant, training, width, k, seed)
+            history: tuple[HistoryPoint, ...] = ()
+            speed, seconds = 0.0, 0.0
+        else:
+            checkpoints.mkdir(parents=True, exist_ok=True)
+            trained = train(
+                training,
+                config,
+                checkpoint=checkpoints / "training.safetensors",
+                progress=progress,
+                cancelled=cancelled,
+                device=device,
+            )
+            if trained.cancelled:
+                raise Cancelled("Training was stopped; the same command goes on from where it was.")
+            dictionary, history = trained.dictionary, trained.history
+            speed, seconds = trained.samples_per_second, trained.seconds
+        dictionary.save(draft.path)
+        (draft.path / "history.json").write_text(json.dumps([dataclasses.asdict(point) for point in history]) + "\n")
+        draft.metrics.update(
+            reconstruction=measure_reconstruction(dictionary, held_out).to_json(),
+            baselines={row.name: row.metrics.to_json() for row in baselines_table(training, held_out, k=k, seed=seed)},
+            # Dead is a matter of every image, not of the few that are held out.
+            dead=measure_reconstruction(dictionary, joined.embeddings).dead,
+            held_out=len(held_out),
+            samples_per_second=speed,
+            seconds=seconds,
+        )
+
+    artifact = home.create("dictionary", parameters, joined.ids, write)
+    return _discovered(artifact)
+
+
+def name(
+    dictionary: str,
+    vocabulary: str,
+    *,
+    rule: Rule = DEFAULT_RULE,
+    on: str | None = None,
+    unique: bool = False,
+    workspace: WorkspaceLike = None,
+    progress: ProgressCallback | None = None,
+) -> Named:
+    """Give every latent of a dictionary candidate names from a vocabulary, and measure how the latents fire.
+
+    Args:
+        on: embedding set whose images fire the latents; those that the dictionary was trained on when absent.
+        unique: give every name to one latent at most.
+
+    Raises:
+        MismatchError: vocabulary, dictionary and images come from different backbones.
+    """
+    home = open_workspace(workspace)
+    source, words = home.get(dictionary, "dictionary"), home.get(vocabulary, "vocabulary")
+    images = join_sets(home, [on] if on else embedding_parents(home, source))
+    loaded = Vocabulary.load(words)
+    images.backbone.require_match(loaded.backbone, f"{images.ids[0]} and {words.id}")
+    require_space(images.space, source.parameters["space"], images.ids[0], source.id)
+
+    def write(draft: Draft) -> None:
+        bottleneck = load_dictionary(source.path)
+        if progress is not None:
+            progress(Progress(0, 2, "Encoding images into concepts"))
+        codes = bottleneck.encode(images.embeddings)
+        if progress is not None:
+            progress(Progress(1, 2, "Naming"))
+        naming = name_concepts(
+            bottleneck.directions, loaded.embeddings, rule=rule, codes=codes, embeddings=images.embeddings, text_mean=loaded.mean
+        )
+        if unique:
+            naming = assign_unique(naming)
+        details = {"vocabulary": loaded.source, "images": list(images.ids), "backbone": images.backbone.to_dict(), "space": images.space}
+        table = ConceptTable.from_naming(naming, loaded.names, ActivationStatistics.of(codes), details)
+        table.save(draft.path)
+        named_scores = naming.score[naming.named]
+        draft.metrics.update(
+            named=int(naming.named.sum()),
+            unique=len(set(naming.names[naming.named].tolist())),
+            mean_score=float(named_scores.mean()) if len(named_scores) else 0.0,
+            hubs=len(hub_counts(naming)),
+            dead=float((ActivationStatistics.of(codes).density == 0).mean()),
+        )
+
+    parents = (source.id, words.id, *images.ids)
+    artifact = home.create("concepts", {"rule": rule, "unique": unique}, parents, write)
+    figures = artifact.metrics
+    return Named(artifact.id, figures["named"], figures["unique"], figures["mean_score"])
+
+
+def _discovered(artifact: Artifact) -> Discovered:
+    figures = artifact.metrics["reconstruction"]
+    baselines = {
+        name: {"fvu": row["fvu"], "cosine": row["cosine_centred"], "l0": row["l0_mean"]}
+        for name, row in artifact.metrics["baselines"].items()
+    }
+    return Discovered(
+        dictionary=artifact.id,
+        fvu=figures["fvu"],
+        cosine=figures["cosine_centred"],
+        l0=figures["l0_mean"],
+        dead=artifact.metrics["dead"],
+        samples_per_second=artifact.metrics["samples_per_second"],
+        seconds=artifact.metrics["seconds"],
+        held_out=artifact.metrics["held_out"],
+        baselines=baselines,
+    )
+
+
+def _training_config(
+    variant: str, dim: int, width: int, k: int, epochs: int | None, matryoshka: tuple[float, ...] | None, seed: int
+) -> TrainingConfig:
+    if variant == "dn-cbm":
+        config = dn_cbm(dim)
+        return dataclasses.replace(config, seed=seed, epochs=epochs or config.epochs)
+    if variant not in VARIANTS:
+        raise InvalidInputError(f"Unknown variant {variant!r}; choose one of {', '.join((*VARIANTS, *PRESETS, *BASELINES))}.")
+    return TrainingConfig(variant=make_variant(variant, width=width, k=k, matryoshka=matryoshka), epochs=epochs, seed=seed)
+
+
+def _hold_out(embeddings: Float32[np.ndarray, "rows dim"], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Training and held-out rows, split at random by `seed`."""
+    count = len(embeddings)
+    held_out = min(MOST_HELD_OUT, max(1, round(HELD_OUT_SHARE * count)))
+    if count - held_out < 2:
+        raise InvalidInputError(f"{count} embeddings are too few to discover anything; give a set with more images.")
+    chosen = np.random.default_rng(seed).permutation(count)[:held_out]
+    mask = np.zeros(count, bool)
+    mask[chosen] = True
+    return embeddings[~mask], embeddings[mask]
+
+
+def _fit_baseline(variant: str, embeddings: Float32[np.ndarray, "rows dim"], width: int, k: int, seed: int) -> Dictionary:
+    match variant:
+        case "kmeans":
+            from cbm.dictionaries.kmeans import KMeansDictionary
+
+            return KMeansDictionary.fit(embeddings, size=min(width, len(embeddings)), seed=seed)
+        case "pca":
+            from cbm.dictionaries.pca import PcaDictionary
+
+            return PcaDictionary.fit(embeddings, k=k)
+        case "random":
+            from cbm.dictionaries.random import RandomDictionary
+
+            return RandomDictionary.fit(embeddings, size=width, k=k, seed=seed)
+        case _:
+            from cbm.dictionaries.neurons import NeuronDictionary
+
+            return NeuronDictionary.fit(embeddings, k=k)

@@ -1,0 +1,62 @@
+"""Every metric that applies to a model on an embedding set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cbm.dictionaries.base import Dictionary
+from cbm.embeddings.sets import EmbeddingSet
+from cbm.metrics.classification import group_accuracy, number_of_contributing_concepts
+from cbm.metrics.reconstruction import measure_reconstruction
+from cbm.metrics.truth import match_known_concepts
+from cbm.model import ConceptModel
+
+
+def evaluate_model(model: ConceptModel, images: EmbeddingSet) -> dict[str, Any]:
+    """Figures by name: reconstruction always; accuracy where there are labels, worst group where there are groups, discovery and naming
+    of known concepts where the set has them."""
+    codes = model.encode(images.embeddings)
+    weight = np.ascontiguousarray(model.effective_head.weight.T, np.float32)
+    metrics: dict[str, Any] = {
+        "images": len(images),
+        "nec": float(np.count_nonzero(weight) / len(weight)),
+        "ncc_95": number_of_contributing_concepts(weight, codes),
+        "share_named": float(model.concepts.named.mean()),
+        "images_with_a_named_concept": _share_with_named_concept(model, codes.to_csr()),
+    }
+    if isinstance(model.bottleneck, Dictionary):
+        metrics["reconstruction"] = measure_reconstruction(model.bottleneck, images.embeddings).to_json()
+    predicted = model.predict_codes(codes, images.items["item"].tolist()).labels
+    labels = _labels_of_model(model, images)
+    labelled = labels >= 0
+    if labelled.any():
+        confusion = model.confusion(codes, labels, images.items["item"].tolist())
+        metrics["accuracy"] = confusion.accuracy
+        metrics["per_class"] = dict(zip(model.classes, confusion.per_class.tolist(), strict=True))
+        metrics["confusion"] = confusion.matrix.tolist()
+        if (images.group_labels[labelled] >= 0).any():
+            groups = group_accuracy(predicted[labelled], labels[labelled], images.group_labels[labelled], len(images.groups))
+            metrics["worst_group"] = groups.worst
+            metrics["per_group"] = dict(zip(images.groups, groups.accuracies.tolist(), strict=True))
+    if images.concept_names:
+        match = match_known_concepts(codes, images.truth, images.concept_names)
+        names = model.names
+        metrics["concepts_discovered"] = match.concepts_discovered
+        metrics["known_concepts"] = [
+            {"concept": concept, "latent": int(latent), "auc": float(auc), "name": names[latent]}
+            for concept, latent, auc in zip(match.concepts, match.latents, match.auc, strict=True)
+        ]
+    return metrics
+
+
+def _labels_of_model(model: ConceptModel, images: EmbeddingSet) -> np.ndarray:
+    """The set's labels in the numbering of the model's classes; −1 for classes that the model does not have."""
+    number = {name: index for index, name in enumerate(model.classes)}
+    translate = np.array([*(number.get(name, -1) for name in images.classes), -1])
+    return translate[images.labels]
+
+
+def _share_with_named_concept(model: ConceptModel, codes: Any) -> float:
+    return float((codes @ model.concepts.named.astype(np.float32) != 0).mean())
