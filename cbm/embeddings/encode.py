@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cbm.embeddings.pipeline import Prepared, prepared_items
-from cbm.embeddings.sets import CONCEPT_PREFIX, Space, number_names, to_space, write_set
+from cbm.embeddings.sets import CONCEPT_PREFIX, EmbeddingSet, Space, number_names, to_space, write_set
 from cbm.embeddings.store import EmbeddingStore, StorePart
 from cbm.errors import Cancelled, InvalidInputError
 from cbm.images.records import ImageRecord, ImageSource, Rejected
@@ -77,7 +77,8 @@ def embed_source(
     """Encode every picture of a source that the store does not hold, and make the embedding set of all of them.
 
     The set's id depends on what the source holds (names, bytes, labels, groups, splits, concepts), on the backbone's fingerprint and
-    on `space`; where the pictures lie does not matter. A run that was killed or cancelled goes on after its last finished batch.
+    on `space`. Where the pictures lie does not matter, unless they are gone from where the finished set says. A run that was killed or
+    cancelled goes on after its last finished batch.
 
     Args:
         source: a source, or what `cbm.images.sources.open_source` takes.
@@ -101,12 +102,16 @@ def embed_source(
         if not run.records:
             reasons = f"; the first was rejected because {run.rejected[0].reason}" if run.rejected else ""
             raise InvalidInputError(f"{source.name} holds no picture that can be embedded ({len(run.rejected)} rejected{reasons}).")
-        parameters = {
+        parameters: dict[str, Any] = {
             "source": _source_digest(run, source),
             "backbone": {"architecture": backbone.architecture, "fingerprint": backbone.store_key},
             "space": space,
         }
-        cached = workspace.find("embeddings", parameters) is not None
+        found = workspace.find("embeddings", parameters)
+        if found is not None and _has_moved(found, run):
+            parameters["moved_to"] = run.records[0].uri
+            found = workspace.find("embeddings", parameters)
+        cached = found is not None
         artifact = workspace.create("embeddings", parameters, (), lambda draft: _write(draft, run, source, backbone, part, space))
     return EmbedResult(
         artifact=artifact,
@@ -182,6 +187,16 @@ def _source_digest(run: _Run, source: ImageSource) -> str:
     for rejected in run.rejected:
         digest.update(json.dumps(["rejected", rejected.item]).encode() + b"\n")
     return digest.hexdigest()
+
+
+def _has_moved(artifact: Artifact, run: _Run) -> bool:
+    """Whether the finished set points to pictures that are gone, while the source has them elsewhere."""
+    old, new = str(EmbeddingSet.load(artifact).items["uri"].iloc[0]), run.records[0].uri
+    return old != new and not _exists(old) and _exists(new)
+
+
+def _exists(uri: str) -> bool:
+    return Path(uri.partition("::")[0]).exists()
 
 
 def _write(draft: Draft, run: _Run, source: ImageSource, backbone: Backbone, part: StorePart, space: Space) -> None:

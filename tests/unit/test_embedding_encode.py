@@ -147,6 +147,20 @@ def test_the_same_request_twice_is_a_cache_hit_wherever_the_pictures_lie(workspa
     assert first.artifact.id == second.artifact.id
 
 
+def test_pictures_that_were_moved_away_get_a_set_that_finds_them(workspace: Workspace, backbone: Backbone, tmp_path: Path) -> None:
+    places = [tmp_path / "old", tmp_path / "new"]
+    for place in places:
+        place.mkdir()
+        (place / "0000.png").write_bytes(_picture(1))
+    first = embed_source(workspace, FakeSource([1], place=str(places[0])), backbone)
+    assert embed_source(workspace, FakeSource([1], place=str(places[1])), backbone).artifact.id == first.artifact.id
+    (places[0] / "0000.png").unlink()
+    moved = embed_source(workspace, FakeSource([1], place=str(places[1])), backbone)
+    assert (moved.encoded, moved.cached) == (0, False)
+    assert EmbeddingSet.load(moved.artifact).items["uri"].tolist() == [str(places[1] / "0000.png")]
+    assert embed_source(workspace, FakeSource([1], place=str(places[1])), backbone).cached
+
+
 def test_other_labels_on_the_same_pictures_are_another_set_without_encoding(workspace: Workspace, backbone: Backbone) -> None:
     first = embed_source(workspace, FakeSource([0, 1, 2, 3]), backbone)
     relabelled = FakeSource([0, 1, 2, 3])
