@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
-from cbm.images.records import ImageRecord, Rejected
+from cbm.images.records import ImageRecord, KnownConcepts, Rejected
 from cbm.images.scenes import CONCEPTS, Scene, Scenes
 
 SCENE_SIZE = 128
@@ -33,6 +33,12 @@ class SceneSource:
         self.scenes = Scenes.from_source(source)
         self.name = self.scenes.source
         self.concept_names = tuple(concept.name for concept in CONCEPTS)
+        self._positions = {name: position for position, name in enumerate(self.concept_names)}
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """All classes in the world's order, so that train and test number them alike; None where scenes have no label."""
+        return tuple(self.scenes.class_names) or None
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -51,5 +57,5 @@ class SceneSource:
             label=self.scenes.class_names[scene.label] if scene.label >= 0 else None,
             group=self.scenes.group_names[scene.group] if scene.group >= 0 else None,
             split=scene.split,
-            concepts=dict(zip(self.concept_names, scene.truth.tolist(), strict=True)),
+            concepts=KnownConcepts(self._positions, scene.truth.tobytes()),
         )

@@ -30,6 +30,13 @@ def open_source(source: str | Path, *, confine: bool = False) -> ImageSource:
 
         return SceneSource(text)
     path = Path(text).expanduser()
+    try:
+        return _open_path(path, confine)
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{path} cannot be read ({error}). Check the name and that you may read it.") from error
+
+
+def _open_path(path: Path, confine: bool) -> ImageSource:
     if not path.exists():
         raise NotFoundError(f"{path} does not exist. Give a folder of images, a .csv or .parquet table, an archive, or scenes:classes.")
     if path.is_dir():

@@ -6,28 +6,30 @@ import csv
 import io
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cbm.errors import InvalidInputError, NotFoundError
 from cbm.images.decode import RejectedImageError
 from cbm.images.folder import SPLIT_NAMES, is_text, printable, read_file
-from cbm.images.records import ImageRecord, Rejected
+from cbm.images.records import FALSE, TRUE, UNKNOWN, ImageRecord, KnownConcepts, Rejected
 
-PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "image", "image_path")
+PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "image", "image_path", "image_id")
 _TRUE = {"1", "true", "1.0", "yes"}
-_FALSE = {"0", "false", "0.0", "no"}
+_FALSE = {"0", "false", "0.0", "no", "-1"}
 _MISSING = {"", "na", "nan", "null", "none"}
 _TYPO_SHARE = 0.9
 """A column of which this share of the values are 0 / 1 / true / false was meant to be boolean; the others are typing errors."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Row:
     number: int
     """As a text editor or spreadsheet counts: the header is row 1."""
-    values: Mapping[str, str]
+    values: tuple[str, ...]
+    """In the order of the columns."""
     problem: str | None = None
 
 
@@ -46,21 +48,29 @@ class TableSource:
     kind = "table"
 
     def __init__(self, path: str | Path, *, confine: bool = False) -> None:
-        self.path = Path(path).expanduser().absolute()
+        # Without "..", so that paths can be compared with the folder letter by letter.
+        self.path = Path(os.path.abspath(Path(path).expanduser()))
         self.name = self.path.name
         self.confine = confine
+        self._folder = str(self.path.parent)
         try:
-            columns, self._rows, notes = _read_parquet(self.path) if self.path.suffix.lower() == ".parquet" else _read_csv(self.path)
+            columns, rows, notes = _read_parquet(self.path) if self.path.suffix.lower() == ".parquet" else _read_csv(self.path)
         except OSError as error:
             raise InvalidInputError(f"{self.path} cannot be read ({error.strerror or error}).") from error
+        self._states: dict[str, int] = {}
+        self._places = {name: place for place, name in enumerate(columns)}
         self._columns = self._known_columns(columns)
-        self.concept_names = tuple(name for name in columns if name and name not in self._columns.values() and self._is_boolean(name))
+        others = [name for name in columns if name and name not in self._columns.values()]
+        self.concept_names = tuple(name for name in others if self._is_boolean(name, rows))
         # A nameless column is the row number that pandas writes.
-        ignored = [name for name in columns if name and name not in self._columns.values() and name not in self.concept_names]
+        ignored = [name for name in others if name not in self.concept_names]
         if ignored:
             notes = (*notes, f"Columns that are neither known nor boolean were ignored: {', '.join(ignored[:12])}.")
         self.notes = notes
-        self._entries = self._make_entries()
+        self._concept_places = [self._places[name] for name in self.concept_names]
+        self._positions = {name: position for position, name in enumerate(self.concept_names)}
+        self._entries = self._make_entries(rows)
+        self._numbers = [row.number for row in rows]
         self._require_files()
 
     def __len__(self) -> int:
@@ -70,14 +80,14 @@ class TableSource:
         return iter(self._entries)
 
     def __iter__(self) -> Iterator[tuple[ImageRecord, bytes | Rejected]]:
-        for row, entry in zip(self._rows, self._entries, strict=True):
+        for number, entry in zip(self._numbers, self._entries, strict=True):
             if isinstance(entry, Rejected):
                 yield ImageRecord(entry.item, entry.uri), entry
                 continue
             try:
                 yield entry, read_file(entry.uri)
             except RejectedImageError as error:
-                yield entry, Rejected.of(entry, f"row {row.number}: {error.reason}")
+                yield entry, Rejected.of(entry, f"row {number}: {error.reason}")
 
     def _known_columns(self, columns: Sequence[str]) -> dict[str, str]:
         if len(set(columns)) < len(columns):
@@ -90,23 +100,27 @@ class TableSource:
             raise InvalidInputError(f"{self.path} has no column of paths: its first row must name one `path` (it names: {names}).")
         return {"path": path_column} | {name: lowered[name] for name in ("label", "group", "split") if name in lowered}
 
-    def _is_boolean(self, column: str) -> bool:
-        values = [(row.number, row.values[column].lower()) for row in self._rows if row.problem is None]
-        present = [(number, value) for number, value in values if value not in _MISSING]
-        wrong = [(number, value) for number, value in present if value not in _TRUE and value not in _FALSE]
-        if present and wrong and len(wrong) <= (1 - _TYPO_SHARE) * len(present):
-            number, value = wrong[0]
+    def _is_boolean(self, column: str, rows: Sequence[_Row]) -> bool:
+        place = self._places[column]
+        counts = Counter(row.values[place] for row in rows if row.problem is None)
+        present = {text: count for text, count in counts.items() if text.lower() not in _MISSING}
+        wrong = {text: count for text, count in present.items() if text.lower() not in _TRUE | _FALSE}
+        if present and wrong and sum(wrong.values()) <= (1 - _TYPO_SHARE) * sum(present.values()):
+            number, text = next((row.number, row.values[place]) for row in rows if row.problem is None and row.values[place] in wrong)
             raise InvalidInputError(
-                f"{self.path}, row {number}: {value!r} in column {column!r} is neither true nor false, as the others are; "
+                f"{self.path}, row {number}: {text!r} in column {column!r} is neither true nor false, as the others are; "
                 "write 1, 0 or leave it empty where it is unknown."
             )
-        return bool(present) and not wrong
+        if not present or wrong:
+            return False
+        self._states.update((text, UNKNOWN if text.lower() in _MISSING else TRUE if text.lower() in _TRUE else FALSE) for text in counts)
+        return True
 
-    def _make_entries(self) -> list[ImageRecord | Rejected]:
+    def _make_entries(self, rows: Sequence[_Row]) -> list[ImageRecord | Rejected]:
         first_row: dict[str, int] = {}
         entries: list[ImageRecord | Rejected] = []
-        for row in self._rows:
-            item = row.values.get(self._columns["path"], "")
+        for row in rows:
+            item = row.values[self._places[self._columns["path"]]]
             problem = row.problem or self._path_problem(item)
             if problem is None and item in first_row:
                 problem = f"row {first_row[item]} lists the same file"
@@ -116,41 +130,39 @@ class TableSource:
             else:
                 # A path may stand in several bad rows, so the row goes into the name.
                 shown = printable(item) or "(no path)"
-                entries.append(Rejected(f"{shown} (row {row.number})", printable(str(self._locate(item))), f"row {row.number}: {problem}"))
+                entries.append(Rejected(f"{shown} (row {row.number})", printable(self._locate(item)), f"row {row.number}: {problem}"))
         return entries
 
     def _record(self, item: str, row: _Row) -> ImageRecord:
         def value(name: str) -> str | None:
-            text = row.values[self._columns[name]] if name in self._columns else ""
+            text = row.values[self._places[self._columns[name]]] if name in self._columns else ""
             return text or None
 
         split = value("split")
-        concepts = {name: row.values[name].lower() in _TRUE for name in self.concept_names if row.values[name].lower() not in _MISSING}
         return ImageRecord(
             item=item,
-            uri=str(self._locate(item)),
+            uri=self._locate(item),
             label=value("label"),
             group=value("group"),
             split=SPLIT_NAMES.get(split.lower(), split.lower()) if split else None,
-            concepts=concepts,
+            concepts=KnownConcepts(self._positions, bytes(self._states[row.values[place]] for place in self._concept_places)),
         )
 
-    def _locate(self, item: str) -> Path:
-        return self.path.parent / item.replace("\\", "/") if os.sep == "/" else self.path.parent / item
+    def _locate(self, item: str) -> str:
+        return os.path.join(self._folder, item.replace("\\", "/") if os.sep == "/" else item)
 
     def _path_problem(self, item: str) -> str | None:
         if not item:
             return "the path is empty"
         if "\x00" in item or not is_text(item):
             return "the path is no text"
-        folder = self.path.parent
         file = self._locate(item)
-        absolute = Path(item.replace("\\", "/")).is_absolute()
+        absolute = os.path.isabs(item.replace("\\", "/"))
         if absolute and self.confine:
             return "the path is absolute; give it relative to the table"
-        if not absolute and not Path(os.path.normpath(file)).is_relative_to(folder):
+        if not absolute and not _within(os.path.normpath(file), self._folder):
             return "the path climbs out of the table's folder; move the table, or write the absolute path if that is meant"
-        if self.confine and not Path(os.path.realpath(file)).is_relative_to(folder.resolve()):
+        if self.confine and not _within(os.path.realpath(file), os.path.realpath(self._folder)):
             return "the path is a link that leaves the table's folder"
         return None
 
@@ -163,6 +175,10 @@ class TableSource:
                 f"None of the files that {self.path} lists exists, e.g. {records[0].uri}. "
                 f"Paths are relative to the table's folder, {self.path.parent}."
             )
+
+
+def _within(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def _read_csv(path: Path) -> tuple[list[str], list[_Row], tuple[str, ...]]:
@@ -184,7 +200,7 @@ def _read_csv(path: Path) -> tuple[list[str], list[_Row], tuple[str, ...]]:
                 continue
             problem = None if len(values) == len(columns) else f"{len(values)} values for {len(columns)} columns"
             padded = values[: len(columns)] + [""] * (len(columns) - len(values))
-            rows.append(_Row(number, dict(zip(columns, padded, strict=True)), problem))
+            rows.append(_Row(number, tuple(padded), problem))
     except csv.Error as error:
         raise InvalidInputError(f"{path}, row {start}: {error}. Is a quotation mark open?") from error
     if columns is None:
@@ -219,7 +235,7 @@ def _read_parquet(path: Path) -> tuple[list[str], list[_Row], tuple[str, ...]]:
     notes = (f"Columns of lists, structures or bytes were ignored: {', '.join(skipped[:12])}.",) if skipped else ()
     columns = [[_text(value) for value in table.column(name).to_pylist()] for name in scalars]
     # Row 1 is the header in a CSV; counting likewise here lets one message serve both.
-    rows = [_Row(number + 2, dict(zip(scalars, values, strict=True))) for number, values in enumerate(zip(*columns, strict=True))]
+    rows = [_Row(number + 2, values) for number, values in enumerate(zip(*columns, strict=True))]
     return scalars, rows, notes
 
 

@@ -80,6 +80,7 @@ def test_scenes_are_a_source_that_knows_its_truth() -> None:
         np.testing.assert_array_equal(np.asarray(picture), scenes[index].pixels(picture.width))
         assert read_bytes(record.uri) == data
     assert [record for record, _ in source] == list(source.records())
+    assert getattr(source, "class_names", None) == scenes.class_names
 
 
 def test_free_scenes_have_no_labels_and_scenes_are_drawn_at_the_size_asked() -> None:

@@ -9,7 +9,7 @@ import pytest
 from image_corpus import corpus
 
 from cbm.errors import InvalidInputError, NotFoundError
-from cbm.images.records import ImageRecord, ImageSource, Rejected
+from cbm.images.records import FALSE, TRUE, UNKNOWN, ImageRecord, ImageSource, KnownConcepts, Rejected
 from cbm.images.sources import open_source
 
 
@@ -69,6 +69,14 @@ def test_parquet_says_the_same_as_csv(folder: Path) -> None:
         {"zero or one": True},
     ]
     assert any("vector" in note for note in source.notes)
+
+
+def test_a_table_named_by_a_roundabout_path_is_the_same_table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table(folder, "path,old,young\nsub/b.png,-1,1\na.png,1,\n")
+    monkeypatch.chdir(folder / "sub")
+    source = open_source("../t.csv", confine=True)
+    assert not rejections(source)
+    assert [dict(getattr(record, "concepts", {})) for record in source.records()] == [{"old": False, "young": True}, {"old": True}]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -172,3 +180,11 @@ def test_a_damaged_parquet_file_is_refused(folder: Path) -> None:
         (folder / "t.parquet").write_bytes(broken)
         with pytest.raises(InvalidInputError, match="Parquet"):
             open_source(folder / "t.parquet")
+
+
+def test_known_concepts_behave_like_a_dictionary_without_the_unknown_ones() -> None:
+    positions = {"a": 0, "b": 1, "c": 2}
+    concepts = KnownConcepts(positions, bytes([TRUE, UNKNOWN, FALSE]))
+    assert concepts == {"a": True, "c": False}
+    assert (len(concepts), list(concepts), concepts.get("b"), "b" in concepts) == (2, ["a", "c"], None, False)
+    assert "'a': True" in repr(concepts)
