@@ -38,7 +38,7 @@ def test_plain_figures_have_their_colour_inside_the_mask_and_nowhere_else() -> N
         pixels, mask = scene.pixels(128).astype(int), scene.masks(128)[scene.layout.values["colour"]]
         colour = np.array(COLOURS[scene.layout.values["colour"]])
         matches = (np.abs(pixels - colour) <= 2).all(axis=2)
-        assert matches[mask].mean() > 0.8
+        assert matches[mask].mean() > 0.7
         assert not matches[~mask].any()
 
 

@@ -9,13 +9,15 @@ from cbm.images.scenes.backgrounds import Picture, paint_background, pixel_centr
 from cbm.images.scenes.extras import extra_parts
 from cbm.images.scenes.factors import COLOURS
 from cbm.images.scenes.layout import Layout, Placement
-from cbm.images.scenes.shapes import Plane, figure, pattern_is_light
+from cbm.images.scenes.shapes import Plane, figure, second_tone
 
 _WHITE = np.array((252, 252, 250), dtype=np.float32)
-_TINT = 0.84
-"""How white the light parts of a pattern are: a little of the figure's colour keeps its outline readable against the pale rim."""
-_RIM = 0.011
-"""Width of the pale rim around figures, in image units: it keeps a black figure visible at night."""
+_SHADE = 0.42
+"""How bright the dark parts of a pattern are; in the figure's own hue, so that pattern, colour and outline stay independent."""
+_GREY = np.array((128, 128, 134), dtype=np.float32)
+"""The second tone of black figures."""
+_RIM = 0.019
+"""Width of the pale rim around figures, in image units: it keeps a black figure visible at night, and every outline plain."""
 
 
 def _window(placement: Placement, size: int) -> tuple[slice, slice]:
@@ -51,12 +53,13 @@ def draw_pixels(layout: Layout, size: int) -> UInt8[np.ndarray, "size size 3"]:
         for distance, paint in extra_parts(name, x / placement.radius, y / placement.radius):
             _blend(picture, window, _cover(distance * placement.radius, size), np.array(paint, dtype=np.float32))
     colour = np.array(COLOURS[layout.values["colour"]], dtype=np.float32)
+    shade = _GREY if layout.values["colour"] == "black" else colour * np.float32(_SHADE)
     for placement in layout.figures:
         window, x, y = _local(placement, size)
         distance = figure(layout.values["shape"], x / placement.radius, y / placement.radius) * placement.radius
         _blend(picture, window, _cover(distance - _RIM, size), _WHITE)
-        light = _TINT * pattern_is_light(layout.values["pattern"], x, y, 1.0 / size)[..., None]
-        _blend(picture, window, _cover(distance, size), colour + light * (_WHITE - colour))
+        share = second_tone(layout.values["pattern"], x, y, 1.0 / size)[..., None]
+        _blend(picture, window, _cover(distance, size), colour + share * (shade - colour))
     return (np.clip(picture, 0, 255) + 0.5).astype(np.uint8)
 
 

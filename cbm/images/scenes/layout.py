@@ -11,10 +11,10 @@ from cbm.images.scenes.factors import EXTRAS, FACTORS
 
 EXTRA_PROBABILITY = 0.2
 _MOST_EXTRAS = 6
-_RADII = {"small": (0.094, 0.104), "large": (0.138, 0.15)}
+_RADII = {"small": (0.098, 0.108), "large": (0.14, 0.15)}
 _COUNTS = {"one": 1, "two": 2, "three": 3}
-_MARGIN = 0.015
-_GAP = 0.015
+_MARGIN = 0.013
+_GAP = 0.02
 _EXTRA_RADIUS = (0.098, 0.112)
 
 
@@ -63,7 +63,7 @@ def _place_figures(generator: np.random.Generator, position: str, count: int, ra
     along = _MARGIN
     for index in range(count):
         along += float(spaces[index]) + radius
-        slack = 0.24 - radius
+        slack = 0.23 - radius
         across = 0.26 + float(generator.uniform(-slack, slack)) * 0.8
         if position in ("right", "bottom"):
             across = 1 - across

@@ -63,8 +63,8 @@ def figure(shape: str, x: Plane, y: Plane) -> Plane:
     return polygon(x, y, _POLYGONS[shape])
 
 
-def pattern_is_light(pattern: str, x: Plane, y: Plane, blur: float) -> Plane:
-    """How white each point of a patterned figure is, 0 to 1; `x`, `y` in image units around the figure's centre, `blur` one pixel."""
+def second_tone(pattern: str, x: Plane, y: Plane, blur: float) -> Plane:
+    """How much of a pattern's second tone each point has, 0 to 1; `x`, `y` in image units from the figure's centre, `blur` one pixel."""
     if pattern == "plain":
         return np.zeros(x.shape, dtype=np.float32)
     if pattern == "striped":
