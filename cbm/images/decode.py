@@ -39,50 +39,17 @@ from PIL import (
     TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
-    features,
 )
 
 from cbm.errors import RejectedImageError
+from cbm.images.formats import HEADER_BYTES, MAX_FILE_BYTES, sniff
 
 __all__ = ["HEADER_BYTES", "MAX_FILE_BYTES", "MAX_PIXELS", "RejectedImageError", "decode", "sniff"]
 
 MAX_PIXELS = 25_000_000
-MAX_FILE_BYTES = 256 * 2**20
-"""Sources do not read longer files; 25 megapixels of 16-bit RGBA are 200 MB without compression."""
-HEADER_BYTES = 64
-"""How much of a file `sniff` wants to see."""
-
-_MAGIC: tuple[tuple[re.Pattern[bytes], str], ...] = (
-    (re.compile(rb"\xff\xd8\xff"), "JPEG"),
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
-    (re.compile(rb"GIF8[79]a"), "GIF"),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL), "WEBP"),
-    (re.compile(rb"(II[*+]\x00|MM\x00[*+])(?!....CR)", re.DOTALL), "TIFF"),
-    (re.compile(rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00", re.DOTALL), "BMP"),
-    (re.compile(rb".{4}ftypavi[fs]", re.DOTALL), "AVIF"),
-    (re.compile(rb".{4}ftypm(if1|sf1).{4,32}avi[fs]", re.DOTALL), "AVIF"),
-)
-
-_REFUSED: tuple[tuple[re.Pattern[bytes], str], ...] = (
-    (re.compile(rb".{4}ftyp(hei|hev|mif1|msf1)", re.DOTALL), "a HEIC picture"),
-    (re.compile(rb".{4}ftypcrx|II\*\x00....CR|IIRO|IIU\x00|FUJIFILMCCD", re.DOTALL), "a raw camera file"),
-    (re.compile(rb".{4}ftyp|\x1aE\xdf\xa3|RIFF....AVI |\x00\x00\x01[\xba\xb3]", re.DOTALL), "a video"),
-    (re.compile(rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51"), "a JPEG 2000 picture"),
-    (re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL "), "a JPEG XL picture"),
-    (re.compile(rb"%PDF"), "a PDF"),
-    (re.compile(rb"8BPS"), "a Photoshop file"),
-    (re.compile(rb"\x00\x00\x01\x00"), "an icon"),
-    (re.compile(rb"P[1-7]\s"), "a PNM picture"),
-    (re.compile(rb"PK\x03\x04|\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!"), "an archive"),
-    (re.compile(rb"version https://git-lfs"), "a Git LFS pointer: the picture itself was not downloaded (`git lfs pull` does that)"),
-    (re.compile(rb"\s*<svg|\s*<\?xml", re.IGNORECASE), "an SVG or XML file"),
-    (re.compile(rb"\s*<(!doctype|html|head)", re.IGNORECASE), "a web page, probably a download that failed"),
-)
 
 # Pillow logs some damage as errors; without a handler anywhere Python would print them.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-
-_SUPPORTED = "JPEG, PNG, WebP, AVIF, GIF, BMP and TIFF are read; convert it to one of these"
 
 # What Pillow and its codecs raise on damaged files, named one by one so that an interrupt, a typing error of ours or a failed assertion is
 # never taken for a bad picture. The comments say where 60,000 damaged files (tests/unit/test_decode_fuzz.py) met them.
@@ -105,27 +72,6 @@ DECODER_ERRORS: tuple[type[Exception], ...] = (
 )
 
 
-def sniff(header: bytes) -> str:
-    """The format that the first `HEADER_BYTES` of a file announce, as Pillow names it.
-
-    Raises:
-        RejectedImageError: the format is not on the allow-list; the reason names it where it is known.
-    """
-    if not header:
-        raise RejectedImageError("the file is empty (0 bytes)")
-    for pattern, name in _MAGIC:
-        if pattern.match(header):
-            if name in ("AVIF", "WEBP") and not features.check(name.lower()):
-                raise RejectedImageError(f"it is a {name} picture, which this build of Pillow cannot read; convert it to JPEG or PNG")
-            return name
-    for pattern, description in _REFUSED:
-        if pattern.match(header):
-            raise RejectedImageError(f"it is {description}; {_SUPPORTED}" if "pointer" not in description else f"it is {description}")
-    if not header.strip(b"\x00"):
-        raise RejectedImageError("the file begins with nothing but zero bytes; the copy or download was probably cut short")
-    raise RejectedImageError(f"it is no picture that can be recognised (begins with {header[:8].hex(' ')}); {_SUPPORTED}")
-
-
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, target_size: int | None = None) -> Image.Image:
     """The upright RGB picture in `data`.
 
@@ -144,6 +90,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, target_size: int | None
     name = sniff(data[:HEADER_BYTES])
     if name == "PNG":
         _check_png(data)
+    elif name == "WEBP":
+        _check_size(_announced_webp_size(data), max_pixels)
     try:
         with _silent_pillow(), Image.open(io.BytesIO(data), formats=(name,)) as image:
             _check_size(image.size, max_pixels)
@@ -181,6 +129,17 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
         raise RejectedImageError(f"its header announces {width} × {height} pixels")
     if width * height > max_pixels:
         raise RejectedImageError(f"it has {width} × {height} = {width * height:,} pixels, more than {max_pixels:,}; scale it down")
+
+
+def _announced_webp_size(data: bytes) -> tuple[int, int]:
+    """Read from the header, because Pillow's decoder reserves the whole canvas when it is opened (RFC 9649, sections 2.5 to 2.7)."""
+    kind, body = data[12:16], data[20:30].ljust(10, b"\x00")
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
 
 
 def _check_single(image: Image.Image) -> None:

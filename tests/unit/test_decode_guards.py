@@ -76,6 +76,17 @@ def test_the_pixel_cap_is_judged_from_the_header_before_memory_is_spent(make, si
         tracemalloc.stop()
 
 
+def test_a_webp_over_the_cap_is_turned_away_before_its_canvas_is_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
+    lossless = bytearray(corpus()["webp-lossless"])
+    lossy = bytearray(corpus()["webp"])
+    struct.pack_into("<I", lossless, 21, (9999 - 1) | (9999 - 1) << 14)
+    struct.pack_into("<HH", lossy, 26, 9999, 9999)
+    monkeypatch.delattr(Image, "open")
+    for data in (announced_webp(9999, 9999), bytes(lossless), bytes(lossy)):
+        with pytest.raises(RejectedImageError, match="9999 × 9999"):
+            decode(data)
+
+
 def test_the_cap_is_inclusive_and_can_be_set() -> None:
     data = corpus()["png"]
     assert decode(data, max_pixels=37 * 53).size == (53, 37)
