@@ -19,7 +19,7 @@ def _sun(x: Plane, y: Plane) -> list[Part]:
 
 
 def _moon(x: Plane, y: Plane) -> list[Part]:
-    crescent = np.maximum(circle(x, y, (0.0, 0.0), 0.95), -circle(x, y, (0.62, -0.18), 0.72))
+    crescent = np.maximum(circle(x, y, (0.0, 0.0), 0.95), -circle(x, y, (0.74, -0.2), 0.66))
     return [(crescent, (206, 212, 240))]
 
 

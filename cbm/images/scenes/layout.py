@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,12 +11,23 @@ import numpy as np
 from cbm.images.scenes.factors import EXTRAS, FACTORS
 
 EXTRA_PROBABILITY = 0.2
-_MOST_EXTRAS = 6
-_RADII = {"small": (0.098, 0.108), "large": (0.14, 0.15)}
+_RADII = {"small": (0.098, 0.106), "large": (0.138, 0.145)}
+_EXTRA_RADIUS = (0.098, 0.106)
 _COUNTS = {"one": 1, "two": 2, "three": 3}
-_MARGIN = 0.013
-_GAP = 0.02
-_EXTRA_RADIUS = (0.098, 0.112)
+_CELLS = 8
+"""Things stand near the centres of a lattice's cells: neat to look at, and within reach of a backbone that sees as many patches."""
+_JITTER = 0.007
+_STEPS = tuple(0.5 + step for step in range(1, 7))
+
+
+def _spaced(count: int, gap: float) -> list[tuple[float, ...]]:
+    rows = itertools.combinations(_STEPS, count)
+    return [row for row in rows if all(after - before >= gap for before, after in itertools.pairwise(row))]
+
+
+_ROWS = {(size, count): _spaced(count, gap) for size, gap in (("small", 2), ("large", 3)) for count in (1, 2, 3)}
+_ROWS["large", 3] = [(1.5, 4.0, 6.5)]
+"""Where the figures of a row may stand, in cells, by size and count."""
 
 
 @dataclass(frozen=True)
@@ -48,42 +60,42 @@ def sample_layout(
     values.update(fixed or {})
     low, high = radii or _RADII[values["size"]]
     radius = float(generator.uniform(low, high))
-    figures = _place_figures(generator, values["position"], _COUNTS[values["count"]], radius)
+    figures = _place_figures(generator, values["position"], _COUNTS[values["count"]], values["size"], radius)
     present = [name for name in EXTRAS if generator.random() < EXTRA_PROBABILITY]
     extras = _place_extras(generator, values["position"], present)
     phase_1, phase_2, phase_3, phase_4 = (float(phase) for phase in generator.random(4))
     return Layout(values, figures, extras, (phase_1, phase_2, phase_3, phase_4))
 
 
-def _place_figures(generator: np.random.Generator, position: str, count: int, radius: float) -> tuple[Placement, ...]:
+def _place_figures(generator: np.random.Generator, position: str, count: int, size: str, radius: float) -> tuple[Placement, ...]:
     """Figures in a row along the half of the picture that `position` names, without overlap."""
-    free = 1 - 2 * _MARGIN - count * 2 * radius - (count - 1) * _GAP
-    spaces = generator.dirichlet(np.ones(count + 1)) * free
+    rows = _ROWS[size, count]
+    row = rows[int(generator.integers(len(rows)))]
     placements = []
-    along = _MARGIN
-    for index in range(count):
-        along += float(spaces[index]) + radius
-        slack = 0.23 - radius
-        across = 0.26 + float(generator.uniform(-slack, slack)) * 0.8
-        if position in ("right", "bottom"):
-            across = 1 - across
-        x, y = (across, along) if position in ("left", "right") else (along, across)
-        placements.append(Placement(x, y, radius, float(generator.uniform(-0.12, 0.12))))
-        along += radius + _GAP
+    for along in row:
+        across = 1.5 + float(generator.integers(2))
+        shift_x, shift_y = generator.uniform(-_JITTER, _JITTER, size=2)
+        x, y = _oriented(position, across / _CELLS, along / _CELLS)
+        placements.append(Placement(x + float(shift_x), y + float(shift_y), radius, float(generator.uniform(-0.1, 0.1))))
     return tuple(placements)
 
 
 def _place_extras(generator: np.random.Generator, position: str, present: list[str]) -> dict[str, Placement]:
-    """Extras in cells of the half that the figures leave free."""
-    cells = generator.permutation(8)
-    order = generator.permutation(len(present))[:_MOST_EXTRAS]
+    """Extras in places of the half that the figures leave free."""
+    first = 1.5 + float(generator.integers(2))
+    places = [(across, first + 2 * step) for across in (4.5, 6.5) for step in range(3)]
+    order = generator.permutation(len(present))[: len(places)]
     extras = {}
-    for cell, index in zip(cells, sorted(int(i) for i in order), strict=False):
-        across, along = 0.125 + 0.25 * (cell // 4), 0.125 + 0.25 * (cell % 4)
-        if position in ("left", "top"):
-            across = 1 - across
-        x, y = (across, along) if position in ("left", "right") else (along, across)
-        shift_x, shift_y = generator.uniform(-0.012, 0.012, size=2)
-        radius = float(generator.uniform(*_EXTRA_RADIUS))
-        extras[present[index]] = Placement(float(x + shift_x), float(y + shift_y), radius)
+    for place, index in zip(generator.permutation(len(places)), sorted(int(i) for i in order), strict=False):
+        across, along = places[place]
+        shift_x, shift_y = generator.uniform(-_JITTER, _JITTER, size=2)
+        x, y = _oriented(position, across / _CELLS, along / _CELLS)
+        extras[present[index]] = Placement(x + float(shift_x), y + float(shift_y), float(generator.uniform(*_EXTRA_RADIUS)))
     return extras
+
+
+def _oriented(position: str, across: float, along: float) -> tuple[float, float]:
+    """x and y of a place, given as if the figures were on the left."""
+    if position in ("right", "bottom"):
+        across = 1 - across
+    return (across, along) if position in ("left", "right") else (along, across)
