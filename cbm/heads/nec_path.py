@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,7 +13,7 @@ from cbm.codes import Codes
 from cbm.errors import InvalidInputError
 from cbm.heads.base import LinearHead, as_csr, checked_labels, stratified_split
 from cbm.heads.dense_probe import spread_over_classes
-from cbm.heads.problem import Penalty, SparseProblem
+from cbm.heads.problem import Penalty, SparseProblem, precision_for
 from cbm.heads.proximal import Solution, SolverConfig, solve
 from cbm.heads.refit import refit_bias, refit_ridge
 from cbm.metrics.classification import STANDARD_NECS, accuracy, average_accuracy_over_necs
@@ -25,8 +25,8 @@ class NecPathConfig:
     """How the path is walked and what happens after truncation."""
 
     l1_shares: tuple[float, ...] = (0.99, 0.5, 0.1)
-    """α of the elastic net, tried in turn for the targets that the one before could not reach: an L1 optimum of n separable rows has at most about
-    n weights, however small λ. The first is GLM-SAGA's. Every point says which it came from."""
+    """α of the elastic net, tried in turn for the targets that the one before could not reach: an L1 optimum of n separable rows has at
+    most about n weights, however small λ. The first is GLM-SAGA's. Every point says which it came from."""
     ratio: float = 0.7
     """λ of a step over that of the step before."""
     smallest_strength: float = 1 / 500
@@ -35,9 +35,10 @@ class NecPathConfig:
     """Bisection in λ goes on until an optimum has no more than this times the asked number of weights."""
     max_bisections: int = 6
     refit: Literal["auto", "none", "bias", "ridge"] = "auto"
-    """After truncation: keep everything ("none"), refit the bias ("bias"), or refit weights on the kept pairs and bias with a weak L2 ("ridge"), which undoes
-    the shrinkage of L1. "auto" walks the path on a part of the training rows and takes what is most accurate on the rest."""
-    ridge_strengths: tuple[float, ...] = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
+    """After truncation: keep everything ("none"), refit the bias ("bias"), or refit the kept weights and bias with a weak L2 ("ridge"),
+    which undoes the shrinkage of L1. "auto" walks the path on a part of the training rows, too, and takes for every target "none" or the
+    ridge, whichever is better on the rest."""
+    ridge_strengths: tuple[float, ...] = (1e-2, 1e-3)
     """L2 strengths that "auto" and "ridge" choose from on the held-out part; mean cross-entropy + strength/2 ‖V‖²."""
     held_out: float = 0.2
     seed: int = 0
@@ -65,7 +66,7 @@ class NecPoint:
     """Relative duality gap of the optimum before truncation."""
     iterations: int
     """Proximal steps that went into this target."""
-    refit: str
+    refit: str | None
     """What was done after truncation, for example "ridge 0.001"."""
 
 
@@ -87,9 +88,8 @@ class NecPath:
 
     points: tuple[NecPoint, ...]
     trace: tuple[PathStep, ...]
-    refit: str
-    held_out_accuracies: dict[str, tuple[float, ...]]
-    """By kind of refit, the accuracy at every reached target on the held-out training rows; empty unless it was chosen."""
+    held_out_accuracies: Mapping[str, Mapping[float, float]]
+    """By kind of refit and target, the accuracy on held-out training rows by which it was chosen; empty where there was no choice."""
 
     def point(self, nec: float) -> NecPoint:
         """The point of one target; raises KeyError for a target that was not asked for."""
@@ -118,8 +118,9 @@ def fit_nec_path(
 ) -> NecPath:
     """Sparse heads at every NEC target (VLG-CBM, section 4, solved to optimality), from codes that stay sparse.
 
-    λ falls from λ_max until the optimum has as many weights as asked, is bisected close to that number, and the optimum is truncated to the globally largest |V|
-    on the standardised scale, where weights of rare and common concepts compare. `tolerance` is the relative duality gap of every optimum.
+    λ falls from λ_max until the optimum has as many weights as asked, is bisected close to that number, and the optimum is truncated to
+    the globally largest |V| on the standardised scale, where weights of rare and common concepts compare. `tolerance` is the relative
+    duality gap of every optimum.
     Raises InvalidInputError for labels that do not fit and targets that are not positive; Cancelled when told to stop.
     """
     config = config or NecPathConfig()
@@ -132,17 +133,19 @@ def fit_nec_path(
     kept, held = stratified_split(labels, config.held_out, config.seed)
     report = _Reporter(progress, len(targets) * (2 if len(choices) > 1 and len(held) else 1))
     walker = _Walker(n_classes, targets, tolerance, config, report, cancelled)
-    chosen, held_out = choices[-1], {}
+    held_out: dict[str, dict[float, float]] = {}
     if len(choices) > 1 and len(held):
-        held_out = _held_out_accuracies(walker, matrix[kept], labels[kept], Codes.from_csr(matrix[held]), labels[held], choices)
-        chosen = max(choices, key=lambda choice: float(np.mean(held_out[choice])) if held_out[choice] else 0.0)
+        # Close to the target is close enough to choose a refit by.
+        rough = replace(walker, config=replace(config, max_bisections=1))
+        held_out = _held_out_accuracies(rough, matrix[kept], labels[kept], Codes.from_csr(matrix[held]), labels[held], choices)
     found, problem, present, trace = walker.walk(matrix, labels)
     points = []
     for target in targets:
         optimum = found.get(target)
         if optimum is None:
-            points.append(NecPoint(target, False, None, None, None, None, None, None, 0, chosen))
+            points.append(NecPoint(target, False, None, None, None, None, None, None, 0, None))
             continue
+        chosen = choices[int(np.argmax([held_out.get(choice, {}).get(target, 0.0) for choice in choices]))]
         head = _finish(problem, optimum, walker.weight_count(target), chosen, present, n_classes)
         measured = accuracy(head.predict(test[0]), test[1]) if test is not None else None
         penalty, before = optimum.penalty, optimum.count / n_classes
@@ -151,12 +154,12 @@ def fit_nec_path(
                 target, True, head, measured, penalty.strength, penalty.l1_share, before, optimum.optimality_gap, optimum.iterations, chosen
             )
         )
-    return NecPath(tuple(points), tuple(trace), chosen, held_out)
+    return NecPath(tuple(points), tuple(trace), held_out)
 
 
 def _refit_choices(config: NecPathConfig) -> tuple[str, ...]:
     ridges = tuple(f"ridge {strength:g}" for strength in config.ridge_strengths)
-    return {"none": ("none",), "bias": ("bias",), "ridge": ridges, "auto": ("none", "bias", *ridges)}[config.refit]
+    return {"none": ("none",), "bias": ("bias",), "ridge": ridges, "auto": ("none", *ridges)}[config.refit]
 
 
 class _Reporter:
@@ -190,7 +193,7 @@ class _Walker:
     ) -> tuple[dict[float, Solution], SparseProblem, np.ndarray, list[PathStep]]:
         """Optima by target, the problem that they solve, the classes that have rows, and every step taken."""
         present, compact = np.unique(labels, return_inverse=True)
-        problem = SparseProblem(matrix, compact, len(present))
+        problem = SparseProblem(matrix, compact, len(present), precision_for(self.tolerance))
         found: dict[float, Solution] = {}
         trace: list[PathStep] = []
         settled = self.report.done + len(self.targets)
@@ -219,11 +222,11 @@ class _Walker:
         return solution
 
     def _reach(self, problem: SparseProblem, known: list[Solution], count: int, largest: float, trace: list[PathStep]) -> Solution | None:
-        """The optimum of the largest known λ with `count` weights, extending and refining `known` (λ descending); None where the path ends first."""
+        """Optimum of the largest λ with `count` weights, extending and refining `known` (λ descending); None where the path ends first."""
         while not any(solution.count >= count for solution in known):
             last = known[-1]
             strength = last.penalty.strength * self.config.ratio
-            if strength < largest * self.config.smallest_strength:
+            if strength < largest * self.config.smallest_strength or self._hopeless(known, count, largest):
                 return None
             known.append(self._solve(problem, strength, last.penalty.l1_share, last, trace))
         for _ in range(self.config.max_bisections):
@@ -235,16 +238,27 @@ class _Walker:
             known.insert(above, self._solve(problem, middle, below.penalty.l1_share, below, trace))
         return next(solution for solution in known if solution.count >= count)
 
+    def _hopeless(self, known: list[Solution], count: int, largest: float) -> bool:
+        """Whether growth at the rate of the last step, which only falls towards the end of a path, misses `count` by the path's end."""
+        if len(known) < 3 or known[-1].penalty.strength > 0.02 * largest or known[-2].count == 0:
+            return False
+        before, last = known[-2], known[-1]
+        rate = np.log(last.count / before.count) / np.log(before.penalty.strength / last.penalty.strength)
+        left = np.log(last.penalty.strength / (largest * self.config.smallest_strength))
+        return bool(np.log(count / last.count) > rate * left)
+
 
 def _held_out_accuracies(
     walker: _Walker, matrix: sparse.csr_matrix, labels: np.ndarray, held: Codes, held_labels: np.ndarray, choices: tuple[str, ...]
-) -> dict[str, tuple[float, ...]]:
+) -> dict[str, dict[float, float]]:
     found, problem, present, _ = walker.walk(matrix, labels)
     return {
-        choice: tuple(
-            accuracy(_finish(problem, optimum, walker.weight_count(target), choice, present, walker.n_classes).predict(held), held_labels)
+        choice: {
+            target: accuracy(
+                _finish(problem, optimum, walker.weight_count(target), choice, present, walker.n_classes).predict(held), held_labels
+            )
             for target, optimum in found.items()
-        )
+        }
         for choice in choices
     }
 

@@ -166,8 +166,11 @@ def _minimise(
         weights, bias, logits = new, new_bias, new_logits
 
 
+FLOOR = 1e-4
+
+
 def _metric(system: PairSystem, state: State, config: SolverConfig) -> tuple[np.ndarray, np.ndarray]:
     if not config.preconditioned:
         return np.ones(len(system.pairs)), np.ones(system.problem.classes)
     curvature, bias_curvature = system.curvature(state)
-    return np.maximum(curvature, 1e-4), np.maximum(bias_curvature, 1e-4)
+    return np.maximum(curvature, FLOOR), np.maximum(bias_curvature, FLOOR)

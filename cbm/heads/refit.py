@@ -45,5 +45,5 @@ def refit_ridge(
 
 def _minimise(value_and_gradient, start: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
     return np.asarray(
-        minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-9, "gtol": 1e-6}).x
+        minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-7, "gtol": 1e-5}).x
     )
