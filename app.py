@@ -17,9 +17,9 @@ st.set_page_config(
 st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "logo-mark.svg"))
 page = st.navigation(
     [
-        st.Page("pages/start.py", title="Start", icon=":material/flag:", default=True, help="What this is, and the demo's result."),
-        st.Page("pages/concepts.py", title="Concepts", icon=":material/interests:", help="Every concept, with the images that show it."),
-        st.Page("pages/intervene.py", title="Intervene", icon=":material/tune:", help="Correct a prediction and see what else changes."),
+        st.Page("app_pages/start.py", title="Start", icon=":material/flag:", default=True, help="What this is, and the demo's result."),
+        st.Page("app_pages/concepts.py", title="Concepts", icon=":material/interests:", help="Every concept, with the images that show it."),
+        st.Page("app_pages/intervene.py", title="Intervene", icon=":material/tune:", help="Correct a prediction and see what else changes."),
     ]
 )
 try:
@@ -28,6 +28,7 @@ try:
         chosen = session.chosen_model(list(catalogue.models), catalogue.default)
         with st.sidebar:
             shell.model_selector(catalogue.models, chosen)
+            session.start_from(chosen, resources.study(resources.workspace_root(), chosen).model.recipe)
             shell.edit_history(chosen, session.recipe(chosen))
     page.run()
 except CbmError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-START_PAGE = "pages/start.py"
+START_PAGE = "app_pages/start.py"
 
 
 def no_models(things: str) -> None:

@@ -10,8 +10,8 @@ from cbm.ui.text import percent, plain
 from cbm.ui.thumbnails import strip, theme, thumbnail
 from cbm.ui.views import ConceptTile, PictureTile
 
-CONCEPTS_PAGE = "pages/concepts.py"
-INTERVENE_PAGE = "pages/intervene.py"
+CONCEPTS_PAGE = "app_pages/concepts.py"
+INTERVENE_PAGE = "app_pages/intervene.py"
 
 _MARKS = {True: "✓ ", False: "✗ ", None: ""}
 
@@ -61,8 +61,9 @@ def concept_card(tile: ConceptTile, *, address: Mapping[str, str]) -> None:
     st.caption(concept_facts(tile))
 
 
-def concept_grid(tiles: Sequence[ConceptTile], *, key: str, address: Mapping[str, str], width: int = 210) -> None:
-    with st.grid("auto", min_column_width=width, gap="small", border=True, key=key) as grid:
+def concept_grid(tiles: Sequence[ConceptTile], *, key: str, address: Mapping[str, str], columns: int = 4) -> None:
+    """Cards of concepts; two beside each other on a telephone."""
+    with st.grid(columns, min_column_width=145, gap="small", border=True, key=key) as grid:
         for tile in tiles:
             with grid.cell():
                 concept_card(tile, address=address)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from cbm.embeddings.sets import EmbeddingSet
-from cbm.errors import CorruptArtifactError, NotFoundError
-from cbm.model import ConceptModel
+from cbm.errors import CorruptArtifactError
 from cbm.ui.study import Study
+from cbm.verbs.modelling import load_model
 from cbm.workspace import Artifact, Workspace
 
 DEMO = "demo.json"
@@ -84,7 +83,8 @@ def _catalogue(root: str, stamp: tuple[int, ...]) -> Catalogue:
 
 
 def _title(artifact: Artifact) -> str:
-    return f"Model {artifact.id.partition('-')[2][:8]}, {artifact.created[:10]}"
+    kind = "Edited model" if "recipe" in artifact.parameters else "Model"
+    return f"{kind} {artifact.id.partition('-')[2][:8]}, {artifact.created[:10]}"
 
 
 def _read_demo(file: Path) -> Mapping[str, Any]:
@@ -109,18 +109,17 @@ def study(root: str, model: str) -> Study:
     """
     workspace = Workspace(root)
     artifact = workspace.get(model, "model")
-    entry = catalogue(root).demo_entry(model)
-    held_out = EmbeddingSet.load(workspace.get(entry.get("test") or _held_out_of(artifact), "embeddings"))
-    loaded = Study(ConceptModel.load(artifact.path), held_out, metrics={**artifact.metrics, **entry.get("metrics", {})})
+    opened = load_model(workspace, model)
+    rows = opened.test_rows(workspace)
+    items = rows.source.items.iloc[rows.rows].reset_index(drop=True)
+    loaded = Study(
+        opened.model,
+        replace(rows.source, embeddings=rows.embeddings, items=items),
+        training_images=opened.model.method["data"].get("training", {}).get("count"),
+        metrics={**artifact.metrics, **catalogue(root).demo_entry(model).get("metrics", {})},
+    )
     loaded.warm()
     return loaded
-
-
-def _held_out_of(artifact: Artifact) -> str:
-    embeddings = [parent for parent in artifact.parents if parent.startswith("embeddings-")]
-    if not embeddings:
-        raise NotFoundError(f"{artifact.id} names no embedding set that it was tested on; train it again with `cbm train --test EMB`.")
-    return embeddings[-1]
 
 
 def forget_catalogue() -> None:

@@ -69,6 +69,12 @@ def recipe(model: str) -> Recipe:
     return st.session_state.get(_RECIPES, {}).get(model, Recipe())
 
 
+def start_from(model: str, stored: Recipe) -> None:
+    """Let a visitor's edits go on from those that the model was stored with, unless they have begun already."""
+    if model not in st.session_state.get(_RECIPES, {}):
+        change_recipe(model, lambda _: stored)
+
+
 def change_recipe(model: str, change: Callable[[Recipe], Recipe]) -> None:
     """Put `change(recipe)` in the place of the visitor's recipe."""
     st.session_state[_RECIPES] = {**st.session_state.get(_RECIPES, {}), model: change(recipe(model))}

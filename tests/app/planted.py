@@ -104,7 +104,11 @@ def _task(
     test = _embeddings(workspace, kind, "test", 200, basis, generator)
     table = _concepts(dictionary, train, generator)
     head = _head(dictionary.encode(np.asarray(train.embeddings)).to_dense(), train.labels, len(train.classes))
-    model = ConceptModel(dictionary, head, table, train.classes, backbone=BACKBONE, space="raw")
+    data = {
+        name: {"embeddings": part.id, "selection": "all", "count": len(part), "name": part.name}
+        for name, part in (("training", train), ("test", test))
+    }
+    model = ConceptModel(dictionary, head, table, train.classes, backbone=BACKBONE, space="raw", method={"data": data})
     found = workspace.create("dictionary", {"planted": kind}, (train.id,), lambda draft: dictionary.save(draft.path))
     named = workspace.create("concepts", {"planted": kind}, (found.id, train.id), lambda draft: table.save(draft.path))
     made: Artifact = workspace.create("model", {"planted": kind}, (named.id, train.id, test.id), lambda draft: _write(model, draft))

@@ -24,23 +24,21 @@ st.subheader(catalogue.models[model], anchor=False)
 st.caption(catalogue.about(model))
 cards.headline_row(results.headlines(study, study.metrics), key="headlines")
 
-with st.container(horizontal=True, gap="small"):
-    wrong = study.rows(wrong_only=True)
-    item = study.item(wrong[0]) if len(wrong) else None
-    st.page_link(
-        "pages/intervene.py",
-        label="Correct a wrong prediction" if len(wrong) else "See why it predicts what it predicts",
+wrong = study.rows(wrong_only=True)
+with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+    if st.button(
+        "Correct a wrong prediction" if wrong else "See why it predicts what it predicts",
+        key="go_intervene",
+        type="primary",
         icon=":material/tune:",
-        query_params=address | ({} if item is None else {"image": item}),
-    )
-    st.page_link("pages/concepts.py", label=f"Browse all {study.concepts:,} concepts", icon=":material/interests:", query_params=address)
+    ):
+        st.switch_page("app_pages/intervene.py", query_params=address | ({"image": study.item(wrong[0])} if wrong else {}))
+    st.page_link("app_pages/concepts.py", label=f"Browse all {study.concepts:,} concepts", icon=":material/interests:", query_params=address)
 
 st.subheader("What it sees", anchor=False)
 st.caption("The concepts that decide most, each with the held-out images that show most of it. Open one to see all of its evidence.")
 tiles = [tile for tile in study.concept_tiles(recipe) if not tile.hidden and tile.frequency > 0]
-concept_grid(
-    study.with_pictures(sorted(tiles, key=lambda tile: -tile.predictiveness)[:8]), key="start_concepts", address=address, width=190
-)
+concept_grid(study.with_pictures(sorted(tiles, key=lambda tile: -tile.predictiveness)[:8]), key="start_concepts", address=address)
 
 st.subheader("How it was made", anchor=False)
 cards.pipeline(results.stages(study, study.training_images), key="pipeline")

@@ -37,7 +37,7 @@ try:
     detail = None if asked is None else study.concept(asked, recipe)
 except NotFoundError as error:
     show_error(str(error))
-    st.page_link("pages/concepts.py", label="All concepts", icon=":material/arrow_back:", query_params=address)
+    st.page_link("app_pages/concepts.py", label="All concepts", icon=":material/arrow_back:", query_params=address)
     st.stop()
 
 if detail is not None:
