@@ -230,9 +230,11 @@ def smallest_ablation(
     order = np.argsort(-effects, axis=0, kind="stable")
     gained = np.cumsum(np.maximum(np.take_along_axis(effects, order, axis=0), 0.0), axis=0)
     lead = logits[predicted] - logits
-    # Equal logits go to the class of the lower index, so such a rival wins already at a tie.
+    # Equal logits go to the class of the lower index, so such a rival wins already at a tie. Ties are common where heads are sparse and
+    # biases zero (nothing is left of either class), and rounding in the running sum must not decide them.
     wins_ties = np.arange(len(logits)) < predicted
-    lost = (gained > lead) | ((gained == lead) & wins_ties)
+    slack = 1e-12 * (1 + np.abs(logits).max() + np.abs(contributions).sum(axis=0).max(initial=0))
+    lost = np.where(wins_ties, gained >= lead - slack, gained > lead + slack)
     lost[:, predicted] = False
     sizes = np.where(lost.any(axis=0), lost.argmax(axis=0) + 1, len(contributions) + 1)
     size = int(sizes.min(initial=len(contributions) + 1))

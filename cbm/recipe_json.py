@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -39,7 +38,7 @@ def recipe_from_json(text: str, find_concepts: Callable[[str], Sequence[int]] | 
     """Read what `recipe_to_json` wrote, or what a person wrote by hand; see `Recipe.from_json`."""
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"The recipe is not JSON ({error}).") from error
     if not isinstance(document, dict) or not isinstance(document.get("edits"), list):
         raise InvalidInputError('The recipe must be a JSON object with a list "edits"; see a recipe.json of an exported model.')
@@ -156,7 +155,8 @@ def _read_text(record: Mapping[str, Any], field_name: str, where: str) -> str:
 
 def _read_number(record: Mapping[str, Any], field_name: str, where: str) -> float:
     value = record.get(field_name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > LARGEST_NUMBER:
+    # The comparison is false for NaN, and holds whole numbers of any length.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST_NUMBER:
         raise InvalidInputError(f"{where}: field {field_name} is {value!r}; it must be a number of at most {LARGEST_NUMBER:g} in size.")
     return float(value)
 

@@ -31,6 +31,11 @@ def load_bundle(folder: Path) -> ConceptModel:
     config = read_config(folder)
     try:
         tensors = load_file(str(folder / TENSORS))
+        for record in (config["method"], config["head"]["details"]):
+            if not isinstance(record, dict):
+                raise TypeError(f"method and head details must be objects, not {record!r}"[:100])
+        if not isinstance(config["classes"], list) or not all(isinstance(name, str) for name in config["classes"]):
+            raise TypeError("classes must be a list of names")
         return ConceptModel(
             bottleneck=load_dictionary(folder / DICTIONARY),
             head=LinearHead(tensors["head.weight"], tensors["head.bias"], config["head"]["kind"], config["head"]["details"]),
@@ -41,5 +46,5 @@ def load_bundle(folder: Path) -> ConceptModel:
             space=config["space"],
             method=config["method"],
         )
-    except (KeyError, TypeError, ValueError, OSError, SafetensorError, CbmError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, SafetensorError, CbmError) as error:
         raise CorruptArtifactError(f"The bundle {folder} does not fit together ({error}). Export the model again.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import subprocess
@@ -149,6 +150,16 @@ def test_parts_that_do_not_fit_each_other_are_refused(bundle: Path, changes: dic
     rewrite_config(bundle, **changes)
     with pytest.raises(CorruptArtifactError, match="does not fit together"):
         ConceptModel.load(bundle)
+
+
+@pytest.mark.parametrize("key", ["backbone", "space", "dictionary", "head", "classes", "method", "data", "metrics", "version"])
+def test_a_config_with_any_value_exchanged_is_refused_or_loads(bundle: Path, key: str) -> None:
+    original = json.loads((bundle / "config.json").read_text())
+    values: list = [None, 3, "x", [], {}, [1], True, {"kind": "dense", "details": 3}]
+    for value in values:
+        rewrite_config(bundle, **original | {key: value})
+        with contextlib.suppress(CorruptArtifactError):
+            ConceptModel.load(bundle).predict(embeddings(2))
 
 
 def test_a_folder_of_something_else_is_no_bundle(tmp_path: Path, bundle: Path) -> None:

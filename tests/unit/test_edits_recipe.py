@@ -142,6 +142,7 @@ def test_position_counts_records_even_where_one_record_makes_several_steps() -> 
         ({"edit": "set_concept", "concept": 1, "name": "a", "value": "3"}, ["field value"]),
         ({"edit": "scale_concept", "concept": 1, "name": "a", "factor": 1e300}, ["field factor"]),
         ({"edit": "scale_concept", "concept": 1, "name": "a", "factor": float("nan")}, ["field factor"]),
+        ({"edit": "scale_concept", "concept": 1, "name": "a", "factor": 10**400}, ["field factor"]),
         ({"edit": "set_weight", "concept": 1, "name": "a", "value": 3}, ["field class_name"]),
         ({"edit": "ablate_concept", "concept": 1, "name": "a", "scope": {"kind": "class"}}, ["field scope", "class_name"]),
         ({"edit": "ablate_concept", "concept": 1, "name": "a", "scope": "all"}, ["field scope", "all"]),
@@ -161,7 +162,17 @@ def test_a_faulty_edit_is_refused_with_its_number_and_field(record: object, part
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"edits": 3}', '{"schema": 2, "edits": []}', '{"edits": [], "position": 1}', '{"edits": [], "extra": 1}']
+    "text",
+    [
+        "",
+        "[" * 100_000,
+        "[]",
+        "{}",
+        '{"edits": 3}',
+        '{"schema": 2, "edits": []}',
+        '{"edits": [], "position": 1}',
+        '{"edits": [], "extra": 1}',
+    ],
 )
 def test_a_faulty_document_is_refused(text: str) -> None:
     with pytest.raises(InvalidInputError):

@@ -131,6 +131,26 @@ def test_counterfactual_ablations_change_the_prediction_of_the_model() -> None:
     assert found > 3
 
 
+def test_counterfactual_is_minimal_for_sparse_heads_without_bias() -> None:
+    generator = np.random.default_rng(11)
+    weight = MODEL.head.weight * (generator.random(MODEL.head.weight.shape) < 0.3)
+    model = replace(MODEL, head=replace(MODEL.head, weight=weight.astype(np.float32), bias=np.zeros(4, np.float32)))
+    for row in range(len(EMBEDDINGS)):
+        active = np.flatnonzero(CODES.to_dense()[row]).tolist()
+        before = model.predict_codes(CODES[[row]]).labels[0]
+
+        def changes(chosen: tuple[int, ...], row: int = row, before: int = before) -> bool:
+            return model.edited(*(AblateConcept(concept, "x") for concept in chosen)).predict_codes(CODES[[row]]).labels[0] != before
+
+        sizes = [size for size in range(1, min(len(active), 4) + 1) if any(map(changes, itertools.combinations(active, size)))]
+        counterfactual = model.counterfactual_codes(CODES[[row]])
+        if sizes:
+            assert len(counterfactual.concepts) == sizes[0]
+        if counterfactual.possible:
+            assert changes(counterfactual.members)
+            assert counterfactual.rival != before
+
+
 def test_counterfactual_takes_a_merged_group_as_one() -> None:
     for row in range(len(EMBEDDINGS)):
         counterfactual = MODEL.counterfactual(EMBEDDINGS[row])
