@@ -178,7 +178,8 @@ def export(
     home = open_workspace(workspace)
     opened = load_model(home, model)
     check_on = opened.test_rows(home).embeddings[:512] if opened.has_test_rows(home) else None
-    report = save_bundle(opened.model, folder, formats, check_on=check_on)
+    metrics = dict(opened.artifact.metrics) if opened.artifact else None
+    report = save_bundle(opened.model, folder, formats, metrics=metrics, check_on=check_on)
     return Exported(str(report.folder), report.files, report.max_abs_difference)
 
 
