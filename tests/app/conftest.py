@@ -1,0 +1,50 @@
+"""A planted workspace for the pages, and a way to open the app on it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import planted
+
+from cbm.workspace import Workspace
+
+APP = Path(__file__).resolve().parents[2] / "app.py"
+OpenApp = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Shared by tests that only read."""
+    return planted.build(tmp_path_factory.mktemp("planted") / "workspace")
+
+
+@pytest.fixture
+def own_workspace(workspace: Workspace, tmp_path: Path) -> Workspace:
+    """A copy that a test may damage."""
+    shutil.copytree(workspace.root, tmp_path / "workspace")
+    return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def open_app(monkeypatch: pytest.MonkeyPatch, workspace: Workspace) -> OpenApp:
+    """Opens a page of the app in a session of its own, with query parameters, and checks that nothing was raised."""
+
+    def open_page(page: str | None = None, root: Path | None = None, **query: object) -> AppTest:
+        monkeypatch.setenv("CBM_WORKSPACE", str(root or workspace.root))
+        app = AppTest.from_file(str(APP), default_timeout=60)
+        if page is not None:
+            app.switch_page(f"app_pages/{page}.py")
+        for name, value in query.items():
+            app.query_params[name] = str(value)
+        app.run()
+        assert not app.exception, app.exception
+        return app
+
+    return open_page

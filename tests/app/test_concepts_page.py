@@ -1,0 +1,126 @@
+"""The gallery of concepts, and a concept's own page by its address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from conftest import OpenApp
+from streamlit.testing.v1 import AppTest
+
+from cbm.images.scenes import CONCEPTS
+from cbm.workspace import Workspace
+
+
+def names(app: AppTest) -> list[str]:
+    return [link.value.strip("*").removeprefix(":gray[*").removesuffix("*]") for link in app.grid(key="concepts").page_link]
+
+
+def test_gallery_shows_concepts_with_pictures(open_app: OpenApp) -> None:
+    app = open_app("concepts")
+    assert len(names(app)) == 24
+    assert len(app.grid(key="concepts").image) == 24
+    assert any("50 concepts of 50" in caption.value for caption in app.caption)
+
+
+def test_search_finds_a_concept_by_name(open_app: OpenApp) -> None:
+    app = open_app("concepts")
+    app.text_input(key="concept_search").set_value("striped").run()
+    assert names(app) == ["striped"]
+
+
+def test_search_finds_concepts_by_the_class_they_speak_for(open_app: OpenApp) -> None:
+    app = open_app("concepts")
+    app.text_input(key="concept_search").set_value("valentine").run()
+    assert "heart" in names(app)
+
+
+def test_search_without_a_hit_says_what_to_do(open_app: OpenApp) -> None:
+    app = open_app("concepts")
+    app.text_input(key="concept_search").set_value("zebra").run()
+    assert any("zebra" in text.value for text in app.markdown)
+    assert any("shorter word" in caption.value for caption in app.caption)
+
+
+def test_sorting_by_name_is_alphabetical(open_app: OpenApp) -> None:
+    app = open_app("concepts")
+    app.selectbox(key="concept_sort").select("Name").run()
+    shown = [name.casefold() for name in names(app)]
+    assert shown == sorted(shown)
+
+
+def test_permalink_opens_one_concept_with_its_evidence(open_app: OpenApp) -> None:
+    app = open_app("concepts", concept=3)
+    assert app.title[0].value == CONCEPTS[3].name
+    assert {metric.label: metric.value for metric in app.metric}["Known concept"] == CONCEPTS[3].name
+    assert app.grid(key="concept_pictures").image
+    assert {chart.proto.id for chart in app.get("plotly_chart")}
+    assert not app.error
+
+
+def test_address_of_an_unknown_concept_is_explained(open_app: OpenApp) -> None:
+    for address in (5000, "red"):
+        app = open_app("concepts", concept=address)
+        assert str(address) in app.error[0].value
+        assert app.page_link[-1].value == "All concepts"
+
+
+def test_rename_is_an_edit_and_undo_takes_it_back(open_app: OpenApp) -> None:
+    app = open_app("concepts", concept=3)
+    name = CONCEPTS[3].name
+    app.text_input(key=f"rename-3-{name}").set_value("my own name").run()
+    assert app.title[0].value == "my own name"
+    app.button(key="undo").click().run()
+    assert app.title[0].value == name
+    app.button(key="redo").click().run()
+    assert app.title[0].value == "my own name"
+
+
+def test_blank_name_changes_nothing(open_app: OpenApp) -> None:
+    app = open_app("concepts", concept=3)
+    app.text_input(key=f"rename-3-{CONCEPTS[3].name}").set_value("   ").run()
+    assert app.title[0].value == CONCEPTS[3].name
+    assert app.button(key="undo").disabled
+
+
+def test_candidate_name_can_be_taken(open_app: OpenApp) -> None:
+    app = open_app("concepts", concept=3)
+    pills = app.pills(key=f"candidate-3-{CONCEPTS[3].name}")
+    wanted = pills.options[0]
+    pills.set_value(wanted).run()
+    assert app.title[0].value == wanted
+
+
+def test_hidden_concept_leaves_the_list_until_undo(open_app: OpenApp) -> None:
+    app = open_app("concepts", concept=3)
+    app.button(key="hide").click().run()
+    del app.query_params["concept"]
+    app.run()
+    assert any("49 concepts of 50" in caption.value for caption in app.caption)
+    app.button(key="undo").click().run()
+    assert any("50 concepts of 50" in caption.value for caption in app.caption)
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are(open_app: OpenApp) -> None:
+    app = open_app("concepts", concept=3)
+    app.text_input(key=f"rename-3-{CONCEPTS[3].name}").set_value("<b>*x*</b> :red[y]").run()
+    assert app.title[0].value == r"\<b\>\*x\*\</b\> \:red\[y\]"
+
+
+def test_two_visitors_never_see_each_others_edits(open_app: OpenApp) -> None:
+    first, second = open_app("concepts", concept=3), open_app("concepts", concept=3)
+    first.text_input(key=f"rename-3-{CONCEPTS[3].name}").set_value("mine alone").run()
+    assert second.run().title[0].value == CONCEPTS[3].name
+
+
+def test_empty_workspace_points_to_the_start_page(open_app: OpenApp, tmp_path: Path) -> None:
+    app = open_app("concepts", root=tmp_path / "nothing")
+    assert app.subheader[0].value == "No concepts yet"
+    assert app.page_link[0].value == "Go to start"
+
+
+def test_damaged_model_is_explained(open_app: OpenApp, own_workspace: Workspace) -> None:
+    for model in own_workspace.list("model"):
+        (model.path / "model.safetensors").write_bytes(b"damaged")
+    for page in (None, "concepts", "intervene"):
+        app = open_app(page, root=own_workspace.root)
+        assert "model.safetensors" in app.error[0].value
