@@ -16,7 +16,7 @@ from cbm.codes import Codes
 from cbm.errors import InvalidInputError
 from cbm.names.candidates import BestCandidates, name_chunks
 from cbm.names.soft_wpmi import soft_wpmi
-from cbm.names.top_images import top_images
+from cbm.names.votes import DEFAULT_VOTES, Votes, VotesConfig
 
 Rule: TypeAlias = Literal["cosine", "centred", "soft-wpmi", "combined"]
 RULES: tuple[Rule, ...] = get_args(Rule)
@@ -115,16 +115,17 @@ def combined_rule(
     image_mean: Float32[np.ndarray, " dim"],
     text_mean: Float32[np.ndarray, " dim"],
     candidates: int,
-    top: int = 20,
+    config: VotesConfig = DEFAULT_VOTES,
 ) -> BestCandidates:
-    """The cosine of the centred text embedding with the sum of the latent's direction and its top images' mean direction."""
-    found = top_images(codes, top)
-    queries = unit_rows(directions)
-    for latent in np.flatnonzero(found.counts):
-        weights = found.activations[latent]
-        mean = weights @ (images[found.rows[latent]] - image_mean) / weights.sum()
-        queries[latent] += mean / max(float(np.linalg.norm(mean)), 1e-12)
-    return best_by_product(unit_rows(queries), centred_rows(names, text_mean), candidates)
+    """The centred cosine of direction and name, plus a tenth of the logarithm of the name's share of the votes of the latent's images.
+
+    A latent that no image activates is judged by its direction alone: its votes are those of nobody, the same for every name.
+    """
+    queries, keys = unit_rows(directions), centred_rows(names, text_mean)
+    best = BestCandidates(len(queries), candidates)
+    for chunk, shares in Votes(codes, centred_rows(images, image_mean), keys, config).chunks():
+        best.add(queries @ keys[chunk].T + config.weight * np.log(shares + np.float32(config.floor)), chunk.start)
+    return best
 
 
 def name_concepts(
