@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from jaxtyping import Float
 
+from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.dictionaries.weights import Weights
 
 CALIBRATION_ROWS = 100_000
@@ -42,3 +45,16 @@ def calibrate_threshold(weights: Weights, inputs: Float[torch.Tensor, "batch dim
         else:
             high = middle
     return high
+
+
+def recalibrated(dictionary: JumpReluDictionary, embeddings: Float[np.ndarray, "count dim"], k: int) -> JumpReluDictionary:
+    """The same dictionary with one threshold at which these embeddings have k active latents on average; no labels are needed.
+
+    Images of another kind than the training images use more latents, or fewer; this brings them back to k.
+    """
+    step = max(1, len(embeddings) // CALIBRATION_ROWS)
+    inputs = (np.asarray(embeddings[::step], np.float32) - dictionary.mean) * np.float32(dictionary.scale)
+    parts = (np.ascontiguousarray(dictionary.encoder.T), dictionary.encoder_bias, dictionary.decoder, dictionary.decoder_bias)
+    weights = Weights(*(torch.from_numpy(part) for part in parts))
+    threshold = calibrate_threshold(weights, torch.from_numpy(inputs), k)
+    return dataclasses.replace(dictionary, threshold=np.full(dictionary.size, threshold, np.float32))

@@ -74,11 +74,12 @@ class TrainingConfig:
     variant: Variant = field(default_factory=BatchTopK)
     epochs: int | None = None
     """Passes over the embeddings; None: as many as make `samples` embeddings, so that small sets are seen often."""
-    samples: int = 1_200_000
+    samples: int = 400_000
     """Embeddings to see when `epochs` is None."""
     batch_size: int | None = None
     """Embeddings per optimiser step; None: a sixteenth of the set, between 256 and 4096."""
     learning_rate: float = 3e-3
+    """High, because small sets give few steps; the falling end and the averaged weights take the noise out."""
     warm_up: float = 0.02
     """Share of the steps over which the learning rate rises from zero."""
     decay: float = 0.2
@@ -89,12 +90,16 @@ class TrainingConfig:
     """How many times k the annealing starts from (never more than the embedding's dimension)."""
     dead_after: int | None = None
     """A latent is dead when it stayed silent for so many embeddings; None: one epoch, at most 400,000."""
-    input_noise: float = 0.0
+    input_noise: float = 0.2
     """Standard deviation of Gaussian noise on what the encoder sees, relative to the scaled embeddings; the target stays clean."""
-    averaging: float = 0.0
+    averaging: float = 0.97
     """Decay of the running average of the weights that is returned; 0 returns the last weights."""
     initial_directions: Literal["data", "random"] = "random"
     """Where TopK and BatchTopK decoder rows start: at embeddings drawn from the set, which saves most of the search, or anywhere."""
+    calibration_share: float = 0.05
+    """Share of the rows kept out of training to calibrate the threshold on: encoders are less active on rows they learned than on new ones.
+
+    At least 512 rows, at most a fifth of the set; 0 calibrates on the training rows."""
     inputs: Literal["centred", "raw"] = "centred"
     """Centred: the mean is subtracted and one scalar makes E‖x‖² the dimension. Raw: neither, as DN-CBM does."""
     evaluate_every: int = 50
@@ -110,8 +115,8 @@ class TrainingConfig:
         _require(
             self.samples >= 1 and self.evaluate_every >= 1 and self.chunk_rows >= 1, "samples, evaluate_every, chunk_rows must be positive"
         )
-        for name in ("warm_up", "decay", "annealing"):
-            _require(0 <= getattr(self, name) <= 1, f"{name} = {getattr(self, name)} is a share of the steps, between 0 and 1")
+        for name in ("warm_up", "decay", "annealing", "calibration_share"):
+            _require(0 <= getattr(self, name) <= 1, f"{name} = {getattr(self, name)} is a share, between 0 and 1")
         _require(self.annealing_start >= 1, f"annealing_start = {self.annealing_start} must be at least 1")
         _require(0 <= self.averaging < 1, f"averaging = {self.averaging} must lie in [0, 1)")
         _require(self.input_noise >= 0, f"input_noise = {self.input_noise} must not be negative")
@@ -176,6 +181,9 @@ DN_CBM = TrainingConfig(
     warm_up=0.0,
     decay=0.0,
     annealing=0.0,
+    input_noise=0.0,
+    averaging=0.0,
+    calibration_share=0.0,
     inputs="raw",
     seed=49,
 )

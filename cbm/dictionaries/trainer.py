@@ -24,12 +24,13 @@ from cbm.errors import InvalidInputError, MismatchError
 from cbm.progress import CancelCheck, Progress, ProgressCallback
 
 EVALUATION_ROWS = 2048
+SMALLEST_CALIBRATION = 512
 CHECKPOINT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class HistoryPoint:
-    """Figures after `step` optimiser steps, on held-out rows if there were any, else on a fixed sample of the training rows."""
+    """Figures after `step` optimiser steps, on rows that are not trained on (unless `calibration_share` is zero and none were given)."""
 
     step: int
     samples: int
@@ -69,7 +70,8 @@ def train(
         embeddings: float rows; read-only memory maps are fine and are not copied whole.
         config: what to train; defaults to a BatchTopK dictionary of width 4096 with k = 32.
         checkpoint: a file that is written now and then and from which a killed or cancelled training continues, bit by bit on a CPU.
-        validation: held-out rows. With them the weights that reconstruct them best are returned, and the threshold is calibrated on them.
+        validation: held-out rows in place of the configuration's `calibration_share`. The weights that reconstruct them best are returned,
+            and the threshold is calibrated on them.
         device: "cpu", "cuda", "mps" or "auto".
         checkpoint_seconds: least time between two checkpoints.
 
@@ -109,9 +111,10 @@ class _Training:
 
     def __init__(self, embeddings: np.ndarray, config: TrainingConfig, device: torch.device, validation: np.ndarray | None) -> None:
         self.config, self.device = config, device
-        self.embeddings = torch.from_numpy(embeddings)
+        self.embeddings = embeddings
         count, self.dim = embeddings.shape
-        self.schedule = Schedule.of(config, count, self.dim)
+        self.rows, held_out = _split(count, config.calibration_share if validation is None else 0.0, config.seed)
+        self.schedule = Schedule.of(config, len(self.rows), self.dim)
         self.mean: Float32[np.ndarray, " dim"]
         self.scale: float
         self.mean, self.scale = _centre_and_scale(embeddings) if config.inputs == "centred" else (np.zeros(self.dim, np.float32), 1.0)
@@ -131,9 +134,10 @@ class _Training:
         self.best: Weights | None = None
         self.best_fvu = float("inf")
 
-        held_out = torch.from_numpy(validation) if validation is not None else self.embeddings
-        self.calibration_rows = held_out[_spread(len(held_out), CALIBRATION_ROWS)]
-        self.evaluation_rows = self._prepared(held_out[_spread(len(held_out), EVALUATION_ROWS)])
+        source = embeddings if validation is None else validation
+        candidates = held_out if validation is None else np.arange(len(source))
+        self.calibration_rows = source[candidates[_spread(len(candidates), CALIBRATION_ROWS)]]
+        self.evaluation_rows = self._prepared(source[candidates[_spread(len(candidates), EVALUATION_ROWS)]])
         self.evaluation_variance = float((self.evaluation_rows - self.evaluation_rows.mean(dim=0)).double().square().sum())
 
     def _make_objective(self, generator: torch.Generator) -> tuple[Weights, TopKObjective | ReluL1Objective]:
@@ -144,20 +148,21 @@ class _Training:
         directions = torch.randn(variant.width, self.dim, generator=generator)
         if self.config.initial_directions == "data":
             # Random directions fill the places that a small set leaves.
-            rows = torch.randperm(len(self.embeddings), generator=generator)[: variant.width]
-            directions[: len(rows)] = self._prepared(self.embeddings[rows]).cpu()
+            chosen = self.rows[torch.randperm(len(self.rows), generator=generator)[: variant.width]]
+            directions[: len(chosen)] = self._prepared(self.embeddings[chosen]).cpu()
         weights = tied_weights(directions.to(self.device))
         return weights, TopKObjective(variant, self.dim, self.device, self.config.chunk_rows)
 
-    def _prepared(self, rows: torch.Tensor) -> Float[torch.Tensor, "rows dim"]:
-        return (rows.to(self.device, torch.float32) - self._mean) * self.scale
+    def _prepared(self, rows: Float[np.ndarray, "rows dim"]) -> Float[torch.Tensor, "rows dim"]:
+        # Rows are gathered by NumPy, batch by batch: a memory map stays on disk, and half precision is widened here.
+        return (torch.from_numpy(rows).to(self.device, torch.float32) - self._mean) * self.scale
 
     def advance(self) -> StepFigures:
         """One optimiser step."""
         schedule, config = self.schedule, self.config
         if isinstance(self.objective, ReluL1Objective) and schedule.resamples_before(self.step):
             self._resample()
-        targets = self._prepared(self.embeddings[schedule.batch(self.step)])
+        targets = self._prepared(self.embeddings[self.rows[schedule.batch(self.step)]])
         inputs = targets
         if config.input_noise:
             noise = torch.randn(targets.shape, generator=_generator(config.seed, 2, self.step))
@@ -182,9 +187,14 @@ class _Training:
     def _resample(self) -> None:
         assert isinstance(self.objective, ReluL1Objective)
         generator = _generator(self.config.seed, 3, self.step)
-        rows = self.objective.resampling_rows(len(self.embeddings), generator)
+        rows = self.rows[self.objective.resampling_rows(len(self.rows), generator)]
         moments = [(self.optimiser.state[tensor]["exp_avg"], self.optimiser.state[tensor]["exp_avg_sq"]) for tensor in self.weights.tensors]
-        self.objective.resample(self.weights, moments, (self._prepared(self.embeddings[part]) for part in rows.split(4096)), generator)
+        self.objective.resample(
+            self.weights,
+            moments,
+            (self._prepared(self.embeddings[rows[start : start + 4096]]) for start in range(0, len(rows), 4096)),
+            generator,
+        )
 
     def evaluate(self) -> HistoryPoint:
         """Figures of the weights that would be returned now, with k active latents on average over the evaluation rows."""
@@ -290,17 +300,21 @@ def _checked(embeddings: np.ndarray | None, dim: int | None = None) -> Any:
         )
     if dim is not None and embeddings.shape[1] != dim:
         raise MismatchError(f"Validation rows have {embeddings.shape[1]} dimensions, the training rows {dim}; use one backbone.")
-    # Torch warns about read-only arrays although nothing here writes; half precision is widened batch by batch.
-    return embeddings if embeddings.flags.writeable else _writeable_view(embeddings)
+    return embeddings
 
 
-def _writeable_view(embeddings: np.ndarray) -> np.ndarray:
-    return np.array(embeddings)
+def _split(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers to train on and, drawn at random, to calibrate on; the same rows for both where the set is tiny or the share zero."""
+    wanted = min(max(round(share * count), SMALLEST_CALIBRATION), count // 5, CALIBRATION_ROWS) if share else 0
+    if wanted == 0:
+        return np.arange(count), np.arange(count)
+    order = np.random.default_rng((seed, 4)).permutation(count)
+    return np.sort(order[wanted:]), np.sort(order[:wanted])
 
 
-def _spread(count: int, wanted: int) -> torch.Tensor:
+def _spread(count: int, wanted: int) -> np.ndarray:
     """At most `wanted` row numbers, evenly spread."""
-    return torch.linspace(0, count - 1, min(count, wanted)).long()
+    return np.linspace(0, count - 1, min(count, wanted)).astype(np.int64)
 
 
 def _generator(*key: int) -> torch.Generator:

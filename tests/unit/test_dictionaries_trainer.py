@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cbm.dictionaries.base import load_dictionary
+from cbm.dictionaries.calibration import recalibrated
 from cbm.dictionaries.configs import DN_CBM, BatchTopK, ReluL1, TopK, TrainingConfig
 from cbm.dictionaries.trainer import TrainedDictionary, train
 from cbm.errors import InvalidInputError, MismatchError
@@ -37,7 +38,9 @@ def small() -> np.ndarray:
 
 def small_config(variant: TopK | BatchTopK | ReluL1 | None = None, **changes: object) -> TrainingConfig:
     variant = variant or BatchTopK(width=60, k=4)
-    config = TrainingConfig(variant=variant, epochs=6, batch_size=100, evaluate_every=5, chunk_rows=64, seed=5, averaging=0.9)
+    config = TrainingConfig(
+        variant=variant, epochs=6, batch_size=100, evaluate_every=5, chunk_rows=64, seed=5, averaging=0.9, calibration_share=0
+    )
     return dataclasses.replace(config, **changes)
 
 
@@ -55,7 +58,7 @@ def same_bytes(first: TrainedDictionary, second: TrainedDictionary) -> bool:
 @pytest.mark.parametrize("variant", [BatchTopK(width=160, k=4), TopK(width=160, k=4), BatchTopK(width=160, k=4, matryoshka=(0.5, 1.0))])
 def test_planted_directions_are_recovered(variant: TopK) -> None:
     embeddings, directions = planted(6000, concepts=80, dim=64, active=4, seed=0)
-    trained = train(embeddings, TrainingConfig(variant=variant, samples=120_000))
+    trained = train(embeddings, TrainingConfig(variant=variant, samples=100_000))
     cosines = (directions @ trained.dictionary.directions.T).max(axis=1)
     assert cosines.mean() > 0.9
 
@@ -64,6 +67,24 @@ def test_planted_directions_are_recovered(variant: TopK) -> None:
 def test_the_threshold_hits_k_within_two_percent(small: np.ndarray, variant: TopK | ReluL1) -> None:
     codes = train(small, small_config(variant)).dictionary.encode(small)
     assert (codes.values > 0).sum(axis=1).mean() == pytest.approx(4, rel=0.02)
+
+
+def test_calibration_on_rows_kept_out_of_training_holds_for_new_rows() -> None:
+    embeddings = planted(5000, concepts=40, dim=DIM, active=4, seed=3)[0]
+    known, new = embeddings[:1000], embeddings[1000:]
+
+    def active_on_new(share: float) -> float:
+        config = small_config(BatchTopK(width=200, k=4), epochs=20, calibration_share=share)
+        return float((train(known, config).dictionary.encode(new).values > 0).sum(axis=1).mean())
+
+    kept_out, on_known = active_on_new(0.2), active_on_new(0.0)
+    assert kept_out == pytest.approx(4, rel=0.15)
+    assert abs(kept_out - 4) < abs(on_known - 4)
+
+
+def test_recalibration_brings_other_images_to_k(small: np.ndarray) -> None:
+    dictionary = recalibrated(train(small, small_config()).dictionary, small * 3, 6)
+    assert (dictionary.encode(small * 3).values > 0).sum(axis=1).mean() == pytest.approx(6, rel=0.02)
 
 
 @pytest.mark.parametrize("variant", [BatchTopK(width=60, k=4), TopK(width=60, k=4), ReluL1(width=60, resample_every=2)])
