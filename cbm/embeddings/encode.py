@@ -180,13 +180,18 @@ def _encode_missing(
 
 def _source_digest(run: _Run, source: ImageSource) -> str:
     """SHA-256 of everything that the set says about its items, except where they lie."""
-    digest = hashlib.sha256(json.dumps([getattr(source, "class_names", None), list(source.concept_names)]).encode())
+    digest = hashlib.sha256(json.dumps([*_given_names(source), list(source.concept_names)]).encode())
     for record, content in zip(run.records, run.digests, strict=True):
         fields = [record.item, content.hex(), record.label, record.group, record.split, sorted(record.concepts.items())]
         digest.update(json.dumps(fields).encode() + b"\n")
     for rejected in run.rejected:
         digest.update(json.dumps(["rejected", rejected.item]).encode() + b"\n")
     return digest.hexdigest()
+
+
+def _given_names(source: ImageSource) -> tuple[Sequence[str] | None, Sequence[str] | None]:
+    """The class and group names that some sources know in an order of their own, so that all their splits are numbered alike."""
+    return getattr(source, "class_names", None), getattr(source, "group_names", None)
 
 
 def _has_moved(artifact: Artifact, run: _Run) -> bool:
@@ -200,9 +205,8 @@ def _exists(uri: str) -> bool:
 
 
 def _write(draft: Draft, run: _Run, source: ImageSource, backbone: Backbone, part: StorePart, space: Space) -> None:
-    items, classes, groups = items_table(
-        run.records, [digest.hex() for digest in run.digests], source.concept_names, getattr(source, "class_names", None)
-    )
+    classes, groups = _given_names(source)
+    items, classes, groups = items_table(run.records, [digest.hex() for digest in run.digests], source.concept_names, classes, groups)
     write_set(
         draft,
         _chunks(part, part.lookup(run.digests), space),
@@ -229,12 +233,13 @@ def items_table(
     digests: Sequence[str],
     concept_names: Sequence[str] = (),
     class_names: Sequence[str] | None = None,
+    group_names: Sequence[str] | None = None,
 ) -> tuple[pandas.DataFrame, tuple[str, ...], tuple[str, ...]]:
-    """The items of an embedding set, with class and group names numbered in sorted order, or in the order of `class_names`."""
+    """The items of an embedding set, with class and group names numbered in sorted order, or in the order given."""
     import pandas as pd
 
     labels, classes = number_names([record.label for record in records], class_names)
-    groups, group_names = number_names([record.group for record in records])
+    groups, known_groups = number_names([record.group for record in records], group_names)
     columns: dict[str, Any] = {
         "item": pd.array([record.item for record in records], dtype="str"),
         "uri": pd.array([record.uri for record in records], dtype="str"),
@@ -246,4 +251,4 @@ def items_table(
     for name in concept_names:
         truth = [record.concepts.get(name) for record in records]
         columns[CONCEPT_PREFIX + name] = pd.array(truth, dtype="boolean") if None in truth else np.array(truth, dtype=bool)
-    return pd.DataFrame(columns), classes, group_names
+    return pd.DataFrame(columns), classes, known_groups

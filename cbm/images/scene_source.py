@@ -40,6 +40,11 @@ class SceneSource:
         """All classes in the world's order, so that train and test number them alike; None where scenes have no label."""
         return tuple(self.scenes.class_names) or None
 
+    @property
+    def group_names(self) -> tuple[str, ...] | None:
+        """All groups in the world's order, for the same reason."""
+        return tuple(self.scenes.group_names) or None
+
     def __len__(self) -> int:
         return len(self.scenes)
 
