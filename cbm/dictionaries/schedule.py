@@ -71,8 +71,8 @@ class Schedule:
         every = self.config.variant.resample_every if isinstance(self.config.variant, ReluL1) else None
         if not every or step == 0 or step % (self.batches * every):
             return False
-        # DN-CBM resamples after epoch e only while e + every < epochs - 1, counting from 1; the last stretch is left in peace.
-        return step // self.batches + every <= self.epochs
+        # The last stretch is left in peace: 200 epochs at every tenth are resampled after 10, 20, … 180, as DN-CBM does.
+        return step // self.batches + every < self.epochs
 
 
 @functools.lru_cache(maxsize=2)
