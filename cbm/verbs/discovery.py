@@ -15,9 +15,10 @@ from cbm.dictionaries.configs import VARIANTS, TrainingConfig, dn_cbm, make_vari
 from cbm.dictionaries.trainer import HistoryPoint, train
 from cbm.errors import Cancelled, InvalidInputError
 from cbm.metrics.reconstruction import baselines_table, measure_reconstruction
-from cbm.names.assignment import assign_unique, hub_counts
+from cbm.names.assignment import assign_unique, hub_counts, with_threshold
 from cbm.names.concepts import ActivationStatistics, ConceptTable
 from cbm.names.rules import DEFAULT_RULE, Rule, name_concepts
+from cbm.names.threshold import measured_threshold
 from cbm.names.vocabulary import Vocabulary
 from cbm.progress import CancelCheck, Progress, ProgressCallback
 from cbm.verbs.common import WorkspaceLike, embedding_parents, join_sets, open_workspace, require_space
@@ -139,9 +140,9 @@ def name(
         codes = bottleneck.encode(images.embeddings)
         if progress is not None:
             progress(Progress(1, 2, "Naming"))
-        naming = name_concepts(
-            bottleneck.directions, loaded.embeddings, rule=rule, codes=codes, embeddings=images.embeddings, text_mean=loaded.mean
-        )
+        probes: dict[str, Any] = {"rule": rule, "codes": codes, "embeddings": images.embeddings, "text_mean": loaded.mean}
+        naming = name_concepts(bottleneck.directions, loaded.embeddings, **probes)
+        naming = with_threshold(naming, measured_threshold(loaded.embeddings, **probes))
         if unique:
             naming = assign_unique(naming)
         details = {"vocabulary": loaded.source, "images": list(images.ids), "backbone": images.backbone.to_dict(), "space": images.space}
@@ -153,7 +154,7 @@ def name(
             unique=len(set(naming.names[naming.named].tolist())),
             mean_score=float(named_scores.mean()) if len(named_scores) else 0.0,
             hubs=len(hub_counts(naming)),
-            dead=float((ActivationStatistics.of(codes).density == 0).mean()),
+            threshold=naming.threshold,
         )
 
     parents = (source.id, words.id, *images.ids)
