@@ -64,13 +64,12 @@ def _hungarian(naming: Naming) -> Int32[np.ndarray, " latents"]:
     latents, candidates = naming.candidates.shape
     finite = np.isfinite(naming.scores)
     names, column = np.unique(naming.candidates, return_inverse=True)
-    scores = np.where(finite, naming.scores, 0).astype(np.float64)
-    spread = float(np.ptp(scores[finite])) if finite.any() else 0.0
-    costs = float(scores.max(initial=0.0)) - scores + 1.0
+    best, worst = (float(naming.scores[finite].max()), float(naming.scores[finite].min())) if finite.any() else (0.0, 0.0)
+    costs = best - np.where(finite, naming.scores, worst).astype(np.float64) + 1.0
     row = np.repeat(np.arange(latents), candidates)
     keep = finite.ravel()
     # One spare column for each latent: dearer than any gain from rearranging all others, so that it is used only when no name is left.
-    spare_cost = (spread + 1.0) * (latents + 1)
+    spare_cost = (best - worst + 1.0) * (latents + 1)
     graph = scipy.sparse.csr_matrix(
         (
             np.concatenate([costs.ravel()[keep], np.full(latents, spare_cost)]),

@@ -9,7 +9,8 @@ from cbm.codes import Codes
 from cbm.names.rules import DEFAULT_RULE, Rule, name_concepts, unit_rows
 
 RANDOM_DIRECTIONS = 256
-QUANTILE = 0.95
+QUANTILE = 0.5
+"""On ImageNet latents 99.5 % of the right names score above the median random direction; of the names below it 6 % are right."""
 SEED = 0
 
 
@@ -38,7 +39,9 @@ def measured_threshold(
     quantile: float = QUANTILE,
     seed: int = SEED,
 ) -> float:
-    """The score that 95 % of random directions do not reach with their best name, by the same rule on the same images and vocabulary.
+    """What the best name of the median random direction scores, by the same rule on the same images and vocabulary.
+
+    A name that fits a latent no better than names fit random directions says nothing about it.
 
     The random directions are isotropic; each is given as many images as a latent of `codes` is active on at the median.
 
