@@ -116,7 +116,7 @@ class ReluL1Objective:
         kept = [(batch, self._losses(weights, batch)) for batch in batches]
         inputs, losses = torch.cat([batch for batch, _ in kept]), torch.cat([loss for _, loss in kept])
         # Drawn on the CPU, where the generator lives; without replacement while there are enough embeddings.
-        chances = losses.double().square().cpu().clamp_min_(1e-30)
+        chances = losses.cpu().double().square().clamp_min_(1e-30)
         drawn = torch.multinomial(chances, len(dead), replacement=len(dead) > len(chances), generator=generator)
         directions = torch.nn.functional.normalize(inputs[drawn.to(self.device)], dim=1)
         living = torch.ones(self.variant.width, dtype=torch.bool, device=self.device)

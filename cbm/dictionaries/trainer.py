@@ -138,7 +138,7 @@ class _Training:
         candidates = held_out if validation is None else np.arange(len(source))
         self.calibration_rows = source[candidates[_spread(len(candidates), CALIBRATION_ROWS)]]
         self.evaluation_rows = self._prepared(source[candidates[_spread(len(candidates), EVALUATION_ROWS)]])
-        self.evaluation_variance = float((self.evaluation_rows - self.evaluation_rows.mean(dim=0)).double().square().sum())
+        self.evaluation_variance = float((self.evaluation_rows - self.evaluation_rows.mean(dim=0)).cpu().double().square().sum())
 
     def _make_objective(self, generator: torch.Generator) -> tuple[Weights, TopKObjective | ReluL1Objective]:
         variant = self.config.variant
@@ -204,7 +204,7 @@ class _Training:
         for chunk in self.evaluation_rows.split(self.config.chunk_rows):
             responses = torch.addmm(weights.encoder_bias, chunk - weights.decoder_bias, weights.encoder.T)
             codes = torch.where(responses > threshold, responses, 0.0)
-            error += float((torch.addmm(weights.decoder_bias, codes, weights.decoder) - chunk).double().square().sum())
+            error += float((torch.addmm(weights.decoder_bias, codes, weights.decoder) - chunk).cpu().double().square().sum())
             active += int((codes > 0).sum())
         fvu = error / max(self.evaluation_variance, 1e-12)
         dead = float((self.silence >= self.schedule.dead_after).float().mean())
