@@ -45,6 +45,7 @@ def measure_losses(trainee: Trainee, batch: Batch, texts: Float[Tensor, "texts d
         "presence": F.binary_cross_entropy_with_logits(logits[:, _EXTRA_COLUMNS], batch.truth[:, _EXTRA_COLUMNS].float()),
         "softmax": torch.stack([_choice(logits, batch.truth, columns) for columns in factor_columns().values()]).mean(),
         "grounding": -(mass.sum(dim=1).clamp(min=1e-6).log() * shown).sum() / shown.sum(),
+        "spread": (names @ names.T - torch.eye(len(names))).square().mean(),
         "regions": _region_loss(patches, batch, scale * names),
     }
 

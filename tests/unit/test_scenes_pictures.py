@@ -7,7 +7,7 @@ import pytest
 
 from cbm.images.scenes import CONCEPTS, FACTORS, Scenes
 from cbm.images.scenes.captions import SEEN_DISTRACTORS, UNSEEN_DISTRACTORS, compose
-from cbm.images.scenes.factors import COLOURS
+from cbm.images.scenes.factors import COLOURS, COUNTS
 from cbm.images.scenes.shapes import circle, figure, polygon
 
 SQUARE = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0))
@@ -63,7 +63,7 @@ def test_figures_do_not_touch_and_stay_inside_the_picture() -> None:
 def test_position_and_size_and_count_say_what_is_drawn() -> None:
     for scene in Scenes("free", 200, 6):
         values, figures = scene.layout.values, scene.layout.figures
-        assert len(figures) == FACTORS["count"].index(values["count"]) + 1
+        assert len(figures) == COUNTS.index(values["count"]) + 1
         along = {"left": [f.x for f in figures], "right": [1 - f.x for f in figures]}
         along |= {"top": [f.y for f in figures], "bottom": [1 - f.y for f in figures]}
         assert max(along[values["position"]]) < 0.5

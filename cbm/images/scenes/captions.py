@@ -20,35 +20,29 @@ _PLACES = {
     "snow": ("in the snow", "on snow"),
     "brick": ("on a brick wall", "on brick"),
 }
-_SIDES = {
-    "left": ("on the left",),
-    "right": ("on the right",),
-    "top": ("at the top", "near the top"),
-    "bottom": ("at the bottom", "near the bottom"),
-}
 _PLURALS = {"cross": "crosses"}
-_ADJECTIVES = ("size", "pattern", "colour")
+_ADJECTIVES = ("pattern", "colour")
 
 
-def compose(claims: Mapping[str, str], extras: Collection[str], generator: np.random.Generator) -> str:
-    """A caption that claims exactly `claims` (factor to value) and `extras`, in one of several wordings."""
+def compose(claims: Mapping[str, str], extras: Collection[str], generator: np.random.Generator, several: bool | None = None) -> str:
+    """A caption that claims exactly `claims` (factor to value) and `extras`, in one of several wordings.
+
+    `several` decides between singular and plural, which nobody may count on: None leaves it to chance.
+    """
 
     def choose(options: tuple[str, ...]) -> str:
         return options[int(generator.integers(len(options)))]
 
     parts: list[str] = []
-    nouns = [factor for factor in ("shape", "count", *_ADJECTIVES) if factor in claims]
-    if nouns:
-        several = claims.get("count") in ("two", "three") or ("count" not in claims and generator.random() < 0.5)
+    if any(factor in claims for factor in ("shape", *_ADJECTIVES)):
+        plural = generator.random() < 0.5 if several is None else several
         shape = claims.get("shape", "thing")
-        noun = _PLURALS.get(shape, shape + "s") if several else shape
+        noun = _PLURALS.get(shape, shape + "s") if plural else shape
         adjectives = [claims[factor] for factor in _ADJECTIVES if factor in claims]
         if generator.random() < 0.3:
             generator.shuffle(adjectives)
-        lead = [claims["count"]] if "count" in claims else [] if several or generator.random() < 0.4 else ["a"]
+        lead = [] if plural or generator.random() < 0.4 else ["a"]
         parts.append(" ".join([*lead, *adjectives, noun]))
-    if "position" in claims:
-        parts.append(choose(_SIDES[claims["position"]]))
     if "background" in claims:
         parts.append(choose(_PLACES[claims["background"]]))
     if len(parts) > 1 and generator.random() < 0.25:
@@ -66,7 +60,7 @@ def random_claims(
     values: Mapping[str, str], extras: Collection[str], generator: np.random.Generator, share: float
 ) -> tuple[dict[str, str], list[str]]:
     """Each true claim kept with probability `share`, at least one."""
-    claims = {factor: value for factor, value in values.items() if generator.random() < share}
+    claims = {factor: value for factor, value in values.items() if factor in FACTORS and generator.random() < share}
     kept = [name for name in extras if generator.random() < share]
     if not claims and not kept:
         factor = list(FACTORS)[int(generator.integers(len(FACTORS)))]
@@ -90,8 +84,9 @@ SEEN_DISTRACTORS = (
 
 UNSEEN_DISTRACTORS = (
     "violet", "crimson", "indigo", "silver", "cylinder", "pyramid", "cube", "octagon", "plaid", "marbled", "velvet", "jungle",
-    "river", "street", "garden", "bridge", "tower", "castle", "window", "lamp", "rain", "storm", "fog", "huge", "narrow", "middle",
-    "corner", "dozen", "butterfly", "rabbit", "flower", "leaf", "rocket", "guitar", "clock", "umbrella", "bottle", "shoe", "hat", "book",
+    "river", "street", "garden", "bridge", "tower", "castle", "window", "lamp", "rain", "storm", "fog", "small", "large", "left", "right",
+    "top", "bottom", "one", "two", "three", "huge", "narrow", "middle", "corner",
+    "dozen", "butterfly", "rabbit", "flower", "leaf", "rocket", "guitar", "clock", "umbrella", "bottle", "shoe", "hat", "book",
 )  # fmt: skip
 """Words that no caption ever uses."""
 

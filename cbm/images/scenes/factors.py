@@ -14,7 +14,7 @@ class TruthConcept:
     factor: str
     """The factor it is a value of; `extra` for the independent small things."""
     has_place: bool
-    """Whether it has pixels of its own, hence a mask."""
+    """Whether it has pixels of its own, hence a mask; in this world all have."""
     words: tuple[str, ...]
     """The name first, then every synonym and plural that captions use."""
 
@@ -42,11 +42,12 @@ FACTORS: dict[str, tuple[str, ...]] = {
     "colour": tuple(COLOURS),
     "pattern": PATTERNS,
     "background": BACKGROUNDS,
-    "size": SIZES,
-    "position": POSITIONS,
-    "count": COUNTS,
 }
 """The factors of which every scene has exactly one value; extras come on top, each present or not."""
+
+UNNAMED_FACTORS: dict[str, tuple[str, ...]] = {"size": SIZES, "position": POSITIONS, "count": COUNTS}
+"""Factors that vary, but that no caption names and no truth concept is made of: each of their values holds for a quarter to a half of all
+scenes, which no dictionary that is sparse gives a latent of its own."""
 
 _SYNONYMS: dict[str, tuple[str, ...]] = {
     "circle": ("circles",),
@@ -65,15 +66,11 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "sea": ("waves",),
     "desert": ("sand",),
     "brick": ("brick wall",),
-    "one": ("single",),
-    "small": ("little",),
-    "large": ("big",),
 }
-_WITHOUT_PLACE = ("size", "position", "count")
 
 
 def _concept(name: str, factor: str) -> TruthConcept:
-    return TruthConcept(name, factor, factor not in _WITHOUT_PLACE, (name, *_SYNONYMS.get(name, ())))
+    return TruthConcept(name, factor, True, (name, *_SYNONYMS.get(name, ())))
 
 
 CONCEPTS: tuple[TruthConcept, ...] = tuple(

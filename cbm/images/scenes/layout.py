@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cbm.images.scenes.factors import EXTRAS, FACTORS
+from cbm.images.scenes.factors import EXTRAS, FACTORS, UNNAMED_FACTORS
 
 EXTRA_PROBABILITY = 0.2
 _RADII = {"small": (0.098, 0.106), "large": (0.138, 0.145)}
@@ -45,7 +45,7 @@ class Layout:
     """Everything that decides how a scene looks."""
 
     values: Mapping[str, str]
-    """Factor to its value, for the seven factors that every scene has."""
+    """Factor to its value, for the factors of which every scene has one."""
     figures: tuple[Placement, ...]
     extras: Mapping[str, Placement]
     phases: tuple[float, float, float, float]
@@ -53,12 +53,12 @@ class Layout:
 
 
 def sample_layout(
-    generator: np.random.Generator, fixed: Mapping[str, str] | None = None, radii: tuple[float, float] | None = None
+    generator: np.random.Generator, fixed: Mapping[str, str] | None = None, small_radii: tuple[float, float] | None = None
 ) -> Layout:
-    """A random scene whose factors are independent and uniform, but for those in `fixed`; `radii` replaces the size's range."""
-    values = {factor: str(choices[generator.integers(len(choices))]) for factor, choices in FACTORS.items()}
+    """A random scene whose factors are independent and uniform, but for those in `fixed`; `small_radii` replaces the small."""
+    values = {factor: str(choices[generator.integers(len(choices))]) for factor, choices in (FACTORS | UNNAMED_FACTORS).items()}
     values.update(fixed or {})
-    low, high = radii or _RADII[values["size"]]
+    low, high = small_radii if small_radii and values["size"] == "small" else _RADII[values["size"]]
     radius = float(generator.uniform(low, high))
     figures = _place_figures(generator, values["position"], _COUNTS[values["count"]], values["size"], radius)
     present = [name for name in EXTRAS if generator.random() < EXTRA_PROBABILITY]

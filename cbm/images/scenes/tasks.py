@@ -23,6 +23,9 @@ CLASS_RULES: dict[str, dict[str, str]] = {
 }
 """Class name to the two concepts that define it; every scene of the task satisfies exactly one rule, all else is random."""
 
+CLASS_SMALL_RADII = (0.042, 0.106)
+"""Small figures of the task may be far away: so the best of heads errs now and then, as on real pictures."""
+
 SHORTCUT_CLASSES = ("circle", "heart")
 """The causal concept of the shortcut task is the shape; figures are tiny there, so that it is harder to see than the background."""
 SHORTCUT_BACKGROUNDS = ("sea", "desert")
@@ -49,7 +52,7 @@ def sample_class(generator: np.random.Generator, label: int) -> LabelledLayout:
     """A scene of one of the ten classes: redrawn until it satisfies no other class's rule."""
     rules = tuple(CLASS_RULES.values())
     while True:
-        layout = sample_layout(generator, rules[label])
+        layout = sample_layout(generator, rules[label], CLASS_SMALL_RADII)
         if sum(satisfies(layout.values, rule) for rule in rules) == 1:
             return LabelledLayout(layout, label)
 

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Int, UInt8
 from cbm.errors import InvalidInputError
 from cbm.images.scenes.captions import compose, random_claims, word_caption
 from cbm.images.scenes.drawing import draw_masks, draw_pixels
-from cbm.images.scenes.factors import CONCEPT_INDEX, CONCEPTS
+from cbm.images.scenes.factors import CONCEPT_INDEX, CONCEPTS, FACTORS
 from cbm.images.scenes.layout import Layout, sample_layout
 from cbm.images.scenes.tasks import (
     CLASS_RULES,
@@ -90,7 +90,7 @@ class Scene:
     def truth(self) -> Bool[np.ndarray, " concepts"]:
         """Which of `CONCEPTS` are true, in their order."""
         truth = np.zeros(len(CONCEPTS), dtype=bool)
-        for name in (*self.layout.values.values(), *self.layout.extras):
+        for name in (*(self.layout.values[factor] for factor in FACTORS), *self.layout.extras):
             truth[CONCEPT_INDEX[name]] = True
         truth.setflags(write=False)
         return truth
@@ -103,14 +103,16 @@ class Scene:
     @property
     def caption(self) -> str:
         """One full sentence that says everything."""
-        return compose(self.layout.values, tuple(self.layout.extras), _generator(self.uri + "#caption"))
+        layout = self.layout
+        return compose(layout.values, tuple(layout.extras), _generator(self.uri + "#caption"), several=len(layout.figures) > 1)
 
     @property
     def captions(self) -> tuple[str, ...]:
         """A full sentence, two fragments and three single words, all true."""
         generator = _generator(self.uri + "#captions")
         layout = self.layout
-        fragments = [compose(*random_claims(layout.values, layout.extras, generator, 0.35), generator) for _ in range(2)]
+        several = len(layout.figures) > 1
+        fragments = [compose(*random_claims(layout.values, layout.extras, generator, 0.35), generator, several) for _ in range(2)]
         words = [word_caption(str(name), generator) for name in generator.choice(np.array(self.concepts), 3, replace=False)]
         return (self.caption, *fragments, *words)
 
