@@ -333,6 +333,33 @@ def app(
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(APP), *options])
 
 
+@cli.command()
+def worker(workspace: WorkspaceOption = None) -> None:
+    """Run the jobs that the web app or a script submits, one after another, until stopped."""
+    from cbm.jobs.worker import run_worker
+
+    run_worker(_workspace(workspace))
+
+
+@cli.command()
+def serve(
+    backbone: BackboneOption = "demo",
+    pretrained: PretrainedOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any that is free.")] = 8700,
+    device: DeviceOption = "auto",
+) -> None:
+    """Offer a backbone to other programs over HTTP; see docs/service.md."""
+    from cbm.backbones.backbone import Backbone
+    from cbm.service import server
+
+    listening = server.listen(host, port)
+    encoder = Backbone(backbone, pretrained, device=device)
+    shown = f"[{host}]" if ":" in host else host
+    print(f"Serving {encoder.reference} on http://{shown}:{listening.getsockname()[1]}. Stop with Ctrl-C.", flush=True)
+    server.serve(encoder, listening)
+
+
 def _has_display() -> bool:
     return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 

@@ -1,0 +1,185 @@
+"""Runs jobs one after another, each in a process of its own, so that a crash or a lack of memory ends the job and not the worker."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from cbm.jobs.child import EXIT_STOPPED
+from cbm.jobs.liveness import WorkerSign
+from cbm.jobs.queue import JobQueue
+from cbm.jobs.store import Jobs
+from cbm.workspace import Workspace
+
+POLL_SECONDS = 0.25
+ASK_SECONDS = 1.0
+"""How long a job may take to stop when asked, before it is told by a signal."""
+TELL_SECONDS = 0.5
+"""How long it may then take before it is killed. With the poll this keeps a cancel within two seconds."""
+LOG_BYTES = 32 * 1024
+
+STOPPED = "The worker was stopped while this ran. What was finished is kept; run it again to go on."
+KILLED = (
+    "The job's process was ended by the system ({signal}), most likely because memory ran out. "
+    "Close other programs or ask for less at once (a smaller width or batch), then run it again."
+)
+CRASHED = "The job's process crashed ({signal}). The log has its last words; run it again to go on."
+UNEXPECTED = "An unexpected error ended the job: {last}. The log has the details."
+
+
+class Worker:
+    """A worker of one workspace; several may run beside each other.
+
+    Args:
+        say: told in words what happens, for the terminal.
+    """
+
+    def __init__(self, workspace: Workspace, say: Callable[[str], None] = print) -> None:
+        self._jobs = Jobs(workspace)
+        self._queue = JobQueue(self._jobs.folder, self._run)
+        self._say = say
+        self._stopping = threading.Event()
+        self._sign: WorkerSign | None = None
+
+    def stop(self) -> None:
+        """End `run` soon; the job that runs is stopped and marked interrupted."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Run jobs until `stop` is called."""
+        self._sign = WorkerSign(self._jobs.signs)
+        try:
+            self._jobs.list()  # marks what dead workers left
+            for identifier, attempt in self._jobs.lost():
+                self._queue.put(identifier, attempt)
+            while not self._stopping.is_set():
+                if not self._queue.run_next():
+                    self._stopping.wait(POLL_SECONDS)
+        finally:
+            self._sign.close()
+
+    def _run(self, identifier: str, attempt: int) -> None:
+        if self._sign is None or not self._jobs.claim(identifier, attempt, self._sign.name):
+            return
+        started = time.monotonic()
+        self._say(f"{identifier} {self._jobs.get(identifier).kind}: started")
+        process = _start(self._jobs.workspace, identifier, attempt)
+        log = _LogTail(process)
+        code = self._wait(process, log, identifier, attempt)
+        log.finish()
+        self._jobs.keep_log(identifier, attempt, log.text())
+        self._conclude(identifier, attempt, code, log.text())
+        job = self._jobs.get(identifier)
+        self._say(f"{identifier} {job.kind}: {job.state} after {time.monotonic() - started:.1f} s{f' ({job.error})' if job.error else ''}")
+
+    def _wait(self, process: subprocess.Popen[bytes], log: _LogTail, identifier: str, attempt: int) -> int:
+        """The exit status of the job's process, which is asked, told and then made to stop where somebody wants that."""
+        asked: float | None = None
+        while True:
+            try:
+                return process.wait(POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                if log.changed():
+                    self._jobs.keep_log(identifier, attempt, log.text())
+            if asked is None and (self._stopping.is_set() or self._jobs.get(identifier).cancelling):
+                asked = time.monotonic()
+                _ask(process)
+            elif asked is not None and time.monotonic() - asked >= ASK_SECONDS + TELL_SECONDS:
+                _signal_group(process, kill=True)
+            elif asked is not None and time.monotonic() - asked >= ASK_SECONDS:
+                _signal_group(process, kill=False)
+
+    def _conclude(self, identifier: str, attempt: int, code: int, log: str) -> None:
+        """Say how the job ended where it could not do so itself."""
+        end = self._jobs.finish
+        if self._jobs.get(identifier).cancelling:
+            end(identifier, attempt, "cancelled")
+        elif self._stopping.is_set() or code == EXIT_STOPPED:
+            end(identifier, attempt, "interrupted", error=STOPPED)
+        elif code < 0:
+            text = KILLED if code == -getattr(signal, "SIGKILL", 9) else CRASHED
+            end(identifier, attempt, "interrupted", error=text.format(signal=signal.Signals(-code).name))
+        else:
+            lines = [line for line in log.splitlines() if line.strip()]
+            end(identifier, attempt, "failed", error=UNEXPECTED.format(last=lines[-1].strip() if lines else f"exit status {code}"))
+
+
+def run_worker(workspace: Workspace, say: Callable[[str], None] = print) -> None:
+    """Run jobs in the foreground until SIGTERM or SIGINT."""
+    worker = Worker(workspace, say)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    say(f"Waiting for jobs in {workspace.root}. Stop with Ctrl-C.")
+    worker.run()
+
+
+def _start(workspace: Workspace, identifier: str, attempt: int) -> subprocess.Popen[bytes]:
+    package = Path(__file__).resolve().parents[2]
+    paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.Popen(
+        [sys.executable, "-m", "cbm.jobs.child", str(workspace.root), identifier, str(attempt)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        bufsize=0,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"},
+        # A Ctrl-C in the terminal is for the worker, which then stops the job in order.
+        start_new_session=True,
+    )
+
+
+def _ask(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):  # it ended in this moment
+            process.stdin.write(b"stop\n")
+
+
+def _signal_group(process: subprocess.Popen[bytes], *, kill: bool) -> None:
+    """Signal the job's process and whatever it started."""
+    if not hasattr(os, "killpg"):
+        process.kill()
+        return
+    # The process has not been waited for, so its number cannot belong to another.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL if kill else signal.SIGTERM)
+
+
+class _LogTail:
+    """The last of what a process prints, read as it comes so that the process never waits."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._tail = b""
+        self._seen = b""
+        self._thread = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
+        self._thread.start()
+
+    def _read(self, stream: IO[bytes]) -> None:
+        with contextlib.suppress(ValueError, OSError):  # closed by `finish` while a grandchild still held the other end
+            while chunk := stream.read(65536):
+                self._tail = (self._tail + chunk)[-LOG_BYTES:]
+
+    def finish(self) -> None:
+        """Take what the ended process still had to say, and close its pipes."""
+        self._thread.join(timeout=1.0)
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def changed(self) -> bool:
+        before, self._seen = self._seen, self._tail
+        return before is not self._seen
+
+    def text(self) -> str:
+        """The tail in whole lines; a progress bar that rewrites its line counts as many."""
+        text = self._tail.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+        return text.partition("\n")[2] if len(self._tail) == LOG_BYTES else text

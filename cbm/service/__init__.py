@@ -1,0 +1,1 @@
+"""The encoder behind HTTP (`server`) and its typed client (`client`)."""

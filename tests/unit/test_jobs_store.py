@@ -1,0 +1,204 @@
+"""What the table of jobs promises to those who submit and watch, without a worker."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from cbm.errors import InvalidInputError, NotFoundError
+from cbm.jobs import Job, Jobs
+from cbm.jobs.liveness import WorkerSign
+from cbm.jobs.queue import JobQueue, JsonSerializer
+from cbm.progress import Progress
+from cbm.workspace import Workspace
+
+REQUEST = {"source": "/somewhere/vectors.npz", "backbone": "ViT-B-32", "pretrained": "openai"}
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Jobs:
+    return Jobs(Workspace(tmp_path))
+
+
+@pytest.fixture
+def sign(jobs: Jobs) -> WorkerSign:
+    return WorkerSign(jobs.signs)
+
+
+def end(jobs: Jobs, sign: WorkerSign, identifier: str, state: str, **outcome: object) -> None:
+    attempt = jobs.get(identifier).attempt
+    assert jobs.claim(identifier, attempt, sign.name)
+    assert jobs.finish(identifier, attempt, state, **outcome)  # type: ignore[arg-type]
+
+
+def test_a_submitted_job_waits_with_what_was_asked(jobs: Jobs) -> None:
+    job = jobs.get(jobs.submit("import_vectors", REQUEST))
+    assert (job.state, job.kind, job.parameters, job.attempt) == ("queued", "import_vectors", REQUEST, 1)
+    assert job.live
+    assert job.seconds is None
+    assert job.fraction == 0
+
+
+def test_equal_requests_join_whatever_the_order_of_their_parameters(jobs: Jobs) -> None:
+    first = jobs.submit("import_vectors", REQUEST)
+    assert jobs.submit("import_vectors", dict(reversed(REQUEST.items()))) == first
+    assert jobs.submit("import_vectors", {**REQUEST, "pretrained": "other"}) != first
+    assert len(jobs.list()) == 2
+
+
+def test_equal_requests_from_many_threads_make_one_job(jobs: Jobs) -> None:
+    found: list[str] = []
+    together = threading.Barrier(6)
+
+    def submit() -> None:
+        mine = Jobs(jobs.workspace)
+        together.wait()
+        found.append(mine.submit("import_vectors", REQUEST))
+
+    threads = [threading.Thread(target=submit) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 6
+    assert len(set(found)) == len(jobs.list()) == 1
+
+
+def test_a_request_after_the_end_is_a_new_job(jobs: Jobs, sign: WorkerSign) -> None:
+    first = jobs.submit("import_vectors", REQUEST)
+    end(jobs, sign, first, "done", result={"count": 3})
+    second = jobs.submit("import_vectors", REQUEST)
+    assert second != first
+    assert [job.id for job in jobs.list()] == [second, first]
+    assert jobs.get(first).result == {"count": 3}
+    assert jobs.get(first).fraction == 1
+
+
+def test_a_request_does_not_join_a_job_that_is_being_cancelled(jobs: Jobs, sign: WorkerSign) -> None:
+    first = jobs.submit("import_vectors", REQUEST)
+    jobs.claim(first, 1, sign.name)
+    assert jobs.cancel(first).cancelling
+    assert jobs.submit("import_vectors", REQUEST) != first
+
+
+def test_a_waiting_job_is_cancelled_at_once_and_never_taken(jobs: Jobs, sign: WorkerSign) -> None:
+    identifier = jobs.submit("import_vectors", REQUEST)
+    assert jobs.cancel(identifier).state == "cancelled"
+    assert not jobs.claim(identifier, 1, sign.name)
+    assert jobs.get(identifier).state == "cancelled"
+
+
+def test_only_one_worker_takes_a_job(jobs: Jobs, sign: WorkerSign) -> None:
+    identifier = jobs.submit("import_vectors", REQUEST)
+    other = WorkerSign(jobs.signs)
+    assert jobs.claim(identifier, 1, sign.name)
+    assert not jobs.claim(identifier, 1, other.name)
+
+
+def test_a_job_whose_worker_is_gone_is_interrupted_and_can_be_retried(jobs: Jobs, sign: WorkerSign) -> None:
+    identifier = jobs.submit("import_vectors", REQUEST)
+    jobs.claim(identifier, 1, sign.name)
+    jobs.report(identifier, 1, Progress(3, 4, "Reading", {"loss": 0.5}))
+    assert jobs.get(identifier).state == "running"
+    assert jobs.get(identifier).fraction == 0.75
+    assert jobs.get(identifier).figures == {"loss": 0.5}
+    sign.close()
+    job = jobs.get(identifier)
+    assert job.state == "interrupted"
+    assert "run it again" in str(job.error)
+    assert jobs.retry(identifier) == identifier
+    again = jobs.get(identifier)
+    assert (again.state, again.attempt, again.error, again.message) == ("queued", 2, None, "")
+
+
+def test_a_latecomer_cannot_write_over_a_newer_attempt(jobs: Jobs, sign: WorkerSign) -> None:
+    identifier = jobs.submit("import_vectors", REQUEST)
+    end(jobs, sign, identifier, "failed", error="too bad")
+    jobs.retry(identifier)
+    jobs.claim(identifier, 2, sign.name)
+    jobs.report(identifier, 1, Progress(9, 10, "from the past"))
+    assert not jobs.finish(identifier, 1, "done", result={})
+    assert jobs.get(identifier).state == "running"
+    assert jobs.get(identifier).message == "Starting"
+
+
+def test_retry_refuses_what_has_not_ended_or_is_done(jobs: Jobs, sign: WorkerSign) -> None:
+    identifier = jobs.submit("import_vectors", REQUEST)
+    with pytest.raises(InvalidInputError, match="queued"):
+        jobs.retry(identifier)
+    end(jobs, sign, identifier, "done", result={})
+    with pytest.raises(InvalidInputError, match="done"):
+        jobs.retry(identifier)
+
+
+def test_retry_joins_an_equal_request_that_is_waiting(jobs: Jobs, sign: WorkerSign) -> None:
+    first = jobs.submit("import_vectors", REQUEST)
+    end(jobs, sign, first, "failed", error="too bad")
+    second = jobs.submit("import_vectors", REQUEST)
+    assert jobs.retry(first) == second
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "message"),
+    [
+        ("explode", {}, "Unknown kind"),
+        ("embed", {"source": Path("/x")}, "Give paths as text"),
+        ("embed", {"source": "/x", "share": float("nan")}, "JSON"),
+        ("embed", {"source": "/x", "workspace": "/y"}, "given by the worker"),
+    ],
+)
+def test_bad_requests_are_refused_with_a_reason(jobs: Jobs, kind: str, parameters: dict, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        jobs.submit(kind, parameters)
+    assert jobs.list() == []
+
+
+def test_unknown_jobs_are_not_found(jobs: Jobs) -> None:
+    for verb in (jobs.get, jobs.cancel, jobs.retry):
+        with pytest.raises(NotFoundError):
+            verb("job-0")
+
+
+def test_jobs_outlive_the_object_that_submitted_them(jobs: Jobs) -> None:
+    identifier = jobs.submit("import_vectors", REQUEST)
+    found: list[Job] = Jobs(jobs.workspace).list()
+    assert [job.id for job in found] == [identifier]
+
+
+def test_workers_are_counted_while_they_live(jobs: Jobs) -> None:
+    assert jobs.workers() == 0
+    first, second = WorkerSign(jobs.signs), WorkerSign(jobs.signs)
+    assert jobs.workers() == 2
+    first.close()
+    assert jobs.workers() == 1
+    second.close()
+    assert jobs.workers() == 0
+
+
+def test_a_job_that_fell_out_of_the_queue_is_found(jobs: Jobs) -> None:
+    identifier = jobs.submit("import_vectors", REQUEST)
+    assert jobs.lost() == []
+    assert JobQueue(jobs.folder).run_next()
+    assert jobs.lost() == [(identifier, 1)]
+
+
+def test_the_queue_holds_json_and_nothing_that_runs_when_read(jobs: Jobs) -> None:
+    identifier = jobs.submit("import_vectors", REQUEST)
+    rows = sqlite3.connect(jobs.folder / "queue.db").execute("SELECT data FROM task").fetchall()
+    assert len(rows) == 1
+    assert [identifier, 1] in json.loads(rows[0][0])
+    with pytest.raises(ValueError, match=r"."):
+        JsonSerializer().deserialize(b"\x80\x05cos\nsystem\n")
+
+
+def test_jobs_run_in_the_order_of_their_requests(jobs: Jobs) -> None:
+    expected = [jobs.submit("import_vectors", {**REQUEST, "pretrained": str(number)}) for number in range(4)]
+    ran: list[str] = []
+    queue = JobQueue(jobs.folder, lambda identifier, attempt: ran.append(identifier))
+    while queue.run_next():
+        pass
+    assert ran == expected
