@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from cbm.codes import Codes
 from cbm.names.assignment import hub_counts
+from cbm.names.names import same_name_key
 from cbm.names.rules import Naming
 
 HUB = 10
@@ -137,12 +138,17 @@ def best_latents(codes: Codes, labels: Int[np.ndarray, " images"], classes: int)
 
 
 def truth_pairs(found: ClassLatents, class_names: Sequence[str], vocabulary: Sequence[str], above: float) -> list[tuple[int, int]]:
-    """Pairs (latent, index of the class's name in the vocabulary) of the classes that a latent ranks with more than `above`."""
-    position = {name: index for index, name in reversed(list(enumerate(vocabulary)))}
+    """Pairs (latent, index of the class's name in the vocabulary) of the classes that a latent ranks with more than `above`.
+
+    Names are matched as `cbm.names.names.same_name_key` has it: letter case, spaces and hyphens do not matter, nothing else is forgiven.
+    """
+    position: dict[str, int] = {}
+    for index, name in enumerate(vocabulary):
+        position.setdefault(same_name_key(name), index)
     return [
-        (int(latent), position[name])
+        (int(latent), position[same_name_key(name)])
         for latent, precision, name in zip(found.latents, found.average_precision, class_names, strict=True)
-        if precision > above and name in position
+        if precision > above and same_name_key(name) in position
     ]
 
 

@@ -56,6 +56,10 @@ def measured_threshold(
         centre = images.mean(axis=0) if image_mean is None else np.asarray(image_mean, np.float32)
         counts = np.bincount(codes.indices[codes.values > 0], minlength=codes.size)
         random_codes = random_latents(directions, images - centre, int(np.median(counts[counts > 0])) if counts.any() else 1)
+        if rule == "soft-wpmi":
+            # Its scores are relative to all latents that are named together, so that the random ones must stand among the dictionary's.
+            random_codes = _beside(codes, random_codes)
+            directions = np.concatenate([np.zeros((codes.size, dim), np.float32), directions])
     naming = name_concepts(
         directions,
         vocabulary_embeddings,
@@ -66,4 +70,11 @@ def measured_threshold(
         text_mean=text_mean,
         candidates=1,
     )
-    return float(np.quantile(naming.scores[:, 0], quantile))
+    return float(np.quantile(naming.scores[-RANDOM_DIRECTIONS:, 0], quantile))
+
+
+def _beside(codes: Codes, more: Codes) -> Codes:
+    """Codes of the same images over the latents of both, those of `more` last."""
+    shifted = np.where(more.values != 0, more.indices + codes.size, 0).astype(np.int32)
+    indices, values = np.concatenate([codes.indices, shifted], axis=1), np.concatenate([codes.values, more.values], axis=1)
+    return Codes(indices, values, codes.size + more.size)
