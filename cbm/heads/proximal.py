@@ -167,6 +167,7 @@ def _minimise(
 
 
 FLOOR = 1e-4
+"""Least curvature of the metric: a pair that no row depends on yet must not take endless steps."""
 
 
 def _metric(system: PairSystem, state: State, config: SolverConfig) -> tuple[np.ndarray, np.ndarray]:
