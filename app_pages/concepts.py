@@ -35,6 +35,7 @@ address = session.link(model, catalogue.default)
 try:
     asked = session.concept_in_link()
     detail = None if asked is None else study.concept(asked, recipe)
+    session.show_concept_in_address(asked)
 except NotFoundError as error:
     show_error(str(error))
     st.page_link("app_pages/concepts.py", label="All concepts", icon=":material/arrow_back:", query_params=address)

@@ -33,7 +33,9 @@ with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         icon=":material/tune:",
     ):
         st.switch_page("app_pages/intervene.py", query_params=address | ({"image": study.item(wrong[0])} if wrong else {}))
-    st.page_link("app_pages/concepts.py", label=f"Browse all {study.concepts:,} concepts", icon=":material/interests:", query_params=address)
+    st.page_link(
+        "app_pages/concepts.py", label=f"Browse all {study.concepts:,} concepts", icon=":material/interests:", query_params=address
+    )
 
 st.subheader("What it sees", anchor=False)
 st.caption("The concepts that decide most, each with the held-out images that show most of it. Open one to see all of its evidence.")

@@ -52,6 +52,8 @@ class Catalogue:
                 "Two classes that nearly always come with their own background in training, but not in the test: a shortcut was planted. "
                 "Ablate the background concepts everywhere on the intervene page, and watch the worst group."
             )
+        if model == self.demo.get("shortcut", {}).get("edited"):
+            return "The same two classes after the background concepts were ablated; switch the edits off on the intervene page to compare."
         return "Measured on its held-out images."
 
 
@@ -77,7 +79,12 @@ def _catalogue(root: str, stamp: tuple[int, ...]) -> Catalogue:
             broken.append(str(error))
     artifacts.sort(key=lambda artifact: (artifact.created, artifact.id), reverse=True)
     titles = {artifact.id: _title(artifact) for artifact in artifacts}
-    featured = {demo.get("model"): "Demo: ten classes", demo.get("shortcut", {}).get("model"): "Demo: a planted shortcut"}
+    shortcut = demo.get("shortcut", {})
+    featured = {
+        demo.get("model"): "Demo: ten classes",
+        shortcut.get("model"): "Demo: a planted shortcut",
+        shortcut.get("edited"): "Demo: the shortcut removed",
+    }
     ordered = {str(model): title for model, title in featured.items() if model in titles}
     return Catalogue(ordered | {model: title for model, title in titles.items() if model not in ordered}, demo, tuple(broken))
 

@@ -17,22 +17,16 @@ def _share(metrics: Mapping[str, Any], key: str) -> float | None:
 
 def headlines(study: Study, metrics: Mapping[str, Any]) -> list[Headline]:
     """The figures worth a first look, from what was recorded; what was not measured is left out, never made up."""
+    nec, probe = _share(metrics, "accuracy_nec5"), _share(metrics, "linear_probe")
     found = [
         Headline(
             "Accuracy",
-            percent(study.accuracy),
-            f"Right predictions among {study.labelled_images:,} images that played no part in training.",
-        )
-    ]
-    nec, probe = _share(metrics, "accuracy_nec5"), _share(metrics, "linear_probe")
-    if nec is not None:
-        found[0] = Headline(
-            "Accuracy",
-            percent(nec),
-            "On held-out images, with five concepts per class on average."
+            percent(study.accuracy if nec is None else nec),
+            f"On {study.labelled_images:,} held-out images, with {study.nec:.1f} concepts per class on average."
             + ("" if probe is None else f" A linear probe on the whole embedding, which nobody can read, reaches {percent(probe)}."),
             None if probe is None else f"linear probe {percent(probe)}",
         )
+    ]
     for key, label, text in (
         (
             "concepts_discovered",
@@ -55,7 +49,10 @@ def headlines(study: Study, metrics: Mapping[str, Any]) -> list[Headline]:
                 points(before, after),
             )
         )
-    if len(found) == 1:
+    elif study.worst_group is not None:
+        name, worst = study.worst_group
+        found.append(Headline("Worst group", percent(worst), f"Accuracy of the group that fares worst: {name}."))
+    if len(found) <= 2:
         found.append(
             Headline(
                 "Concepts in use", f"{study.concepts_used:,}", f"Of {study.concepts:,} discovered, those with a weight for some class."

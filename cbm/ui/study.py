@@ -98,6 +98,14 @@ class Study:
         return classification.accuracy(self._predicted_before[self.labels >= 0], self.labels[self.labels >= 0])
 
     @cached_property
+    def worst_group(self) -> tuple[str, float] | None:
+        """Name and accuracy of the group that fares worst, as the model is stored; None without groups."""
+        if self.groups is None:
+            return None
+        right = classification.group_accuracy(self._predicted_before, self.labels, np.where(self.labels >= 0, self.groups, -1))
+        return self.held_out.groups[right.worst_group], right.worst
+
+    @cached_property
     def concepts_used(self) -> int:
         return int((self.model.head.weight != 0).any(axis=0).sum())
 

@@ -1,0 +1,99 @@
+"""What a visitor does, from the first look to a corrected prediction; each journey ends in what the visitor sees."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from conftest import Server, Visit
+from playwright.sync_api import Browser, expect
+
+
+def test_first_look_shows_a_finished_result(visit: Visit) -> None:
+    page = visit.open()
+    expect(page.get_by_role("heading", name="Classifiers you can read, question and correct")).to_be_visible()
+    expect(page.get_by_text("95.0%")).to_be_visible()
+    expect(page.get_by_role("img", name="Images on which “triangle” is strongest")).to_be_visible()
+    loaded = page.evaluate("Array.from(document.querySelectorAll('[data-testid=stMain] img')).every(image => image.naturalWidth > 0)")
+    assert loaded
+
+
+def test_first_visit_of_a_fresh_server_may_be_a_permalink(browser: Browser, tmp_path: Path) -> None:
+    fresh = Server(tmp_path / "nothing", tmp_path / "server.log")
+    try:
+        fresh.wait()
+        visitor = Visit(browser, fresh.url)
+        page = visitor.open("/concepts?concept=3")
+        expect(page.get_by_role("heading", name="No concepts yet")).to_be_visible()
+        expect(page.get_by_role("link", name="Intervene")).to_be_visible()
+        visitor.close()
+        assert not visitor.problems, visitor.problems
+    finally:
+        fresh.stop()
+
+
+def test_open_a_concept_and_rename_it(visit: Visit) -> None:
+    page = visit.open()
+    page.get_by_role("link", name="Concepts", exact=True).click()
+    expect(page.get_by_role("heading", name="Concepts", exact=True)).to_be_visible()
+    page.get_by_role("searchbox", name="Search by name or class").fill("checkered")
+    page.get_by_test_id("stMain").get_by_role("link", name="checkered").click()
+    expect(page.get_by_role("heading", name="checkered")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"/concepts\?concept=\d+$"))
+    page.get_by_role("textbox", name="Rename").fill("like a chessboard")
+    page.get_by_role("textbox", name="Rename").press("Enter")
+    expect(page.get_by_role("heading", name="like a chessboard")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("heading", name="checkered")).to_be_visible()
+
+
+def test_permalink_shows_the_same_concept_to_another_visitor(visit: Visit, browser: Browser, server: Server) -> None:
+    page = visit.open("/concepts?concept=3")
+    title = page.get_by_role("heading", level=1).inner_text()
+    second = Visit(browser, server.url)
+    expect(second.open("/concepts?concept=3").get_by_role("heading", level=1)).to_have_text(title)
+    second.close()
+    assert not second.problems, second.problems
+
+
+def test_correct_a_wrong_prediction_see_the_effect_and_undo(visit: Visit) -> None:
+    page = visit.open()
+    page.get_by_role("button", name="Correct a wrong prediction").click()
+    expect(page.get_by_role("heading", name="Intervene")).to_be_visible()
+    visit.settle()
+    expect(page.get_by_text("wrong", exact=True)).to_be_visible()
+    before = page.get_by_role("heading", level=4).inner_text()
+    page.get_by_role("button", name=re.compile("^Ablate")).click()
+    expect(page.get_by_text("changed by your edits")).to_be_visible()
+    assert page.get_by_role("heading", level=4).inner_text() != before
+    expect(page.get_by_test_id("stMetric").filter(has_text="Corrected")).to_be_visible()
+    expect(page.get_by_test_id("stMetric").filter(has_text="Newly wrong")).to_be_visible()
+    expect(page.get_by_text("1 edit in force")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download recipe").click()
+    assert download.value.suggested_filename == "recipe.json"
+    page.keyboard.press("Control+z")
+    expect(page.get_by_text("changed by your edits")).to_have_count(0)
+    expect(page.get_by_role("heading", level=4)).to_have_text(before)
+    expect(page.get_by_test_id("stMetric").filter(has_text="Corrected")).to_have_count(0)
+
+
+def test_clicking_a_bar_chooses_its_concept(visit: Visit) -> None:
+    page = visit.open("/intervene")
+    page.get_by_role("combobox", name=re.compile("Explain the score of")).wait_for()
+    bars = page.locator(".st-key-contributions .bars .point path")
+    expect(bars.first).to_be_visible()
+    names = page.locator(".st-key-contributions .ytick text").all_inner_texts()
+    wanted = len([name for name in names if name not in ("class bias", "all other concepts")]) - 1
+    bars.nth(wanted).click()
+    visit.settle()
+    expect(page.get_by_role("button", name=re.compile("^Ablate"))).to_contain_text(names[wanted].rstrip("…"))
+
+
+def test_telephone_shows_everything_without_sideways_scrolling(browser: Browser, server: Server) -> None:
+    visitor = Visit(browser, server.url, width=390)
+    for address in ("/", "/concepts", "/concepts?concept=3", "/intervene"):
+        page = visitor.open(address)
+        assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390, address
+    visitor.close()
+    assert not visitor.problems, visitor.problems
