@@ -12,6 +12,9 @@ from huey.api import Task
 from huey.registry import Message
 from huey.serializer import Serializer
 
+BUSY_SECONDS = 15.0
+"""How long to wait for another process that writes."""
+
 
 class JsonSerializer(Serializer):
     """Huey's messages as JSON: its own serializer pickles, and reading a pickle runs whatever it holds."""
@@ -32,7 +35,9 @@ class JobQueue:
     """
 
     def __init__(self, folder: Path, run: Callable[[str, int], None] | None = None) -> None:
-        self._huey = SqliteHuey("jobs", filename=str(folder / "queue.db"), serializer=JsonSerializer(), results=False, strict_fifo=True)
+        self._huey = SqliteHuey(
+            "jobs", filename=str(folder / "queue.db"), serializer=JsonSerializer(), results=False, strict_fifo=True, timeout=BUSY_SECONDS
+        )
 
         # Huey finds a task again by module and name, so the function must be this module's in whoever submits and whoever works.
         def run_job(identifier: str, attempt: int) -> None:
@@ -53,5 +58,7 @@ class JobQueue:
         task: Task | None = self._huey.dequeue()
         if task is None:
             return False
-        self._huey.execute(task)
+        # Not `huey.execute`, which logs whatever goes wrong and goes on: a worker that cannot write down how its job ends must end itself,
+        # so that the job is seen to be interrupted.
+        task.execute()
         return True

@@ -12,12 +12,11 @@ from typing import Any
 
 from cbm.errors import InvalidInputError, NotFoundError
 from cbm.jobs import liveness
-from cbm.jobs.queue import JobQueue
+from cbm.jobs.queue import BUSY_SECONDS, JobQueue
 from cbm.jobs.records import RETRYABLE, Job, State, checked_request, request_digest
 from cbm.progress import Progress
 from cbm.workspace import Workspace
 
-BUSY_SECONDS = 15.0
 WORKER_DIED = "The worker ended while this ran (it was killed, or the machine stopped). What was finished is kept; run it again to go on."
 
 # The partial index is what makes equal requests join, however many processes submit at once.

@@ -20,7 +20,8 @@ from cbm.jobs.store import Jobs
 from cbm.workspace import Workspace
 
 POLL_SECONDS = 0.25
-ASK_SECONDS = 1.0
+ENDING_POLL_SECONDS = 0.1
+ASK_SECONDS = 0.8
 """How long a job may take to stop when asked, before it is told by a signal."""
 TELL_SECONDS = 0.5
 """How long it may then take before it is killed. With the poll this keeps a cancel within two seconds."""
@@ -85,7 +86,7 @@ class Worker:
         asked: float | None = None
         while True:
             try:
-                return process.wait(POLL_SECONDS)
+                return process.wait(POLL_SECONDS if asked is None else ENDING_POLL_SECONDS)
             except subprocess.TimeoutExpired:
                 if log.changed():
                     self._jobs.keep_log(identifier, attempt, log.text())

@@ -16,7 +16,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -194,7 +194,9 @@ def serve(encoder: Encoder, listening: socket.socket, limits: Limits | None = No
     import uvicorn
 
     config = uvicorn.Config(make_app(encoder, limits), log_level="warning", access_log=False, timeout_graceful_shutdown=5)
-    uvicorn.Server(config).run(sockets=[listening])
+    # Uvicorn has stopped in order and passes the signal on; being stopped is how this always ends.
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -17,7 +17,7 @@ from cbm.backbones.backbone import Backbone
 from cbm.images.scenes import Scenes
 from cbm.service.client import EncoderClient
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
