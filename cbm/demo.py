@@ -36,21 +36,23 @@ MASK_SIZE = 128
 class DemoSettings:
     """How much of the world the demo looks at."""
 
-    free: int = 3000
+    free: int = 5000
     """Scenes without a task, for discovery only."""
+    free_test: int = 1000
+    """Scenes without a task on which discovery is compared with the truth."""
     train: int = 2500
     test: int = 1000
     shortcut_train: int = 2000
     shortcut_test: int = 1000
-    width: int = 512
-    k: int = 12
+    width: int = 64
+    k: int = 8
     epochs: int | None = None
     located: int = 40
     """Held-out scenes per concept whose heat-maps are looked at."""
 
 
 FULL = DemoSettings()
-TINY = DemoSettings(free=300, train=400, test=200, shortcut_train=200, shortcut_test=200, width=128, k=8, epochs=20, located=4)
+TINY = DemoSettings(free=300, free_test=200, train=400, test=200, shortcut_train=200, shortcut_test=200, width=64, k=8, epochs=40, located=4)
 """For tests: the same steps in seconds, without the full demo's quality."""
 
 
@@ -101,7 +103,7 @@ def run(
         truth = measure_against_truth(
             load_dictionary(workspace.get(discovered.dictionary).path),
             ConceptTable.load(workspace.get(named.concepts).path),
-            load_set(workspace, sets["test"]),
+            load_set(workspace, sets["free_test"]),
             settings.located,
             device,
         )
@@ -133,6 +135,7 @@ def scene_sources(settings: DemoSettings, seed: int) -> dict[str, str]:
     """The embedding sets of the demo as sources of images."""
     wanted = {
         "free": ("free", settings.free, "train"),
+        "free_test": ("free", settings.free_test, "test"),
         "train": ("classes", settings.train, "train"),
         "test": ("classes", settings.test, "test"),
         "shortcut_train": ("shortcut", settings.shortcut_train, "train"),

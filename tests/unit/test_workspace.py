@@ -32,7 +32,17 @@ def test_the_same_request_twice_is_written_once(workspace: Workspace) -> None:
 def test_the_id_depends_on_kind_parameters_and_parents_but_not_on_key_order() -> None:
     base = artifact_id("model", {"a": 1, "b": 2}, ["p"])
     assert base == artifact_id("model", {"b": 2, "a": 1}, ["p"])
-    assert len({base, artifact_id("concepts", {"a": 1, "b": 2}, ["p"]), artifact_id("model", {"a": 1}, ["p"]), artifact_id("model", {"a": 1, "b": 2})}) == 4
+    assert (
+        len(
+            {
+                base,
+                artifact_id("concepts", {"a": 1, "b": 2}, ["p"]),
+                artifact_id("model", {"a": 1}, ["p"]),
+                artifact_id("model", {"a": 1, "b": 2}),
+            }
+        )
+        == 4
+    )
 
 
 def test_a_failing_writer_leaves_nothing(workspace: Workspace) -> None:
