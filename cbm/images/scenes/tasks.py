@@ -23,15 +23,19 @@ CLASS_RULES: dict[str, dict[str, str]] = {
 }
 """Class name to the two concepts that define it; every scene of the task satisfies exactly one rule, all else is random."""
 
-CLASS_SMALL_RADII = (0.042, 0.106)
+CLASS_SMALL_RADII = (0.058, 0.106)
 """Small figures of the task may be far away: so the best of heads errs now and then, as on real pictures."""
 
 SHORTCUT_CLASSES = ("circle", "heart")
-"""The causal concept of the shortcut task is the shape; figures are tiny there, so that it is harder to see than the background."""
+"""The causal concept of the shortcut task is the shape."""
 SHORTCUT_BACKGROUNDS = ("sea", "desert")
-SHORTCUT_RADII = (0.05, 0.06)
 SHORTCUT_CORRELATION = {"train": 0.95}
 """Share of scenes whose background is the one of their class, by split; 0.5 in every other split."""
+SHORTCUT_WRONG_LABELS = {"train": 0.06}
+"""Share of scenes whose label contradicts their shape, by split; none in every other split.
+
+As in ColoredMNIST (Arjovsky et al. 2019, section 5.2), it is this noise that makes the shortcut the better predictor in training.
+"""
 SHORTCUT_GROUPS = tuple(f"{shape}, {background}" for shape in SHORTCUT_CLASSES for background in SHORTCUT_BACKGROUNDS)
 
 
@@ -58,8 +62,9 @@ def sample_class(generator: np.random.Generator, label: int) -> LabelledLayout:
 
 
 def sample_shortcut(generator: np.random.Generator, label: int, split: str) -> LabelledLayout:
-    """A scene of the shortcut task; `split` decides how often the background agrees with the class."""
+    """A scene of the shortcut task; `split` decides how often background and shape agree with the class."""
     agrees = generator.random() < SHORTCUT_CORRELATION.get(split, 0.5)
     background = label if agrees else 1 - label
-    fixed = {"shape": SHORTCUT_CLASSES[label], "background": SHORTCUT_BACKGROUNDS[background], "size": "small"}
-    return LabelledLayout(sample_layout(generator, fixed, SHORTCUT_RADII), label, 2 * label + background)
+    mislabelled = generator.random() < SHORTCUT_WRONG_LABELS.get(split, 0.0)
+    fixed = {"shape": SHORTCUT_CLASSES[1 - label if mislabelled else label], "background": SHORTCUT_BACKGROUNDS[background]}
+    return LabelledLayout(sample_layout(generator, fixed), label, 2 * label + background)
