@@ -103,6 +103,9 @@ def _diverging(names: Sequence[str], values: Sequence[float], labels: Sequence[s
         cliponaxis=False,
         customdata=list(hover),
         hovertemplate="%{customdata}<extra></extra>",
+        # Without them Plotly stumbles over the labels of a bar that is clicked.
+        selected={"marker": {"opacity": 1.0}},
+        unselected={"marker": {"opacity": 0.6}},
     )
     extent = max((abs(value) for value in values), default=1.0) or 1.0
     low = -extent * 1.3 if any(value < 0 for value in values) else -extent * 0.02

@@ -1,7 +1,12 @@
-"""Small encoded pictures. They are made once per address: Streamlit would encode a PIL image again on every run of a page."""
+"""Small encoded pictures, as data URLs, made once per address.
+
+Streamlit would encode a PIL image again on every run of a page. Bytes it would serve as a file that it forgets as soon as the next run no
+longer shows it, so that a browser that is slower than the visitor finds nothing (404). A data URL has neither trouble.
+"""
 
 from __future__ import annotations
 
+import base64
 import io
 
 import streamlit as st
@@ -39,21 +44,21 @@ def _square(uri: str, size: int) -> Image.Image:
     return picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
 
 
-def _encoded(picture: Image.Image) -> bytes:
+def _encoded(picture: Image.Image) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=88, subsampling=0)
-    return buffer.getvalue()
+    picture.save(buffer, format="WEBP", quality=84, method=3)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 @st.cache_resource(max_entries=8192, show_spinner=False)
-def thumbnail(uri: str, size: int = SIZE) -> bytes:
-    """JPEG bytes of the picture at `uri`, cut to a square of `size` pixels."""
+def thumbnail(uri: str, size: int = SIZE) -> str:
+    """The picture at `uri`, cut to a square of `size` pixels."""
     return _encoded(_square(uri, size))
 
 
 @st.cache_resource(max_entries=4096, show_spinner=False)
-def strip(uris: tuple[str, ...], paper: str, columns: int = 3, rows: int = 2, size: int = 96, gap: int = 4) -> bytes:
-    """JPEG bytes of up to `columns * rows` thumbnails in one picture: one element of the page instead of many."""
+def strip(uris: tuple[str, ...], paper: str, columns: int = 3, rows: int = 2, size: int = 96, gap: int = 4) -> str:
+    """Up to `columns * rows` thumbnails in one picture: one element of the page instead of many."""
     width, height = columns * (size + gap) - gap, rows * (size + gap) - gap
     sheet = Image.new("RGB", (width, height), _PAPER[paper])
     for position, uri in enumerate(uris[: columns * rows]):

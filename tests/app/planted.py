@@ -11,11 +11,13 @@ import pandas as pd
 from cbm.backbones.reference import BackboneReference
 from cbm.bundle.save import write_model
 from cbm.dictionaries.jumprelu import JumpReluDictionary
+from cbm.edits import AblateConcept, Recipe
 from cbm.embeddings.sets import EmbeddingSet, write_set
 from cbm.heads.base import LinearHead
 from cbm.images.scenes import CONCEPTS, Scenes
 from cbm.model import ConceptModel
 from cbm.names.concepts import ActivationStatistics, ConceptTable
+from cbm.ui.study import Study
 from cbm.workspace import Artifact, Draft, Workspace
 
 BACKBONE = BackboneReference("demo", "", "0123456789abcdef0123456789abcdef")
@@ -124,3 +126,12 @@ def _task(
 
 def _write(model: ConceptModel, draft: Draft) -> None:
     write_model(model, draft.path)
+
+
+def correctable(study: Study) -> tuple[int, int]:
+    """A wrongly predicted image, and a concept whose ablation everywhere corrects it."""
+    for row in study.rows(wrong_only=True):
+        for concept, name in study.prediction(row, Recipe()).active:
+            if study.prediction(row, Recipe.of(AblateConcept(concept, name))).correct_after:
+                return row, concept
+    raise AssertionError("no wrong prediction can be corrected by one ablation")

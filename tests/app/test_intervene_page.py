@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from conftest import OpenApp
+from planted import correctable
 from streamlit.testing.v1 import AppTest
 
 from cbm.edits import AblateConcept, Recipe
@@ -20,15 +21,6 @@ def study_of(workspace: Workspace) -> Study:
 
 def verdict(app: AppTest) -> str:
     return next(text.value.removeprefix("#### ") for text in app.markdown if text.value.startswith("#### "))
-
-
-def correctable(study: Study) -> tuple[int, int]:
-    """A wrongly predicted image, and a concept whose ablation everywhere corrects it."""
-    for row in study.rows(wrong_only=True):
-        for concept, name in study.prediction(row, Recipe()).active:
-            if study.prediction(row, Recipe.of(AblateConcept(concept, name))).correct_after:
-                return row, concept
-    raise AssertionError("no wrong prediction can be corrected by one ablation")
 
 
 def test_first_wrong_prediction_is_explained_at_once(open_app: OpenApp, workspace: Workspace) -> None:

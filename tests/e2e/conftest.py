@@ -12,10 +12,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+
+from cbm.ui import resources
+from cbm.ui.study import Study
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "app"))
@@ -29,7 +33,7 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
-TIMEOUT = 60_000
+TIMEOUT = 40_000
 """Milliseconds; generous, because the tests state what is seen and not how fast."""
 # On a page of its own address Streamlit looks for its server below that address first, and finds it above.
 _EXPECTED_MISS = re.compile(r"/[a-z_]+/_stcore/(health|host-config)$")
@@ -53,6 +57,7 @@ class Server:
     """`streamlit run app.py` on a free port."""
 
     def __init__(self, workspace: Path, log: Path) -> None:
+        self.workspace = workspace
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         with log.open("wb") as output:
@@ -64,6 +69,12 @@ class Server:
                 stderr=subprocess.STDOUT,
             )
         self._log = log
+
+    @cached_property
+    def study(self) -> Study:
+        """What the server shows, computed here."""
+        root = str(self.workspace)
+        return resources.study(root, resources.catalogue(root).default)
 
     def wait(self) -> None:
         for _ in range(600):
@@ -109,6 +120,7 @@ class Visit:
     def __init__(self, browser: Browser, url: str, width: int = 1280) -> None:
         self._context = browser.new_context(viewport={"width": width, "height": 900}, service_workers="block")
         self._context.set_default_timeout(TIMEOUT)
+        expect.set_options(timeout=TIMEOUT)
         self._url = url
         self.page: Page = self._context.new_page()
         self.problems: list[str] = []
