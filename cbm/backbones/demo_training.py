@@ -1,8 +1,8 @@
 """Train the demo backbone, a tiny CLIP for the known-answer world: `python -m cbm.backbones.demo_training`.
 
 Captions are sampled as sets of claims, so a caption is a positive of every image of which all its claims are true: the sigmoid loss of
-SigLIP (Zhai et al. 2023, equation 1) with many positives a row. Two terms are added: a softmax over the values of each factor, and a
-grounding term that asks the patches which show a concept to be those most similar to its name.
+SigLIP (Zhai et al. 2023, equation 1) with many positives a row. Further terms ask for what a yardstick needs: names that stand apart
+(spread), the values of each factor and each extra told by name (softmax, presence), patches that name what they show (regions, grounding).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class DemoTrainingConfig:
     """Captions with several claims in each batch."""
     sigmoid_weight: float = 4.0
     spread_weight: float = 8.0
-    """On the squared cosines between names: left alone, the eight colours end up on a ring of two or three dimensions."""
+    """On the squared cosines between names: left alone they crowd into fewer dimensions, which a sparse dictionary cannot take apart."""
     largest_scale: float = 16.0
     """Cap on the logit scale; a larger one lets values that lie close together count as told apart."""
     presence_weight: float = 2.0

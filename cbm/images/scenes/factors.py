@@ -47,7 +47,7 @@ FACTORS: dict[str, tuple[str, ...]] = {
 
 UNNAMED_FACTORS: dict[str, tuple[str, ...]] = {"size": SIZES, "position": POSITIONS, "count": COUNTS}
 """Factors that vary, but that no caption names and no truth concept is made of: each of their values holds for a quarter to a half of all
-scenes, which no dictionary that is sparse gives a latent of its own."""
+scenes, too many for a latent of its own in a sparse dictionary (docs/demo-backbone.md has the figures)."""
 
 _SYNONYMS: dict[str, tuple[str, ...]] = {
     "circle": ("circles",),
