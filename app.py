@@ -18,8 +18,12 @@ st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "logo-ma
 page = st.navigation(
     [
         st.Page("app_pages/start.py", title="Start", icon=":material/flag:", default=True, help="What this is, and the demo's result."),
-        st.Page("app_pages/concepts.py", title="Concepts", icon=":material/interests:", help="Every concept, with the images that show it."),
-        st.Page("app_pages/intervene.py", title="Intervene", icon=":material/tune:", help="Correct a prediction and see what else changes."),
+        st.Page(
+            "app_pages/concepts.py", title="Concepts", icon=":material/interests:", help="Every concept, with the images that show it."
+        ),
+        st.Page(
+            "app_pages/intervene.py", title="Intervene", icon=":material/tune:", help="Correct a prediction and see what else changes."
+        ),
     ]
 )
 try:

@@ -16,8 +16,8 @@ def concept_heat_maps(
 ) -> Float32[np.ndarray, "images rows columns some"]:
     """Pre-activations of the chosen latents on patch embeddings.
 
-    The patches are brought to the scale of the image's embedding first: in space `l2` all of an image's patches are divided by the length of
-    their mean, so that for a backbone that averages its patches the mean of a heat-map is exactly the image's own pre-activation.
+    The patches are brought to the scale of the image's embedding first: in space `l2` all of an image's patches are divided by the length
+    of their mean, so that for a backbone that averages its patches the mean of a heat-map is exactly the image's own pre-activation.
 
     Args:
         patches: raw patch embeddings, as `Backbone.encode_patches` gives them.

@@ -12,7 +12,7 @@ from cbm.ui.views import Headline, Stage
 def headline_row(headlines: Sequence[Headline], *, key: str) -> None:
     with st.grid(max(1, len(headlines)), min_column_width=150, gap="small", key=key) as grid:
         for headline in headlines:
-            change = (headline.delta or "").startswith(("+", "-"))
+            change = (headline.delta or "").startswith(("+", "-")) and not (headline.delta or "").startswith("+0.0")
             grid.metric(
                 headline.label,
                 headline.value,

@@ -44,10 +44,10 @@ class DemoBuild:
         self._cancel.set()
 
     def _work(self) -> None:
-        from cbm import demo
+        from cbm.demo import run
 
         try:
-            demo.run(Workspace(self.workspace), progress=self._report, cancelled=self._cancel.is_set)
+            run(Workspace(self.workspace), progress=self._report, cancelled=self._cancel.is_set)
         except Cancelled:
             self.error = "Stopped. What was finished is kept; the next build goes on from there."
         except (CbmError, OSError) as error:

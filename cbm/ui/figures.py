@@ -144,7 +144,7 @@ def score_bars(scores: Sequence[tuple[str, float]], *, unit: str, start: float =
         y=keys,
         orientation="h",
         marker={"color": [POSITIVE] + [NEUTRAL] * (len(keys) - 1)},
-        text=[f"{value:.2f}" for _, value in scores],
+        text=[f"{value:.2f}".replace("-", "−") for _, value in scores],
         textposition="outside",
         cliponaxis=False,
         customdata=[name for name, _ in scores],
@@ -199,11 +199,17 @@ def probability_change(probabilities: Sequence[tuple[str, float, float]], *, tru
         y=keys,
         orientation="h",
         marker={"color": [ACCENT if name == truth else NEUTRAL for name, _, _ in probabilities]},
-        text=[f"{value:.0%}" for value in after],
-        textposition="outside",
-        cliponaxis=False,
         customdata=[[name, old] for name, old, _ in probabilities],
         hovertemplate="<b>%{customdata[0]}</b><br>now %{x:.1%}<br>before the edits %{customdata[1]:.1%}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=[1.04] * len(keys),
+        y=keys,
+        mode="text",
+        text=[f"{value:.0%}" for value in after],
+        textposition="middle right",
+        cliponaxis=False,
+        hoverinfo="skip",
     )
     if any(abs(old - new) > 5e-4 for old, new in zip(before, after, strict=True)):
         figure.add_scatter(
@@ -213,7 +219,7 @@ def probability_change(probabilities: Sequence[tuple[str, float, float]], *, tru
             marker={"symbol": "line-ns-open", "size": 17, "color": NEGATIVE, "line": {"width": 2.5}},
             hoverinfo="skip",
         )
-    figure.update_xaxes(range=[0, 1.18], tickformat=".0%", tickvals=[0, 0.5, 1], title_text="probability")
+    figure.update_xaxes(range=[0, 1.3], tickformat=".0%", tickvals=[0, 0.5, 1], title_text="probability")
     figure.update_yaxes(autorange="reversed", type="category", tickvals=keys, ticktext=names, showgrid=False)
     return figure
 

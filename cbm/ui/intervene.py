@@ -15,6 +15,7 @@ from cbm.ui.thumbnails import thumbnail
 from cbm.ui.views import EffectView, PredictionView
 
 _TARGET = "explain_target"
+_PREDICTION = "the prediction"
 _CONCEPT = "edit_concept"
 _FACTOR = "edit_factor"
 _SCOPE = "edit_scope"
@@ -24,7 +25,8 @@ _SHOWN_PICTURES = 8
 
 def chosen_target() -> str | None:
     """The class whose score is explained; None stands for the class that is predicted now."""
-    return st.session_state.get(_TARGET)
+    target = st.session_state.get(_TARGET)
+    return None if target == _PREDICTION else target
 
 
 def prediction_panel(view: PredictionView, *, model: str, classes: Sequence[str], asked_concept: tuple[int, str] | None) -> None:
@@ -80,11 +82,9 @@ def _contributions(view: PredictionView, classes: Sequence[str]) -> None:
     )
     st.selectbox(
         "Explain the score of",
-        [None, *offered],
+        [_PREDICTION, *offered],
         key=_TARGET,
-        format_func=lambda name: (
-            f"the prediction ({view.predicted_after})" if name is None else name + (" (truth)" if name == view.truth else "")
-        ),
+        format_func=lambda name: f"{name} (truth)" if name == view.truth else name,
     )
     st.plotly_chart(
         figures.contribution_bars(view.bars, rest=view.rest, bias=view.bias, target=view.target),
@@ -172,7 +172,7 @@ def effect_panel(effect: EffectView | None, recipe: Recipe, *, model: str, image
 
 
 def _effect_figures(effect: EffectView) -> None:
-    with st.grid("auto", min_column_width=140, gap="small", key="effect_figures") as grid:
+    with st.grid(3 if effect.worst_group_after is None else 4, min_column_width=130, gap="small", key="effect_figures") as grid:
         grid.metric(
             "Accuracy",
             percent(effect.accuracy_after),
@@ -180,7 +180,6 @@ def _effect_figures(effect: EffectView) -> None:
             help=f"On {effect.images:,} held-out images; {percent(effect.accuracy_before)} before the edits.",
             border=True,
             delta_color="off" if effect.accuracy_after == effect.accuracy_before else "normal",
-            delta_description=f"from {percent(effect.accuracy_before)}",
         )
         grid.metric(
             "Corrected", f"{effect.corrected_count:,}", help="Images that were wrong and are right now.", border=True, height="stretch"
@@ -193,10 +192,9 @@ def _effect_figures(effect: EffectView) -> None:
                 "Worst group",
                 percent(effect.worst_group_after),
                 points(effect.worst_group_before, effect.worst_group_after),
-                help=f"Accuracy of the group that fares worst, now {effect.worst_group}.",
+                help=f"Accuracy of the group that fares worst, now {effect.worst_group}; {percent(effect.worst_group_before)} before the edits.",
                 border=True,
                 delta_color="off" if effect.worst_group_after == effect.worst_group_before else "normal",
-                delta_description=f"from {percent(effect.worst_group_before)}",
             )
 
 

@@ -175,7 +175,12 @@ class Study:
             )
 
     def name(self, concept: int, recipe: Recipe) -> str:
-        return recipe.decisions().names.get(concept, self.model.concepts.names[concept])
+        """A name that tells the concept from others of the same name: "red", or "red #12" where several concepts are called red."""
+        return recipe.decisions().names.get(concept, self._labels[concept])
+
+    @cached_property
+    def _labels(self) -> list[str]:
+        return self.model.concepts.labels
 
     @cached_property
     def _tiles(self) -> tuple[ConceptTile, ...]:
@@ -279,7 +284,7 @@ class Study:
         bars = tuple(
             Bar(
                 entry.concept,
-                entry.name,
+                self.name(entry.concept, recipe),
                 entry.contribution,
                 entry.activation,
                 abs(entry.share),
@@ -303,7 +308,10 @@ class Study:
             rest=explanation.logit - explanation.bias - sum(bar.value for bar in bars),
             bias=explanation.bias,
             logit=explanation.logit,
-            active=tuple((entry.concept, entry.name) for entry in [*telling, *(entry for entry in entries if entry not in telling)]),
+            active=tuple(
+                (entry.concept, self.name(entry.concept, recipe))
+                for entry in [*telling, *(entry for entry in entries if entry not in telling)]
+            ),
         )
 
     def effect(self, recipe: Recipe) -> EffectView | None:
@@ -314,7 +322,8 @@ class Study:
         after = self.scored.apply(recipe).argmax(axis=1)
 
         def tiles(rows: np.ndarray) -> tuple[PictureTile, ...]:
-            return tuple(self._picture(row, int(after[row])) for row in rows[:_EFFECT_PICTURES].tolist())
+            pictures = [self._picture(row, int(after[row])) for row in rows[:_EFFECT_PICTURES].tolist()]
+            return tuple(tile if tile.correct else replace(tile, title=f"{self._class_of(tile.row)} → {tile.title}") for tile in pictures)
 
         moved = [part for part in (*effect.per_group, *effect.per_class) if part.right_before != part.right_after]
         return EffectView(

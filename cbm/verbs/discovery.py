@@ -41,6 +41,7 @@ def discover(
     k: int = 32,
     epochs: int | None = None,
     matryoshka: tuple[float, ...] | None = None,
+    learning_rate: float | None = None,
     workspace: WorkspaceLike = None,
     device: str = "auto",
     seed: int = 0,
@@ -54,6 +55,7 @@ def discover(
         width: number of latents; eight times the embedding's dimension when absent.
         k: active latents of an image.
         matryoshka: cumulative shares of the width that must reconstruct on their own.
+        learning_rate: Adam's; a lower one where the images hold far fewer concepts than the dictionary has latents.
 
     Raises:
         InvalidInputError: unknown variant, or settings that do not fit it.
@@ -66,7 +68,7 @@ def discover(
     if variant in BASELINES:
         request: dict[str, Any] = {"variant": variant, "width": width, "k": k, "seed": seed}
     else:
-        config = _training_config(variant, joined.dim, width, k, epochs, matryoshka, seed)
+        config = _training_config(variant, joined.dim, width, k, epochs, matryoshka, learning_rate, seed)
         request = config.to_json()
     parameters = {"training": request, "held_out": HELD_OUT_SHARE, "space": joined.space, "backbone": joined.backbone.to_dict()}
     checkpoints = home.checkpoints(artifact_id("dictionary", parameters, joined.ids))
@@ -183,14 +185,22 @@ def _discovered(artifact: Artifact) -> Discovered:
 
 
 def _training_config(
-    variant: str, dim: int, width: int, k: int, epochs: int | None, matryoshka: tuple[float, ...] | None, seed: int
+    variant: str,
+    dim: int,
+    width: int,
+    k: int,
+    epochs: int | None,
+    matryoshka: tuple[float, ...] | None,
+    learning_rate: float | None,
+    seed: int,
 ) -> TrainingConfig:
     if variant == "dn-cbm":
         config = dn_cbm(dim)
-        return dataclasses.replace(config, seed=seed, epochs=epochs or config.epochs)
+        return dataclasses.replace(config, seed=seed, epochs=epochs or config.epochs, learning_rate=learning_rate or config.learning_rate)
     if variant not in VARIANTS:
         raise InvalidInputError(f"Unknown variant {variant!r}; choose one of {', '.join((*VARIANTS, *PRESETS, *BASELINES))}.")
-    return TrainingConfig(variant=make_variant(variant, width=width, k=k, matryoshka=matryoshka), epochs=epochs, seed=seed)
+    config = TrainingConfig(variant=make_variant(variant, width=width, k=k, matryoshka=matryoshka), epochs=epochs, seed=seed)
+    return config if learning_rate is None else dataclasses.replace(config, learning_rate=learning_rate)
 
 
 def _hold_out(embeddings: Float32[np.ndarray, "rows dim"], seed: int) -> tuple[np.ndarray, np.ndarray]:
