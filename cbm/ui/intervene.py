@@ -180,6 +180,7 @@ def _effect_figures(effect: EffectView) -> None:
             help=f"On {effect.images:,} held-out images; {percent(effect.accuracy_before)} before the edits.",
             border=True,
             delta_color="off" if effect.accuracy_after == effect.accuracy_before else "normal",
+            delta_arrow="off" if effect.accuracy_after == effect.accuracy_before else "auto",
         )
         grid.metric(
             "Corrected", f"{effect.corrected_count:,}", help="Images that were wrong and are right now.", border=True, height="stretch"
@@ -192,9 +193,10 @@ def _effect_figures(effect: EffectView) -> None:
                 "Worst group",
                 percent(effect.worst_group_after),
                 points(effect.worst_group_before, effect.worst_group_after),
-                help=f"Accuracy of the group that fares worst, now {effect.worst_group}; {percent(effect.worst_group_before)} before the edits.",
+                help=f"Accuracy of the group that fares worst, now {effect.worst_group}; {percent(effect.worst_group_before)} before.",
                 border=True,
                 delta_color="off" if effect.worst_group_after == effect.worst_group_before else "normal",
+                delta_arrow="off" if effect.worst_group_after == effect.worst_group_before else "auto",
             )
 
 
