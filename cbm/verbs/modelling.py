@@ -276,13 +276,14 @@ def _embedding_of(
     model = opened.model
     if on is None and (Path(item).is_file() or item.startswith("scene:")):
         from cbm.embeddings.sets import to_space
-        from cbm.images.pictures import read_picture
+        from cbm.images.decode import decode
+        from cbm.images.pictures import read_bytes
 
         if model.backbone is None:
             raise InvalidInputError("The model does not say which backbone it belongs to; explain an item of an embedding set with --on.")
         backbone = _backbone(model.backbone, pretrained, device)
         model.backbone.require_match(backbone.reference, "the model and the loaded backbone")
-        vectors = backbone.encode_images([read_picture(item)])
+        vectors = backbone.encode_images([decode(read_bytes(item), target_size=backbone.image_size)])
         return to_space(vectors, model.space)[0], item  # type: ignore[arg-type]
     images = load_set(home, on) if on else opened.test_rows(home).source
     _require_model_world(images, model)
