@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float32
 
 from cbm.errors import CorruptArtifactError, MismatchError
 
@@ -62,9 +64,9 @@ def read_checkpoint(path: Path, identity: str) -> Checkpoint | None:
     return Checkpoint(tensors, scalars)
 
 
-def training_identity(configuration: Mapping[str, Any], mean: torch.Tensor, scale: float, count: int) -> str:
+def training_identity(configuration: Mapping[str, Any], mean: Float32[np.ndarray, " dim"], scale: float, count: int) -> str:
     """Digest of what a training is: its settings, and its embeddings by count, mean and scale."""
     digest = hashlib.sha256(json.dumps(dict(configuration), sort_keys=True).encode())
-    digest.update(mean.cpu().numpy().tobytes())
+    digest.update(mean.tobytes())
     digest.update(json.dumps([scale, count]).encode())
     return digest.hexdigest()

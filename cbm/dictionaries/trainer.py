@@ -94,10 +94,11 @@ def train(
                 if progress:
                     figures = {"fvu": point.fvu, "l0": point.l0, "dead": point.dead}
                     progress(Progress(training.step, training.schedule.steps, "Training the dictionary", figures))
-                stopped = cancelled is not None and cancelled() and training.step < training.schedule.steps
-                if checkpoint and (stopped or time.perf_counter() - last_save >= checkpoint_seconds):
-                    write_checkpoint(checkpoint, training.state(), training.identity)
-                    last_save = time.perf_counter()
+            # Asked at every step: on wide dictionaries evaluations are many seconds apart.
+            stopped = cancelled is not None and cancelled() and training.step < training.schedule.steps
+            if checkpoint and (stopped or time.perf_counter() - last_save >= checkpoint_seconds):
+                write_checkpoint(checkpoint, training.state(), training.identity)
+                last_save = time.perf_counter()
         dictionary = training.result(prefer_best=stopped or validation is not None)
     seconds = time.perf_counter() - started
     samples = training.schedule.samples_after(training.step) - training.schedule.samples_after(first_step)
@@ -115,11 +116,13 @@ class _Training:
         count, self.dim = embeddings.shape
         self.rows, held_out = _split(count, config.calibration_share if validation is None else 0.0, config.seed)
         self.schedule = Schedule.of(config, len(self.rows), self.dim)
+        # Raw inputs are measured too: their mean and scale tell them from other embeddings, and find values that are not finite.
+        mean, scale = _centre_and_scale(embeddings)
+        self.identity = training_identity(config.to_json(), mean, scale, count)
         self.mean: Float32[np.ndarray, " dim"]
         self.scale: float
-        self.mean, self.scale = _centre_and_scale(embeddings) if config.inputs == "centred" else (np.zeros(self.dim, np.float32), 1.0)
+        self.mean, self.scale = (mean, scale) if config.inputs == "centred" else (np.zeros(self.dim, np.float32), 1.0)
         self._mean = torch.from_numpy(self.mean).to(device)
-        self.identity = training_identity(config.to_json(), self._mean, self.scale, count)
 
         generator = torch.Generator().manual_seed(config.seed)
         self.weights, self.objective = self._make_objective(generator)
@@ -300,6 +303,8 @@ def _checked(embeddings: np.ndarray | None, dim: int | None = None) -> Any:
         )
     if dim is not None and embeddings.shape[1] != dim:
         raise MismatchError(f"Validation rows have {embeddings.shape[1]} dimensions, the training rows {dim}; use one backbone.")
+    if dim is not None:
+        _centre_and_scale(embeddings)  # raises where a value is not finite, or nothing varies
     return embeddings
 
 

@@ -120,11 +120,22 @@ def test_cancelling_keeps_the_best_weights_so_far(small: np.ndarray) -> None:
     assert float(np.square(error).sum() / np.square(centred).sum()) == pytest.approx(min(fvu_by_step), rel=1e-3)
 
 
-def test_a_checkpoint_of_other_embeddings_is_refused(small: np.ndarray, tmp_path: Path) -> None:
+@pytest.mark.parametrize("inputs", ["centred", "raw"])
+def test_a_checkpoint_of_other_embeddings_is_refused(small: np.ndarray, tmp_path: Path, inputs: str) -> None:
     progress, cancelled = stop_after(5)
-    train(small, small_config(), checkpoint=tmp_path / "state", progress=progress, cancelled=cancelled)
+    config = small_config(inputs=inputs)
+    train(small, config, checkpoint=tmp_path / "state", progress=progress, cancelled=cancelled)
     with pytest.raises(MismatchError, match="other embeddings"):
-        train(small + 1.0, small_config(), checkpoint=tmp_path / "state")
+        train(small + 1.0, config, checkpoint=tmp_path / "state")
+
+
+def test_cancelling_does_not_wait_for_the_next_evaluation(small: np.ndarray, tmp_path: Path) -> None:
+    config = small_config(evaluate_every=1000)
+    asked: list[None] = []
+    part = train(small, config, checkpoint=tmp_path / "state", cancelled=lambda: bool(asked.append(None)) or len(asked) == 3)
+    assert part.cancelled
+    assert len(asked) == 3
+    assert same_bytes(train(small, config), train(small, config, checkpoint=tmp_path / "state"))
 
 
 def test_one_matryoshka_prefix_of_everything_is_the_plain_autoencoder(small: np.ndarray) -> None:
@@ -196,6 +207,14 @@ def test_resampling_on_small_sets_revives_dead_latents(small: np.ndarray) -> Non
         (np.zeros(5, np.float32), "two rows"),
     ],
 )
-def test_embeddings_that_cannot_be_learned_from_are_refused(embeddings: np.ndarray, message: str) -> None:
+@pytest.mark.parametrize("inputs", ["centred", "raw"])
+def test_embeddings_that_cannot_be_learned_from_are_refused(embeddings: np.ndarray, message: str, inputs: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
-        train(embeddings, small_config())
+        train(embeddings, small_config(inputs=inputs))
+
+
+def test_validation_rows_that_are_not_finite_are_refused(small: np.ndarray) -> None:
+    validation = small[:50].copy()
+    validation[7, 0] = np.nan
+    with pytest.raises(InvalidInputError, match="not finite"):
+        train(small, small_config(), validation=validation)
