@@ -30,6 +30,7 @@ PRESETS = ("dn-cbm",)
 EXPANSION = 8
 """Latents per embedding dimension where no width is asked for."""
 HELD_OUT_SHARE = 0.05
+FEWEST_HELD_OUT = 8
 MOST_HELD_OUT = 8192
 
 
@@ -206,7 +207,9 @@ def _training_config(
 def _hold_out(embeddings: Float32[np.ndarray, "rows dim"], seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Training and held-out rows, split at random by `seed`."""
     count = len(embeddings)
-    held_out = min(MOST_HELD_OUT, max(1, round(HELD_OUT_SHARE * count)))
+    # The share of a few dozen images would be a single one, and one vector has no variance to explain.
+    fewest = max(2, min(FEWEST_HELD_OUT, count // 4))
+    held_out = min(MOST_HELD_OUT, max(fewest, round(HELD_OUT_SHARE * count)))
     if count - held_out < 2:
         raise InvalidInputError(f"{count} embeddings are too few to discover anything; give a set with more images.")
     chosen = np.random.default_rng(seed).permutation(count)[:held_out]

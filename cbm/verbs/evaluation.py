@@ -12,6 +12,7 @@ from cbm.metrics.classification import group_accuracy, number_of_contributing_co
 from cbm.metrics.reconstruction import measure_reconstruction
 from cbm.metrics.truth import match_known_concepts
 from cbm.model import ConceptModel
+from cbm.verbs.held_out import renumbered
 
 
 def evaluate_model(model: ConceptModel, images: EmbeddingSet) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def evaluate_model(model: ConceptModel, images: EmbeddingSet) -> dict[str, Any]:
     if isinstance(model.bottleneck, Dictionary):
         metrics["reconstruction"] = measure_reconstruction(model.bottleneck, images.embeddings).to_json()
     predicted = model.predict_codes(codes, images.items["item"].tolist()).labels
-    labels = _labels_of_model(model, images)
+    labels = renumbered(images.labels, images.classes, model.classes)
     labelled = labels >= 0
     if labelled.any():
         confusion = model.confusion(codes, labels, images.items["item"].tolist())
@@ -49,13 +50,6 @@ def evaluate_model(model: ConceptModel, images: EmbeddingSet) -> dict[str, Any]:
             for concept, latent, auc in zip(match.concepts, match.latents, match.auc, strict=True)
         ]
     return metrics
-
-
-def _labels_of_model(model: ConceptModel, images: EmbeddingSet) -> np.ndarray:
-    """The set's labels in the numbering of the model's classes; −1 for classes that the model does not have."""
-    number = {name: index for index, name in enumerate(model.classes)}
-    translate = np.array([*(number.get(name, -1) for name in images.classes), -1])
-    return translate[images.labels]
 
 
 def _share_with_named_concept(model: ConceptModel, codes: Any) -> float:

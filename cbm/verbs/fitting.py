@@ -54,7 +54,7 @@ def fit_heads(
         raise InvalidInputError("No number of effective concepts was given; give at least one, such as --nec 5.")
     dense: DenseProbeConfig = DnCbmProbeConfig() if kind == "dn-cbm" else ConvergedProbeConfig()
     config = HeadsConfig(necs=tuple(map(float, necs)), dense=dense, seed=seed)
-    rows = [LabelledRows(dictionary.encode(part.embeddings), part.embeddings, part.labels) for part in (training, test)]
+    rows = [LabelledRows(dictionary.encode(part.embeddings), part.embeddings, part.labels_among(classes)) for part in (training, test)]
     report = compare_heads(
         rows[0], rows[1], len(classes), class_text_embeddings=class_text, config=config, progress=progress, cancelled=cancelled
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from cbm.embeddings.sets import EmbeddingSet
-from cbm.errors import InvalidInputError
+from cbm.errors import InvalidInputError, MismatchError
 from cbm.heads.base import stratified_split
 from cbm.verbs.common import load_set
 from cbm.workspace import Workspace
@@ -36,6 +36,22 @@ class Rows:
     def labels(self) -> Int[np.ndarray, " rows"]:
         return self.source.labels[self.rows]
 
+    def labels_among(self, classes: Sequence[str]) -> Int[np.ndarray, " rows"]:
+        """The labels in the numbering of `classes`: two sets number the same names differently when one lacks a class.
+
+        Raises:
+            MismatchError: an image is of a class that is not among them.
+        """
+        labels = renumbered(self.labels, self.source.classes, classes)
+        strange = np.unique(self.labels[(labels < 0) & (self.labels >= 0)])
+        if len(strange):
+            names = ", ".join(self.source.classes[label] for label in strange[:5])
+            raise MismatchError(
+                f"{self.source.id} has images of {len(strange)} classes that the model does not know ({names}); "
+                "take a set of the classes that it was trained on."
+            )
+        return labels
+
     @property
     def groups(self) -> Int[np.ndarray, " rows"]:
         return self.source.group_labels[self.rows]
@@ -57,6 +73,12 @@ class Rows:
 
     def record(self) -> dict[str, Any]:
         return {"embeddings": self.source.id, "selection": self.selection, "count": len(self.rows), "name": self.source.name}
+
+
+def renumbered(labels: Int[np.ndarray, " rows"], names: Sequence[str], classes: Sequence[str]) -> Int[np.ndarray, " rows"]:
+    """Labels that count in `names`, counted in `classes` instead; -1 where there is no label, or its name is not among them."""
+    number = {name: index for index, name in enumerate(classes)}
+    return np.array([*(number.get(name, -1) for name in names), -1])[labels]
 
 
 def all_rows(source: EmbeddingSet) -> Rows:

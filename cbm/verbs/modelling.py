@@ -162,7 +162,7 @@ def edit(model: str, recipe: Recipe | str | Path, *, on: str | None = None, work
     rows = all_rows(load_set(home, on)).labelled() if on else opened.test_rows(home)
     _require_model_world(rows.source, before)
     groups = rows.groups if (rows.groups >= 0).any() else None
-    effect = measure_effect(before, after, rows.embeddings, rows.labels, groups, rows.source.groups, rows.items)
+    effect = measure_effect(before, after, rows.embeddings, rows.labels_among(before.classes), groups, rows.source.groups, rows.items)
     if opened.artifact is None:
         raise InvalidInputError(f"{model} is an exported bundle; edit the model in the workspace and export it again.")
     artifact = _write_edited(home, opened.artifact, after, rows, effect)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 
 from cbm import demo, verbs
 from cbm.edits import AblateConcept, Recipe, RenameConcept
+from cbm.embeddings.sets import EmbeddingSet, write_set
 from cbm.errors import InvalidInputError, MismatchError, NotFoundError
 from cbm.model import ConceptModel
 from cbm.verbs.common import load_set
+from cbm.verbs.discovery import _hold_out
 from cbm.verbs.results import Demonstrated
-from cbm.workspace import Workspace
+from cbm.workspace import Draft, Workspace
 
 Built = tuple[Workspace, Demonstrated]
 
@@ -166,3 +169,47 @@ def test_vectors_of_another_backbone_are_refused(demo_copy: Workspace, built_dem
 
 def _test_set(workspace: Workspace) -> str:
     return json.loads((workspace.root / demo.POINTER).read_text())["test"]
+
+
+def test_labels_are_matched_by_class_name_when_sets_number_them_differently(demo_copy: Workspace, built_demo: Built) -> None:
+    # The same pictures and names, numbered the other way round: every figure must stay.
+    images = load_set(demo_copy, _test_set(demo_copy))
+    backwards = tuple(reversed(images.classes))
+    turned = dataclasses.replace(images, classes=backwards, items=images.items.assign(label=len(backwards) - 1 - images.labels))
+    artifact = demo_copy.create("embeddings", {"turned": True}, (), lambda draft: _write_again(draft, turned))
+    model = ConceptModel.load(demo_copy.get(built_demo[1].model).path)
+    strongest = int(np.abs(model.head.weight).sum(axis=0).argmax())
+    recipe = Recipe.of(AblateConcept(strongest, model.names[strongest]))
+    plainly = verbs.edit(built_demo[1].model, recipe, workspace=demo_copy)
+    assert verbs.edit(built_demo[1].model, recipe, on=artifact.id, workspace=demo_copy).accuracy_after == plainly.accuracy_after
+    trained = verbs.train(built_demo[1].concepts, built_demo[1].embeddings, test=artifact.id, necs=(5,), workspace=demo_copy)
+    assert trained.linear_probe == pytest.approx(built_demo[1].metrics["linear_probe"], abs=1e-9)
+
+
+def test_a_test_set_of_other_classes_is_refused(demo_copy: Workspace, built_demo: Built) -> None:
+    images = load_set(demo_copy, _test_set(demo_copy))
+    other = dataclasses.replace(images, classes=("strange", *images.classes[1:]))
+    artifact = demo_copy.create("embeddings", {"strange": True}, (), lambda draft: _write_again(draft, other))
+    with pytest.raises(MismatchError, match="strange"):
+        verbs.edit(built_demo[1].model, Recipe.of(AblateConcept(0, "")), on=artifact.id, workspace=demo_copy)
+
+
+@pytest.mark.parametrize("count", [6, 12, 24, 40])
+def test_a_few_dozen_images_leave_enough_held_out_to_measure(count: int) -> None:
+    training, held_out = _hold_out(np.arange(count * 2, dtype=np.float32).reshape(count, 2), seed=0)
+    assert len(held_out) >= 2
+    assert len(training) + len(held_out) == count
+    assert len(training) > len(held_out)
+
+
+def _write_again(draft: Draft, images: EmbeddingSet) -> None:
+    write_set(
+        draft,
+        [images.embeddings],
+        images.items,
+        classes=images.classes,
+        groups=images.groups,
+        backbone=images.backbone,
+        space=images.space,
+        dim=images.dim,
+    )
