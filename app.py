@@ -21,6 +21,7 @@ page = st.navigation(
         st.Page(
             "app_pages/concepts.py", title="Concepts", icon=":material/interests:", help="Every concept, with the images that show it."
         ),
+        st.Page("app_pages/concept.py", title="Concept", icon=":material/interests:", visibility="hidden", help="One concept's evidence."),
         st.Page(
             "app_pages/intervene.py", title="Intervene", icon=":material/tune:", help="Correct a prediction and see what else changes."
         ),

@@ -1,11 +1,9 @@
-"""Every concept of the chosen model; with `?concept=17` in the address, one of them."""
+"""Every concept of the chosen model. An address with `?concept=17` leads on to that concept's own page."""
 
 import streamlit as st
 
-from cbm.errors import NotFoundError
 from cbm.ui import empty, resources, session
-from cbm.ui.cards import page_title, show_error
-from cbm.ui.concept_page import concept_page
+from cbm.ui.cards import page_title
 from cbm.ui.galleries import concept_grid
 from cbm.ui.text import counted
 
@@ -23,6 +21,9 @@ SHOW = {
     "Hidden": lambda tile: tile.hidden,
 }
 
+if session.asks_for_concept():
+    st.switch_page("app_pages/concept.py", query_params=st.query_params.to_dict())
+
 catalogue = resources.catalogue(resources.workspace_root())
 if not catalogue.models:
     empty.no_models("concepts")
@@ -31,19 +32,6 @@ model = session.current_model()
 study = resources.study(resources.workspace_root(), model)
 recipe = session.recipe(model)
 address = session.link(model, catalogue.default)
-
-try:
-    asked = session.concept_in_link()
-    detail = None if asked is None else study.concept(asked, recipe)
-    session.show_concept_in_address(asked)
-except NotFoundError as error:
-    show_error(str(error))
-    st.page_link("app_pages/concepts.py", label="All concepts", icon=":material/arrow_back:", query_params=address)
-    st.stop()
-
-if detail is not None:
-    concept_page(detail, model=model, address=address)
-    st.stop()
 
 page_title(
     "Concepts",

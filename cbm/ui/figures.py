@@ -129,7 +129,7 @@ def contribution_bars(bars: Sequence[Bar], *, rest: float, bias: float, target: 
     shares = [f"{bar.share:.0%} of the score" for bar in bars] + [""] * (len(rows) - len(bars))
     hover = [f"{head}{signed(value, 3)} logits<br>{share}" for (_, value, head), share in zip(rows, shares, strict=True)]
     figure = _diverging([name for name, _, _ in rows], values, [signed(value) for value in values], hover)
-    figure.update_xaxes(title_text=f"← against   contribution to “{shorten(target, 30)}” (logits)   for →")
+    figure.update_xaxes(title_text=f"← against   logits of “{shorten(target, 24)}”   for →")
     return figure
 
 

@@ -19,7 +19,6 @@ _MODEL = "model"
 _CONCEPT = "concept"
 _IMAGE = "image"
 _RECIPES = "recipes"
-_SHOWN_CONCEPT = "shown_concept"
 
 
 def short(model: str) -> str:
@@ -97,6 +96,10 @@ def toggle(model: str, index: int) -> None:
     change_recipe(model, lambda current: current.toggle(index))
 
 
+def asks_for_concept() -> bool:
+    return _CONCEPT in st.query_params
+
+
 def concept_in_link() -> int | None:
     """The concept that the address asks for.
 
@@ -109,17 +112,6 @@ def concept_in_link() -> int | None:
     if not (text.isascii() and text.isdigit()):
         raise NotFoundError(f"The address asks for concept {text!r}, but concepts have numbers. Choose one from the list instead.")
     return int(text)
-
-
-def show_concept_in_address(concept: int | None) -> None:
-    """Bring the browser's address up to date: a link from a page to itself changes the query parameters but not the address bar.
-
-    Only where the concept changed, because every update is one more step back in the browser's history.
-    """
-    if st.session_state.get(_SHOWN_CONCEPT) != concept:
-        st.session_state[_SHOWN_CONCEPT] = concept
-        parameters = st.query_params.to_dict()
-        st.query_params.from_dict(parameters)
 
 
 def image_in_link() -> str | None:

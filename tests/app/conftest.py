@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,11 @@ from streamlit.testing.v1 import AppTest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import planted
+from planted import OpenApp
 
 from cbm.workspace import Workspace
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
-OpenApp = Callable[..., AppTest]
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from streamlit.testing.v1 import AppTest
 
 from cbm.backbones.reference import BackboneReference
 from cbm.bundle.save import write_model
@@ -25,6 +27,9 @@ DIM = 64
 SPARE = 6
 """Concepts beyond the true ones: they fire at random and have no name."""
 NEC = 5
+
+OpenApp = Callable[..., AppTest]
+"""Opens a page of the app, given its name, perhaps a workspace, and query parameters."""
 
 
 def build(root: Path) -> Workspace:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conftest import OpenApp
+from planted import SPARE, OpenApp
 from streamlit.testing.v1 import AppTest
 
 from cbm.images.scenes import CONCEPTS
 from cbm.workspace import Workspace
+
+COUNT = len(CONCEPTS) + SPARE
 
 
 def names(app: AppTest) -> list[str]:
@@ -19,7 +21,7 @@ def test_gallery_shows_concepts_with_pictures(open_app: OpenApp) -> None:
     app = open_app("concepts")
     assert len(names(app)) == 24
     assert len(app.grid(key="concepts").image) == 24
-    assert any("50 concepts of 50" in caption.value for caption in app.caption)
+    assert any(f"{COUNT} concepts of {COUNT}" in caption.value for caption in app.caption)
 
 
 def test_search_finds_a_concept_by_name(open_app: OpenApp) -> None:
@@ -31,7 +33,8 @@ def test_search_finds_a_concept_by_name(open_app: OpenApp) -> None:
 def test_search_finds_concepts_by_the_class_they_speak_for(open_app: OpenApp) -> None:
     app = open_app("concepts")
     app.text_input(key="concept_search").set_value("valentine").run()
-    assert "heart" in names(app)
+    assert names(app)
+    assert all("for valentine" in caption.value for caption in app.grid(key="concepts").caption)
 
 
 def test_search_without_a_hit_says_what_to_do(open_app: OpenApp) -> None:
@@ -49,7 +52,7 @@ def test_sorting_by_name_is_alphabetical(open_app: OpenApp) -> None:
 
 
 def test_permalink_opens_one_concept_with_its_evidence(open_app: OpenApp) -> None:
-    app = open_app("concepts", concept=3)
+    app = open_app("concept", concept=3)
     assert app.title[0].value == CONCEPTS[3].name
     assert {metric.label: metric.value for metric in app.metric}["Known concept"] == CONCEPTS[3].name
     assert app.grid(key="concept_pictures").image
@@ -57,15 +60,19 @@ def test_permalink_opens_one_concept_with_its_evidence(open_app: OpenApp) -> Non
     assert not app.error
 
 
+def test_address_of_the_gallery_with_a_concept_leads_to_its_page(open_app: OpenApp) -> None:
+    assert open_app("concepts", concept=3).title[0].value == CONCEPTS[3].name
+
+
 def test_address_of_an_unknown_concept_is_explained(open_app: OpenApp) -> None:
     for address in (5000, "red"):
-        app = open_app("concepts", concept=address)
+        app = open_app("concept", concept=address)
         assert str(address) in app.error[0].value
         assert app.page_link[-1].value == "All concepts"
 
 
 def test_rename_is_an_edit_and_undo_takes_it_back(open_app: OpenApp) -> None:
-    app = open_app("concepts", concept=3)
+    app = open_app("concept", concept=3)
     name = CONCEPTS[3].name
     app.text_input(key=f"rename-3-{name}").set_value("my own name").run()
     assert app.title[0].value == "my own name"
@@ -76,14 +83,14 @@ def test_rename_is_an_edit_and_undo_takes_it_back(open_app: OpenApp) -> None:
 
 
 def test_blank_name_changes_nothing(open_app: OpenApp) -> None:
-    app = open_app("concepts", concept=3)
+    app = open_app("concept", concept=3)
     app.text_input(key=f"rename-3-{CONCEPTS[3].name}").set_value("   ").run()
     assert app.title[0].value == CONCEPTS[3].name
     assert app.button(key="undo").disabled
 
 
 def test_candidate_name_can_be_taken(open_app: OpenApp) -> None:
-    app = open_app("concepts", concept=3)
+    app = open_app("concept", concept=3)
     pills = app.pills(key=f"candidate-3-{CONCEPTS[3].name}")
     wanted = pills.options[0]
     pills.set_value(wanted).run()
@@ -91,23 +98,23 @@ def test_candidate_name_can_be_taken(open_app: OpenApp) -> None:
 
 
 def test_hidden_concept_leaves_the_list_until_undo(open_app: OpenApp) -> None:
-    app = open_app("concepts", concept=3)
+    app = open_app("concept", concept=3)
     app.button(key="hide").click().run()
     del app.query_params["concept"]
-    app.run()
-    assert any("49 concepts of 50" in caption.value for caption in app.caption)
+    app.switch_page("app_pages/concepts.py").run()
+    assert any(f"{COUNT - 1} concepts of {COUNT}" in caption.value for caption in app.caption)
     app.button(key="undo").click().run()
-    assert any("50 concepts of 50" in caption.value for caption in app.caption)
+    assert any(f"{COUNT} concepts of {COUNT}" in caption.value for caption in app.caption)
 
 
 def test_names_that_look_like_markup_are_shown_as_they_are(open_app: OpenApp) -> None:
-    app = open_app("concepts", concept=3)
+    app = open_app("concept", concept=3)
     app.text_input(key=f"rename-3-{CONCEPTS[3].name}").set_value("<b>*x*</b> :red[y]").run()
     assert app.title[0].value == r"\<b\>\*x\*\</b\> \:red\[y\]"
 
 
 def test_two_visitors_never_see_each_others_edits(open_app: OpenApp) -> None:
-    first, second = open_app("concepts", concept=3), open_app("concepts", concept=3)
+    first, second = open_app("concept", concept=3), open_app("concept", concept=3)
     first.text_input(key=f"rename-3-{CONCEPTS[3].name}").set_value("mine alone").run()
     assert second.run().title[0].value == CONCEPTS[3].name
 
@@ -121,6 +128,6 @@ def test_empty_workspace_points_to_the_start_page(open_app: OpenApp, tmp_path: P
 def test_damaged_model_is_explained(open_app: OpenApp, own_workspace: Workspace) -> None:
     for model in own_workspace.list("model"):
         (model.path / "model.safetensors").write_bytes(b"damaged")
-    for page in (None, "concepts", "intervene"):
+    for page in (None, "concepts", "concept", "intervene"):
         app = open_app(page, root=own_workspace.root)
         assert "model.safetensors" in app.error[0].value

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from conftest import OpenApp
-from planted import correctable
+from planted import OpenApp, correctable
 from streamlit.testing.v1 import AppTest
 
 from cbm.edits import AblateConcept, Recipe

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from conftest import OpenApp
+from planted import OpenApp
 
 from cbm.workspace import Workspace
 

@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
-from cbm.ui import resources
-from cbm.ui.study import Study
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "app"))
-
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
-TIMEOUT = 40_000
-"""Milliseconds; generous, because the tests state what is seen and not how fast."""
-# On a page of its own address Streamlit looks for its server below that address first, and finds it above.
-_EXPECTED_MISS = re.compile(r"/[a-z_]+/_stcore/(health|host-config)$")
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
+from visits import ARGUMENTS, CHROMIUM, Server, Visit
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,51 +20,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
             if CHROMIUM is None:
                 item.add_marker(pytest.mark.skip(reason="no Chromium on this machine; tests/e2e/install_browser.sh installs it"))
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-class Server:
-    """`streamlit run app.py` on a free port."""
-
-    def __init__(self, workspace: Path, log: Path) -> None:
-        self.workspace = workspace
-        self.port = _free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={self.port}", "--server.address=127.0.0.1"],
-                cwd=ROOT,
-                env={**os.environ, "CBM_WORKSPACE": str(workspace), "OMP_NUM_THREADS": "1"},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        self._log = log
-
-    @cached_property
-    def study(self) -> Study:
-        """What the server shows, computed here."""
-        root = str(self.workspace)
-        return resources.study(root, resources.catalogue(root).default)
-
-    def wait(self) -> None:
-        for _ in range(600):
-            if self._process.poll() is not None:
-                raise RuntimeError(f"the app's server ended: {self._log.read_text()}")
-            try:
-                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2):
-                    return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.2)
-        raise RuntimeError("the app's server did not answer")
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(timeout=20)
 
 
 @pytest.fixture(scope="session")
@@ -112,43 +42,6 @@ def browser() -> Iterator[Browser]:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         yield launched
         launched.close()
-
-
-class Visit:
-    """One visitor's tab, with everything that went wrong in it."""
-
-    def __init__(self, browser: Browser, url: str, width: int = 1280) -> None:
-        self._context = browser.new_context(viewport={"width": width, "height": 900}, service_workers="block")
-        self._context.set_default_timeout(TIMEOUT)
-        expect.set_options(timeout=TIMEOUT)
-        self._url = url
-        self.page: Page = self._context.new_page()
-        self.problems: list[str] = []
-        self.page.on("pageerror", lambda error: self.problems.append(f"page error: {error}"))
-        self.page.on("console", self._on_console)
-        self.page.on("request", self._on_request)
-
-    def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not _EXPECTED_MISS.search(message.location.get("url", "")):
-            self.problems.append(f"console: {message.text} {message.location}")
-
-    def _on_request(self, request: Request) -> None:
-        if not request.url.startswith((self._url, self._url.replace("http", "ws"), "data:", "blob:")):
-            self.problems.append(f"request to another machine: {request.url}")
-
-    def open(self, address: str = "/") -> Page:
-        self.page.goto(self._url + address)
-        self.settle()
-        return self.page
-
-    def settle(self) -> None:
-        """Wait until the script has run and nothing on the page is from an earlier run."""
-        self.page.wait_for_timeout(250)
-        self.page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
-        self.page.wait_for_function("document.querySelectorAll('[data-stale=\"true\"]').length === 0")
-
-    def close(self) -> None:
-        self._context.close()
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-from conftest import Server, Visit
 from planted import correctable
 from playwright.sync_api import Browser, expect
+from visits import Server, Visit
 
 from cbm.edits import Recipe
 
@@ -27,7 +27,7 @@ def test_first_visit_of_a_fresh_server_may_be_a_permalink(browser: Browser, tmp_
     try:
         fresh.wait()
         visitor = Visit(browser, fresh.url)
-        page = visitor.open("/concepts?concept=3")
+        page = visitor.open("/concept?concept=3")
         expect(page.get_by_role("heading", name="No concepts yet")).to_be_visible()
         expect(page.get_by_role("link", name="Intervene")).to_be_visible()
         visitor.close()
@@ -43,7 +43,7 @@ def test_open_a_concept_and_rename_it(visit: Visit) -> None:
     page.get_by_role("searchbox", name="Search by name or class").fill("checkered")
     page.get_by_test_id("stMain").get_by_role("link", name="checkered").click()
     expect(page.get_by_role("heading", name="checkered")).to_be_visible()
-    expect(page).to_have_url(re.compile(r"/concepts\?concept=\d+$"))
+    expect(page).to_have_url(re.compile(r"/concept\?concept=\d+$"))
     page.get_by_role("textbox", name="Rename").fill("like a chessboard")
     page.get_by_role("textbox", name="Rename").press("Enter")
     expect(page.get_by_role("heading", name="like a chessboard")).to_be_visible()
@@ -52,10 +52,10 @@ def test_open_a_concept_and_rename_it(visit: Visit) -> None:
 
 
 def test_permalink_shows_the_same_concept_to_another_visitor(visit: Visit, browser: Browser, server: Server) -> None:
-    page = visit.open("/concepts?concept=3")
+    page = visit.open("/concept?concept=3")
     title = page.get_by_role("heading", level=1).inner_text()
     second = Visit(browser, server.url)
-    expect(second.open("/concepts?concept=3").get_by_role("heading", level=1)).to_have_text(title)
+    expect(second.open("/concept?concept=3").get_by_role("heading", level=1)).to_have_text(title)
     second.close()
     assert not second.problems, second.problems
 
@@ -108,7 +108,7 @@ def test_clicking_a_bar_chooses_its_concept(visit: Visit) -> None:
 
 def test_telephone_shows_everything_without_sideways_scrolling(browser: Browser, server: Server) -> None:
     visitor = Visit(browser, server.url, width=390)
-    for address in ("/", "/concepts", "/concepts?concept=3", "/intervene"):
+    for address in ("/", "/concepts", "/concept?concept=3", "/intervene"):
         page = visitor.open(address)
         assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390, address
     visitor.close()
