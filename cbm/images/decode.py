@@ -47,6 +47,8 @@ from cbm.images.formats import HEADER_BYTES, MAX_FILE_BYTES, sniff
 __all__ = ["HEADER_BYTES", "MAX_FILE_BYTES", "MAX_PIXELS", "RejectedImageError", "decode", "sniff"]
 
 MAX_PIXELS = 25_000_000
+MAX_ASPECT_RATIO = 200
+"""Longer side by shorter: a thread of pixels whose shorter side is scaled to what a backbone sees takes gigabytes."""
 
 # Pillow logs some damage as errors; without a handler anywhere Python would print them.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -129,6 +131,8 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
         raise RejectedImageError(f"its header announces {width} × {height} pixels")
     if width * height > max_pixels:
         raise RejectedImageError(f"it has {width} × {height} = {width * height:,} pixels, more than {max_pixels:,}; scale it down")
+    if max(size) > MAX_ASPECT_RATIO * min(size):
+        raise RejectedImageError(f"it has {width} × {height} pixels, one side over {MAX_ASPECT_RATIO} times the other; crop it")
 
 
 def _announced_webp_size(data: bytes) -> tuple[int, int]:

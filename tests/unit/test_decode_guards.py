@@ -94,6 +94,13 @@ def test_the_cap_is_inclusive_and_can_be_set() -> None:
         decode(data, max_pixels=37 * 53 - 1)
 
 
+def test_a_thread_of_pixels_is_rejected_because_scaling_it_would_take_gigabytes() -> None:
+    assert decode(save(Image.new("RGB", (1, 200)), "PNG")).size == (1, 200)
+    for size in ((1, 201), (400_000, 1)):
+        with pytest.raises(RejectedImageError, match="200 times the other"):
+            decode(save(Image.new("RGB", size), "PNG"))
+
+
 def test_a_gif_frame_larger_than_its_screen_does_not_pass_under_the_cap() -> None:
     data = bytearray(corpus()["gif"])
     frame = data.index(b"\x2c", 13 + 3 * 256 if data[10] & 7 == 7 else 13)
