@@ -215,7 +215,10 @@ def read_class_names(classes: Path | Sequence[str]) -> tuple[str, ...]:
     elif classes.suffix == ".json":
         names = _json_names(classes)
     else:
-        names = [line.strip() for line in classes.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        try:
+            names = [line.strip() for line in classes.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInputError(f"{classes} is no text file of class names ({error}); save it as UTF-8.") from error
     if not names or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
         raise InvalidInputError(f"Class names must be distinct texts, at least one: {classes if isinstance(classes, Path) else names[:5]}.")
     return tuple(names)
@@ -230,6 +233,8 @@ def _json_names(path: Path) -> list[str]:
             if sorted(numbered) != list(range(len(numbered))):
                 raise ValueError("the numbers have gaps")
             return [numbered[number] for number in range(len(numbered))]
-        return list(record)
+        if not isinstance(record, list):
+            raise ValueError("it holds neither a list nor an object")
+        return record
     except (ValueError, TypeError, OSError) as error:
         raise InvalidInputError(f"{path} is no list of class names ({error}).") from error

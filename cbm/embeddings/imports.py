@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from cbm.backbones.reference import BackboneReference
 from cbm.embeddings.foreign import ForeignVectors, read_class_names, read_foreign
 from cbm.embeddings.sets import CONCEPT_PREFIX, SPACES, UNKNOWN, Space, number_names, to_space, write_set
 from cbm.errors import InvalidInputError, MismatchError, NotFoundError
+from cbm.images.folder import SPLIT_NAMES
 from cbm.workspace import Artifact, Draft, Workspace
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 UNIT_TOLERANCE = 1e-2
 """Norms this close to 1 are unit vectors that were stored in half precision."""
 _LISTED = 5
+_MOST_CLASSES = 1_000_000
 
 
 def import_vectors(
@@ -140,7 +143,7 @@ def _items(
     labels, classes = _labels(vectors.columns.get("label"), class_names, vectors.count, source)
     group_names = [None if group is None else str(group) for group in vectors.columns.get("group", [None] * vectors.count)]
     groups, known_groups = number_names(group_names)
-    splits = [split] * vectors.count if split is not None else [str(s or "") for s in vectors.columns.get("split", [""] * vectors.count)]
+    splits = [split] * vectors.count if split is not None else [_split_name(s) for s in vectors.columns.get("split", [""] * vectors.count)]
     uris = [""] * vectors.count if images is None or files is None else list(_uris(files, Path(images).expanduser()))
     columns: dict[str, Any] = {
         "item": pd.array(names, dtype="str"),
@@ -152,6 +155,12 @@ def _items(
     }
     columns |= {CONCEPT_PREFIX + name: truth for name, truth in vectors.concepts.items()}
     return pd.DataFrame(columns), classes, known_groups
+
+
+def _split_name(split: Any) -> str:
+    """The name that folders and tables give to this split, so that `Test` is found as `test`."""
+    lowered = str(split or "").strip().lower()
+    return SPLIT_NAMES.get(lowered, lowered)
 
 
 def _unique_names(names: list[str]) -> list[str]:
@@ -171,6 +180,8 @@ def _labels(labels: Sequence[Any] | None, names: tuple[str, ...] | None, count: 
         return number_names([None if label is None else str(label) for label in labels], names)
     try:
         values = np.array([UNKNOWN if label is None else label for label in labels], dtype=np.float64)
+        if values.ndim != 1:
+            raise ValueError("several were given for one vector; give the number of the class")
         numbers = np.where(np.isnan(values), UNKNOWN, values).astype(np.int64)
         if not np.all((numbers == values) | np.isnan(values)):
             raise ValueError("some have fractions")
@@ -179,6 +190,8 @@ def _labels(labels: Sequence[Any] | None, names: tuple[str, ...] | None, count: 
     highest = int(numbers.max(initial=UNKNOWN))
     if numbers.min(initial=0) < UNKNOWN:
         raise InvalidInputError(f"{source}: label {numbers.min()} is negative; -1 stands for an unknown label, classes count from 0.")
+    if names is None and highest >= _MOST_CLASSES:
+        raise InvalidInputError(f"{source}: label {highest} is no class number, for those count from 0; give the labels as texts.")
     if names is None:
         return numbers, tuple(f"class {number}" for number in range(highest + 1))
     if highest >= len(names):
@@ -201,7 +214,7 @@ def _uris(files: Sequence[Any], images: Path) -> Iterator[str]:
     for file in files:
         path = root / str(file)
         inside = ".." not in Path(str(file)).parts and path.is_relative_to(root)
-        uris.append(str(path) if inside and path.is_file() else "")
+        uris.append(str(path) if inside and os.path.isfile(path) else "")  # unlike Path.is_file, False for a name that is too long
     if not any(uris):
         raise NotFoundError(f"None of the {len(uris)} files lies in {root}; the first would be {root / str(files[0])}.")
     return iter(uris)

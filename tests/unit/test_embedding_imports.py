@@ -187,6 +187,7 @@ def _broken(rows: list[int], value: float) -> np.ndarray:
         ({"embeddings": _unit(), "labels": np.full(ROWS, 2)}, "label 2 has no name"),
         ({"embeddings": _unit(), "labels": np.full(ROWS, -3)}, "negative"),
         ({"embeddings": _unit(), "labels": np.full(ROWS, 0.5)}, "fractions"),
+        ({"embeddings": _unit(), "labels": np.eye(ROWS)}, "several were given for one vector"),
         ({"embeddings": _unit(), "labels": np.array(["z"] * ROWS)}, "z not among the given names"),
     ],
 )
@@ -211,3 +212,26 @@ def test_files_of_other_kinds_are_refused(workspace: Workspace, tmp_path: Path) 
     np.savez(tmp_path / "good.npz", embeddings=_unit())
     with pytest.raises(InvalidInputError, match="gaps"):
         import_vectors(workspace, tmp_path / "good.npz", OPENAI, classes=tmp_path / "gaps.json")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
+    (tmp_path / "text.json").write_text('"ab"')
+    for name in ("latin.txt", "text.json"):
+        with pytest.raises(InvalidInputError, match=name):
+            import_vectors(workspace, tmp_path / "good.npz", OPENAI, classes=tmp_path / name)
+
+
+def test_labels_that_are_identifiers_do_not_become_billions_of_classes(workspace: Workspace, npz) -> None:
+    with pytest.raises(InvalidInputError, match="no class number"):
+        import_vectors(workspace, npz(embeddings=_unit(), labels=np.arange(ROWS) + 10**10), OPENAI)
+
+
+def test_splits_are_called_as_folders_and_tables_call_them(workspace: Workspace, npz) -> None:
+    splits = np.array(["Train", "TEST", "validation", "mine", "", "", "", "", ""])
+    loaded = EmbeddingSet.load(import_vectors(workspace, npz(embeddings=_unit(), splits=splits), OPENAI))
+    assert loaded.items["split"].tolist() == ["train", "test", "val", "mine", "", "", "", "", ""]
+
+
+def test_a_name_that_no_file_can_have_has_no_picture(workspace: Workspace, npz, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    files = np.array(["a.jpg", "x" * 3000, *FILES[2:]])
+    loaded = EmbeddingSet.load(import_vectors(workspace, npz(embeddings=_unit(), files=files), OPENAI, images=tmp_path))
+    assert [bool(uri) for uri in loaded.items["uri"]] == [True] + [False] * (ROWS - 1)
