@@ -198,8 +198,14 @@ class ConceptModel:
         return self.predict_codes(self.encode(embeddings), items)
 
     def predict_codes(self, codes: CodesLike, items: Sequence[str] | None = None) -> Prediction:
-        """Class scores of unedited activations, with the recipe in effect."""
+        """Class scores of unedited activations, with the recipe in effect.
+
+        Raises:
+            MismatchError: the codes are over other concepts, or `items` are not one for each row.
+        """
         rows = self._rows(codes)
+        if items is not None and len(items) != rows.shape[0]:
+            raise MismatchError(f"{len(items)} items do not fit {rows.shape[0]} rows; give one name for each row.")
         logits = self.effective_head.logits(rows)
         edited_items = self.recipe.image_items()
         for row, item in enumerate(items or ()) if edited_items else ():
@@ -217,12 +223,14 @@ class ConceptModel:
         """Counts of true and predicted classes over the rows whose label is not −1, from embeddings or from unedited activations.
 
         Raises:
-            InvalidInputError: no row has a label.
+            InvalidInputError: no row has a label, or a label is not a class.
         """
         labels = np.asarray(labels)
         labelled = labels >= 0
         if not labelled.any():
             raise InvalidInputError("No row has a label: confusion has nothing to count. Use a labelled embedding set.")
+        if labels.max() >= len(self.classes):
+            raise InvalidInputError(f"Label {labels.max()} is not a class; the model's {len(self.classes)} classes count from 0.")
         prediction = self.predict(images, items) if isinstance(images, np.ndarray) else self.predict_codes(images, items)
         predicted = prediction.labels
         return Confusion(confusion_matrix(predicted[labelled], labels[labelled], len(self.classes)), self.classes)

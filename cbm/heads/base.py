@@ -80,8 +80,14 @@ class LinearHead:
 
 
 def as_csr(codes: Codes | sparse.csr_matrix) -> sparse.csr_matrix:
-    """Compressed rows [batch, concepts] without stored zeros, from codes or from a matrix that is one already."""
-    return codes.to_csr() if isinstance(codes, Codes) else sparse.csr_matrix(codes)
+    """Compressed rows [batch, concepts], from codes (without stored zeros) or from a matrix that is one already.
+
+    Raises InvalidInputError where an activation is not finite: no solver comes to an end on those.
+    """
+    matrix = codes.to_csr() if isinstance(codes, Codes) else sparse.csr_matrix(codes)
+    if not np.isfinite(matrix.data).all():
+        raise InvalidInputError("Some concept activations are no finite numbers; encode or import the embeddings again.")
+    return matrix
 
 
 def checked_labels(labels: np.ndarray, rows: int, classes: int) -> Int[np.ndarray, " rows"]:

@@ -82,6 +82,14 @@ def test_labels_that_do_not_fit_are_refused_with_a_reason(train, labels, message
         fit_nec_path(train.codes, labels, CLASSES)
 
 
+@pytest.mark.parametrize("fit", [fit_nec_path, fit_dense_probe])
+def test_activations_that_are_not_finite_are_refused_before_any_solver_starts(train, fit):
+    values = train.codes.values.copy()
+    values[3, 0] = np.inf
+    with pytest.raises(InvalidInputError, match="finite"):
+        fit(Codes(train.codes.indices, values, train.codes.size), train.labels, CLASSES)
+
+
 def test_split_holds_out_a_share_of_every_class_but_never_all():
     labels = np.repeat([0, 1, 2], [100, 10, 1])
     kept, held = stratified_split(labels, 0.2, 0)

@@ -205,6 +205,8 @@ def test_confusion_counts_labelled_rows() -> None:
     )
     with pytest.raises(InvalidInputError, match="label"):
         MODEL.confusion(EMBEDDINGS, np.full(len(EMBEDDINGS), -1))
+    with pytest.raises(InvalidInputError, match="Label 4 is not a class"):
+        MODEL.confusion(EMBEDDINGS, np.full(len(EMBEDDINGS), 4))
 
 
 def test_concepts_are_found_by_name_with_what_was_merged_into_them() -> None:
@@ -223,6 +225,8 @@ def test_parts_and_inputs_that_do_not_fit_are_refused() -> None:
         ConceptModel(MODEL.bottleneck, MODEL.head, MODEL.concepts, CLASSES[:3])
     with pytest.raises(MismatchError, match="dimensions"):
         MODEL.predict(np.ones((2, 99), np.float32))
+    with pytest.raises(MismatchError, match="1 items do not fit 2 rows"):
+        MODEL.predict(np.ones((2, 6), np.float32), ["only one"])
     with pytest.raises(InvalidInputError, match=r"Row 1 .*finite"):
         MODEL.predict(np.array([np.zeros(6), np.full(6, np.nan)]))
     with pytest.raises(InvalidInputError, match="one image"):
