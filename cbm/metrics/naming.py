@@ -118,8 +118,8 @@ def best_latents(codes: Codes, labels: Int[np.ndarray, " images"], classes: int)
     Average precision is that of scikit-learn: Σ_n (R_n - R_{n-1}) P_n over distinct scores, so that ties are taken together. Only latents
     that are active on an image of the class can rank any of them above the rest, and only those are tried. Activations are not negative.
     """
-    columns = codes.to_csr().tocsc()
-    rows = columns.T.tocsr().T.tocsr()
+    rows = codes.to_csr()
+    columns = rows.tocsc()
     latents, best = np.full(classes, -1, np.int64), np.zeros(classes)
     for label in range(classes):
         members = labels == label

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, Int64
 
 from cbm.codes import Codes
+from cbm.dictionaries.base import unit_rows
 from cbm.errors import InvalidInputError
 from cbm.names.candidates import BestCandidates, name_chunks
 from cbm.names.soft_wpmi import soft_wpmi
@@ -63,12 +64,6 @@ class Naming:
         left = np.ones(len(self), bool) if self.chosen is None else self.chosen >= 0
         above = np.isfinite(self.score) if self.threshold is None else self.score >= self.threshold
         return left & above
-
-
-def unit_rows(matrix: Float[np.ndarray, "rows dim"]) -> Float32[np.ndarray, "rows dim"]:
-    """Rows divided by their length; rows of zeros stay zero."""
-    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return np.asarray(matrix / np.maximum(lengths, 1e-12), np.float32)
 
 
 def centred_rows(matrix: Float[np.ndarray, "rows dim"], mean: Float[np.ndarray, " dim"]) -> Float32[np.ndarray, "rows dim"]:

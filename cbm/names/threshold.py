@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from cbm.codes import Codes
-from cbm.names.rules import DEFAULT_RULE, Rule, name_concepts, unit_rows
+from cbm.dictionaries.base import unit_rows
+from cbm.names.rules import DEFAULT_RULE, Rule, name_concepts
 
 RANDOM_DIRECTIONS = 256
 QUANTILE = 0.5
