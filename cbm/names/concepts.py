@@ -97,13 +97,6 @@ class ConceptTable:
     def named(self) -> Bool[np.ndarray, " concepts"]:
         return self.frame["named"].to_numpy(dtype=bool)
 
-    def find(self, text: str) -> list[int]:
-        """Latents whose name is `text` (letter case, spaces, hyphens do not matter)."""
-        from cbm.names.names import same_name_key
-
-        wanted = same_name_key(text)
-        return [index for index, name in enumerate(self.names) if same_name_key(name) == wanted]
-
     def search(self, text: str) -> list[int]:
         """Latents whose name or one of whose candidates contains `text`, those with it in the name first."""
         wanted = text.strip().casefold()

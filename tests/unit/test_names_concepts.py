@@ -85,9 +85,7 @@ def test_renames_that_make_no_sense_are_refused(table: ConceptTable, names: dict
         table.with_names(names)
 
 
-def test_concepts_are_found_by_name_whatever_the_spelling(table: ConceptTable) -> None:
-    assert table.find("Fire-Truck") == [1, 5]
-    assert table.find("bird") == []
+def test_search_lists_names_before_candidates(table: ConceptTable) -> None:
     assert table.search("dog") == [0, 2, 1]
     assert table.search("snow") == [2, 4, 5]
 
