@@ -4,7 +4,7 @@ import streamlit as st
 
 from cbm.errors import CbmError
 from cbm.paths import ASSETS
-from cbm.ui import resources, session, shell
+from cbm.ui import navigation, resources, session, shell
 from cbm.ui.cards import show_error
 
 st.set_page_config(
@@ -15,18 +15,7 @@ st.set_page_config(
     menu_items={"About": "**CBM Studio**: a classifier that people can read, question and correct. Everything runs on this machine."},
 )
 st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "logo-mark.svg"))
-page = st.navigation(
-    [
-        st.Page("app_pages/start.py", title="Start", icon=":material/flag:", default=True, help="What this is, and the demo's result."),
-        st.Page(
-            "app_pages/concepts.py", title="Concepts", icon=":material/interests:", help="Every concept, with the images that show it."
-        ),
-        st.Page("app_pages/concept.py", title="Concept", icon=":material/interests:", visibility="hidden", help="One concept's evidence."),
-        st.Page(
-            "app_pages/intervene.py", title="Intervene", icon=":material/tune:", help="Correct a prediction and see what else changes."
-        ),
-    ]
-)
+page = navigation.navigate()
 try:
     catalogue = resources.catalogue(resources.workspace_root())
     if catalogue.models:

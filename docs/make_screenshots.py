@@ -25,7 +25,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from cbm.edits import AblateConcept, Recipe
-from cbm.ui import resources
+from cbm.ui import resources, session
 from cbm.ui.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,7 +101,7 @@ def shoot(page: Page, name: str, width: int, tallest: int = TALLEST) -> None:
     print(f"docs/screenshots/{name}.webp")
 
 
-def visit(browser: Browser, url: str, study: Study, scheme: str, width: int, suffix: str) -> None:
+def visit(browser: Browser, url: str, catalogue: resources.Catalogue, study: Study, scheme: str, width: int, suffix: str) -> None:
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     context.set_default_timeout(120_000)
     page = context.new_page()
@@ -118,6 +118,11 @@ def visit(browser: Browser, url: str, study: Study, scheme: str, width: int, suf
     page.get_by_text("changed by your edits").wait_for()
     settle(page)
     shoot(page, f"intervene-edited-{suffix}", width)
+    shortcut = catalogue.demo.get("shortcut", {}).get("edited")
+    if shortcut in catalogue.models:
+        page.goto(f"{url}/intervene?model={session.short(shortcut)}")
+        settle(page)
+        shoot(page, f"shortcut-{suffix}", width)
     context.close()
 
 
@@ -131,9 +136,9 @@ def main() -> None:
     chromium = next(found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name)))
     with running_app() as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        visit(browser, url, study, "light", WIDE, "light")
-        visit(browser, url, study, "dark", WIDE, "dark")
-        visit(browser, url, study, "light", TELEPHONE, "telephone")
+        visit(browser, url, catalogue, study, "light", WIDE, "light")
+        visit(browser, url, catalogue, study, "dark", WIDE, "dark")
+        visit(browser, url, catalogue, study, "light", TELEPHONE, "telephone")
         browser.close()
 
 

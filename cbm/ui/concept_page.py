@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import streamlit as st
 
 from cbm.edits import HideConcept, RenameConcept
-from cbm.ui import figures, session
-from cbm.ui.galleries import CONCEPTS_PAGE, INTERVENE_PAGE, picture_grid
+from cbm.ui import figures, navigation, session
+from cbm.ui.galleries import picture_grid
 from cbm.ui.text import counted, percent, plain
 from cbm.ui.views import ConceptDetail, ConceptTile
 
@@ -26,7 +26,7 @@ def _take_candidate(model: str, tile: ConceptTile, key: str) -> None:
 
 
 def _header(tile: ConceptTile, *, model: str, address: Mapping[str, str]) -> None:
-    st.page_link(CONCEPTS_PAGE, label="All concepts", icon=":material/arrow_back:", query_params=dict(address))
+    st.page_link(navigation.CONCEPTS, label="All concepts", icon=":material/arrow_back:", query_params=dict(address))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(plain(tile.name), anchor=False, width="content")
         if tile.hidden:
@@ -56,7 +56,7 @@ def _header(tile: ConceptTile, *, model: str, address: Mapping[str, str]) -> Non
                 args=(model, HideConcept(tile.index, tile.name)),
                 help="The concept still counts in predictions. Undo brings it back.",
             )
-        st.page_link(INTERVENE_PAGE, label="Intervene", icon=":material/tune:", query_params={**address, "concept": str(tile.index)})
+        st.page_link(navigation.INTERVENE, label="Intervene", icon=":material/tune:", query_params={**address, "concept": str(tile.index)})
 
 
 def _facts(detail: ConceptDetail) -> None:

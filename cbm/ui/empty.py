@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-START_PAGE = "app_pages/start.py"
+from cbm.ui import navigation
 
 
 def no_models(things: str) -> None:
@@ -17,7 +17,7 @@ def no_models(things: str) -> None:
             "or train one of your own with `cbm embed`, `discover`, `name` and `train`.",
             text_alignment="center",
         )
-        st.page_link(START_PAGE, label="Go to start", icon=":material/arrow_forward:")
+        st.page_link(navigation.START, label="Go to start", icon=":material/arrow_forward:")
 
 
 def nothing_found(sentence: str) -> None:

@@ -6,13 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
+from cbm.ui import navigation
 from cbm.ui.text import percent, plain
 from cbm.ui.thumbnails import strip, theme, thumbnail
 from cbm.ui.views import ConceptTile, PictureTile
-
-CONCEPTS_PAGE = "app_pages/concepts.py"
-CONCEPT_PAGE = "app_pages/concept.py"
-INTERVENE_PAGE = "app_pages/intervene.py"
 
 _MARKS = {True: "✓ ", False: "✗ ", None: ""}
 
@@ -53,7 +50,7 @@ def concept_card(tile: ConceptTile, *, address: Mapping[str, str]) -> None:
     """One concept (`address` holds the query parameters of the model): strongest images, and its name as a link to its page."""
     st.image(strip(tile.uris, theme()), width="stretch", alt=f"Images on which “{tile.name}” is strongest")
     st.page_link(
-        CONCEPT_PAGE,
+        navigation.CONCEPT,
         label=f"**{plain(tile.name)}**" if tile.named or tile.renamed_from else f":gray[*{plain(tile.name)}*]",
         icon=":material/visibility_off:" if tile.hidden else ":material/edit:" if tile.renamed_from else None,
         query_params={**address, "concept": str(tile.index)},

@@ -81,12 +81,14 @@ class Study:
         return self.scored.codes.tocsc()
 
     @cached_property
-    def _logits_before(self) -> Float32[np.ndarray, "images classes"]:
-        return self.scored.apply(self.model.recipe)
+    def _predicted_before(self) -> Int[np.ndarray, " images"]:
+        """Without any edit."""
+        return self.scored.base_logits.argmax(axis=1)
 
     @cached_property
-    def _predicted_before(self) -> Int[np.ndarray, " images"]:
-        return self._logits_before.argmax(axis=1)
+    def _predicted_as_stored(self) -> Int[np.ndarray, " images"]:
+        """With the edits that the model was stored with, and no others."""
+        return self.scored.apply(self.model.recipe).argmax(axis=1)
 
     @property
     def labelled_images(self) -> int:
@@ -95,14 +97,14 @@ class Study:
     @cached_property
     def accuracy(self) -> float:
         """Accuracy of the model as it is stored, on the labelled held-out images; 0 to 1."""
-        return classification.accuracy(self._predicted_before[self.labels >= 0], self.labels[self.labels >= 0])
+        return classification.accuracy(self._predicted_as_stored[self.labels >= 0], self.labels[self.labels >= 0])
 
     @cached_property
     def worst_group(self) -> tuple[str, float] | None:
         """Name and accuracy of the group that fares worst, as the model is stored; None without groups."""
         if self.groups is None:
             return None
-        right = classification.group_accuracy(self._predicted_before, self.labels, np.where(self.labels >= 0, self.groups, -1))
+        right = classification.group_accuracy(self._predicted_as_stored, self.labels, np.where(self.labels >= 0, self.groups, -1))
         return self.held_out.groups[right.worst_group], right.worst
 
     @cached_property
@@ -115,7 +117,7 @@ class Study:
 
     def warm(self) -> None:
         """Compute what every page needs, so that the first visitor's click does not wait for it."""
-        _ = self._tiles, self._predicted_before
+        _ = self._tiles, self._predicted_before, self._predicted_as_stored
 
     def item(self, row: int) -> str:
         return self.items[row]
@@ -136,7 +138,7 @@ class Study:
         return row
 
     def rows(self, *, wrong_only: bool = False, truth: str | None = None) -> list[int]:
-        """Rows of the images to choose from; "wrong" means before the visitor's edits, so that a corrected image stays in the list."""
+        """Rows of the images to choose from; "wrong" means before any edit, so that a corrected image stays in the list."""
         wanted = np.ones(self.images, bool)
         if wrong_only:
             wanted &= (self.labels >= 0) & (self._predicted_before != self.labels)
@@ -274,7 +276,7 @@ class Study:
         explanation = edited.explain_codes(self.scored.codes[row], item, target)
         entries = [entry for entry in explanation.contributions if not entry.hidden]
         telling = [entry for entry in entries if entry.contribution != 0 or entry.activation != entry.activation_before][:_BARS]
-        before = softmax(self._logits_before[row : row + 1])[0]
+        before = softmax(self.scored.base_logits[row : row + 1])[0]
         after = explanation.probabilities
         truth = self._class_of(row)
         named = {name for name in (truth, explanation.predicted_class, self.classes[before.argmax()], explanation.target_class) if name}
@@ -315,10 +317,10 @@ class Study:
         )
 
     def effect(self, recipe: Recipe) -> EffectView | None:
-        """What the recipe does to the held-out images, against the model as it is stored; None where it changes names only."""
+        """What the recipe does to the held-out images, against the model without edits; None where it changes names only."""
         if all(isinstance(edit, NameEdit) for edit in recipe.active):
             return None
-        effect = measure_recipe(self.scored, self.model.recipe, recipe, self.labels, self.groups, self.held_out.groups or None)
+        effect = measure_recipe(self.scored, Recipe(), recipe, self.labels, self.groups, self.held_out.groups or None)
         after = self.scored.apply(recipe).argmax(axis=1)
 
         def tiles(rows: np.ndarray) -> tuple[PictureTile, ...]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -16,6 +18,18 @@ from planted import OpenApp
 from cbm.workspace import Workspace
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
+
+
+@pytest.fixture(autouse=True)
+def remember_navigation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest forgets before every run that `st.navigation` was called, which a server does not; see `cbm.ui.navigation.require_entry`."""
+    initialise = PagesManager.__init__
+
+    def initialise_navigated(self: PagesManager, *arguments: Any, **options: Any) -> None:
+        PagesManager.uses_pages_directory = False
+        initialise(self, *arguments, **options)
+
+    monkeypatch.setattr(PagesManager, "__init__", initialise_navigated)
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +53,7 @@ def open_app(monkeypatch: pytest.MonkeyPatch, workspace: Workspace) -> OpenApp:
         monkeypatch.setenv("CBM_WORKSPACE", str(root or workspace.root))
         app = AppTest.from_file(str(APP), default_timeout=60)
         if page is not None:
-            app.switch_page(f"app_pages/{page}.py")
+            app.switch_page(f"pages/{page}.py")
         for name, value in query.items():
             app.query_params[name] = str(value)
         app.run()

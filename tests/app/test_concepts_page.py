@@ -101,7 +101,7 @@ def test_hidden_concept_leaves_the_list_until_undo(open_app: OpenApp) -> None:
     app = open_app("concept", concept=3)
     app.button(key="hide").click().run()
     del app.query_params["concept"]
-    app.switch_page("app_pages/concepts.py").run()
+    app.switch_page("pages/concepts.py").run()
     assert any(f"{COUNT - 1} concepts of {COUNT}" in caption.value for caption in app.caption)
     app.button(key="undo").click().run()
     assert any(f"{COUNT} concepts of {COUNT}" in caption.value for caption in app.caption)

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from cbm.codes import Codes
-from cbm.dictionaries.configs import BatchTopK, TrainingConfig
-from cbm.dictionaries.trainer import train
+from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.heads.baselines import LinearProbe, linear_probe, random_concept_path
 from cbm.heads.dense_probe import fit_dense_probe
 from cbm.heads.fit import LabelledRows
@@ -27,15 +26,10 @@ def load(clip_data: Path, name: str, parts: list[str]) -> tuple[np.ndarray, np.n
 
 
 @pytest.fixture(scope="module")
-def rows(clip_data: Path) -> tuple[LabelledRows, LabelledRows]:
+def rows(clip_data: Path, dictionary: JumpReluDictionary) -> tuple[LabelledRows, LabelledRows]:
     """(training, test) rows of Caltech-101 in embeddings and in codes."""
-    everything = []
-    for folder in sorted(path for path in (clip_data / "vitb32").iterdir() if path.is_dir()):
-        parts = sorted(path.stem for path in folder.glob("*.npz") if path.stem != "test")
-        everything.append(load(clip_data, folder.name, parts)[0])
-    trained = train(np.concatenate(everything), TrainingConfig(variant=BatchTopK(width=WIDTH, k=ACTIVE), seed=0))
     sets = [load(clip_data, "caltech101", parts) for parts in (["train", "fewshot16"], ["test"])]
-    first, second = (LabelledRows(trained.dictionary.encode(embeddings), embeddings, labels) for embeddings, labels in sets)
+    first, second = (LabelledRows(dictionary.encode(embeddings), embeddings, labels) for embeddings, labels in sets)
     return first, second
 
 

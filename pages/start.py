@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from cbm.ui import cards, demo_build, figures, resources, results, session
+from cbm.ui import cards, demo_build, figures, navigation, resources, results, session
 from cbm.ui.galleries import concept_grid
+
+navigation.require_entry()
 
 catalogue = resources.catalogue(resources.workspace_root())
 cards.page_title(
@@ -32,10 +34,8 @@ with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         type="primary",
         icon=":material/tune:",
     ):
-        st.switch_page("app_pages/intervene.py", query_params=address | ({"image": study.item(wrong[0])} if wrong else {}))
-    st.page_link(
-        "app_pages/concepts.py", label=f"Browse all {study.concepts:,} concepts", icon=":material/interests:", query_params=address
-    )
+        st.switch_page(navigation.INTERVENE, query_params=address | ({"image": study.item(wrong[0])} if wrong else {}))
+    st.page_link(navigation.CONCEPTS, label=f"Browse all {study.concepts:,} concepts", icon=":material/interests:", query_params=address)
 
 st.subheader("What it sees", anchor=False)
 st.caption("The concepts that decide most, each with the held-out images that show most of it. Open one to see all of its evidence.")

@@ -3,10 +3,11 @@
 import streamlit as st
 
 from cbm.errors import NotFoundError
-from cbm.ui import empty, resources, session
+from cbm.ui import empty, navigation, resources, session
 from cbm.ui.cards import show_error
 from cbm.ui.concept_page import concept_page
-from cbm.ui.galleries import CONCEPTS_PAGE
+
+navigation.require_entry()
 
 catalogue = resources.catalogue(resources.workspace_root())
 if not catalogue.models:
@@ -19,10 +20,10 @@ address = session.link(model, catalogue.default)
 try:
     asked = session.concept_in_link()
     if asked is None:
-        st.switch_page(CONCEPTS_PAGE, query_params=address)
+        st.switch_page(navigation.CONCEPTS, query_params=address)
     detail = study.concept(asked, session.recipe(model))
 except NotFoundError as error:
     show_error(str(error))
-    st.page_link(CONCEPTS_PAGE, label="All concepts", icon=":material/arrow_back:", query_params=address)
+    st.page_link(navigation.CONCEPTS, label="All concepts", icon=":material/arrow_back:", query_params=address)
     st.stop()
 concept_page(detail, model=model, address=address)

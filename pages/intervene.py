@@ -3,10 +3,12 @@
 import streamlit as st
 
 from cbm.errors import NotFoundError
-from cbm.ui import empty, intervene, resources, session
+from cbm.ui import empty, intervene, navigation, resources, session
 from cbm.ui.cards import page_title, show_error
 from cbm.ui.galleries import picture_chooser
 from cbm.ui.text import counted
+
+navigation.require_entry()
 
 PER_PAGE = 6
 ANY_CLASS = "Any class"

@@ -2,10 +2,12 @@
 
 import streamlit as st
 
-from cbm.ui import empty, resources, session
+from cbm.ui import empty, navigation, resources, session
 from cbm.ui.cards import page_title
 from cbm.ui.galleries import concept_grid
 from cbm.ui.text import counted
+
+navigation.require_entry()
 
 PER_PAGE = 24
 SORTS = {
@@ -22,7 +24,7 @@ SHOW = {
 }
 
 if session.asks_for_concept():
-    st.switch_page("app_pages/concept.py", query_params=st.query_params.to_dict())
+    st.switch_page(navigation.CONCEPT, query_params=st.query_params.to_dict())
 
 catalogue = resources.catalogue(resources.workspace_root())
 if not catalogue.models:

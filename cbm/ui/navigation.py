@@ -1,0 +1,36 @@
+"""The pages of the app, their addresses, and the one way into them."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+START = "pages/start.py"
+CONCEPTS = "pages/concepts.py"
+CONCEPT = "pages/concept.py"
+INTERVENE = "pages/intervene.py"
+_ENTERED = "entered"
+
+
+def navigate() -> StreamlitPage:
+    """The page that the address asks for, to be run by the entry."""
+    st.session_state[_ENTERED] = True
+    return st.navigation(
+        [
+            st.Page(START, title="Start", icon=":material/flag:", default=True, help="What this is, and the demo's result."),
+            st.Page(CONCEPTS, title="Concepts", icon=":material/interests:", help="Every concept, with the images that show it."),
+            st.Page(CONCEPT, title="Concept", icon=":material/interests:", visibility="hidden", help="One concept's evidence."),
+            st.Page(INTERVENE, title="Intervene", icon=":material/tune:", help="Correct a prediction and see what else changes."),
+        ]
+    )
+
+
+def require_entry() -> None:
+    """First thing on every page: start again through `app.py` where Streamlit runs the page without it.
+
+    Streamlit 1.67 takes a folder named `pages` for the old kind of app until `st.navigation` is first called: a server whose first visit is
+    a permalink runs that page alone, without sidebar, model or error handling. One call ends that for the whole server.
+    """
+    if _ENTERED not in st.session_state:
+        navigate()
+        st.rerun()
