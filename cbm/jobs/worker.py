@@ -21,6 +21,8 @@ from cbm.workspace import Workspace
 
 POLL_SECONDS = 0.25
 ENDING_POLL_SECONDS = 0.1
+LOST_SECONDS = 5.0
+"""How often an idle worker looks for jobs that wait without standing in the queue."""
 ASK_SECONDS = 0.8
 """How long a job may take to stop when asked, before it is told by a signal."""
 TELL_SECONDS = 0.5
@@ -59,11 +61,16 @@ class Worker:
         self._sign = WorkerSign(self._jobs.signs)
         try:
             self._jobs.list()  # marks what dead workers left
-            for identifier, attempt in self._jobs.lost():
-                self._queue.put(identifier, attempt)
+            looked = time.monotonic() - LOST_SECONDS
             while not self._stopping.is_set():
-                if not self._queue.run_next():
-                    self._stopping.wait(POLL_SECONDS)
+                if self._queue.run_next():
+                    continue
+                if time.monotonic() - looked >= LOST_SECONDS:
+                    looked = time.monotonic()
+                    # One that is submitted in this moment may be queued twice; only one of the two can be claimed.
+                    for identifier, attempt in self._jobs.lost():
+                        self._queue.put(identifier, attempt)
+                self._stopping.wait(POLL_SECONDS)
         finally:
             self._sign.close()
 

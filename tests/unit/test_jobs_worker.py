@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from cbm.jobs import Job, Jobs
+from cbm.jobs.queue import JobQueue
 from cbm.workspace import Workspace
 
 pytestmark = [
@@ -86,6 +87,17 @@ def child_of(job: Job) -> int:
 def gone(process: int) -> bool:
     status = Path(f"/proc/{process}/stat")
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_job_whose_submitter_died_before_it_was_queued_runs_beside_a_living_worker(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with working(jobs.workspace):
+        first = jobs.submit("import_vectors", vectors(tmp_path))
+        assert wait(jobs, first, ended).state == "done"
+        monkeypatch.setattr(JobQueue, "put", lambda *_: None)
+        second = jobs.submit("import_vectors", vectors(tmp_path, "more.npz"))
+        assert wait(jobs, second, ended).state == "done"
 
 
 def until_gone(process: int) -> None:
