@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
-from jaxtyping import Float32, Int
+from jaxtyping import Int
 
 from cbm.codes import Codes
 from cbm.edits import NameEdit, Recipe
