@@ -24,7 +24,8 @@ lint: $(VENV)/.installed-dev
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/demo.py
 	$(BIN)/python benchmarks/heads.py
-	$(BIN)/python benchmarks/dictionaries.py
+	$(BIN)/python benchmarks/edit_rescoring.py
+	$(BIN)/python benchmarks/index_recall.py
 
 browser:
 	sh tests/e2e/install_browser.sh
