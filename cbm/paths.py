@@ -13,5 +13,5 @@ def _shipped(name: str) -> Path:
 
 ASSETS = _shipped("assets")
 DATA = _shipped("data")
-DEFAULT_WORKSPACE = _CHECKOUT / "data" / "workspace"
+DEFAULT_WORKSPACE = (_CHECKOUT if (_CHECKOUT / "pyproject.toml").is_file() else Path.cwd()) / "data" / "workspace"
 APP = _PACKAGE / "_app" / "app.py" if (_PACKAGE / "_app").is_dir() else _CHECKOUT / "app.py"
