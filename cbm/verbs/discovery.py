@@ -65,7 +65,10 @@ def discover(
     """
     home = open_workspace(workspace)
     joined = join_sets(home, embeddings)
-    width = width or EXPANSION * joined.dim
+    _refuse_unused(variant, joined.dim, width, epochs=epochs, matryoshka=matryoshka, learning_rate=learning_rate)
+    width = EXPANSION * joined.dim if width is None else width
+    if width < 1 or k < 1:
+        raise InvalidInputError(f"Width {width} and k {k} must both be at least 1.")
     if variant in BASELINES:
         request: dict[str, Any] = {"variant": variant, "width": width, "k": k, "seed": seed}
     else:
@@ -185,6 +188,20 @@ def _discovered(artifact: Artifact) -> Discovered:
     )
 
 
+def _refuse_unused(variant: str, dim: int, width: int | None, **given: Any) -> None:
+    """A setting that a variant would ignore is an error, or the figures would be taken for those of that setting."""
+    untrained = variant in BASELINES
+    ignored = {
+        "width": variant in PRESETS and width != dn_cbm(dim).variant.width,
+        "matryoshka": untrained or variant in PRESETS,
+        "epochs": untrained,
+        "learning_rate": untrained,
+    }
+    refused = [name.replace("_", "-") for name, value in {"width": width, **given}.items() if value is not None and ignored[name]]
+    if refused:
+        raise InvalidInputError(f"The variant {variant} takes no {', '.join(refused)}; leave it out.")
+
+
 def _training_config(
     variant: str,
     dim: int,
@@ -196,8 +213,10 @@ def _training_config(
     seed: int,
 ) -> TrainingConfig:
     if variant == "dn-cbm":
-        config = dn_cbm(dim)
-        return dataclasses.replace(config, seed=seed, epochs=epochs or config.epochs, learning_rate=learning_rate or config.learning_rate)
+        preset = dataclasses.replace(dn_cbm(dim), seed=seed)
+        if epochs is not None:
+            preset = dataclasses.replace(preset, epochs=epochs)
+        return preset if learning_rate is None else dataclasses.replace(preset, learning_rate=learning_rate)
     if variant not in VARIANTS:
         raise InvalidInputError(f"Unknown variant {variant!r}; choose one of {', '.join((*VARIANTS, *PRESETS, *BASELINES))}.")
     config = TrainingConfig(variant=make_variant(variant, width=width, k=k, matryoshka=matryoshka), epochs=epochs, seed=seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,6 +193,22 @@ def test_a_test_set_of_other_classes_is_refused(demo_copy: Workspace, built_demo
     artifact = demo_copy.create("embeddings", {"strange": True}, (), lambda draft: _write_again(draft, other))
     with pytest.raises(MismatchError, match="strange"):
         verbs.edit(built_demo[1].model, Recipe.of(AblateConcept(0, "")), on=artifact.id, workspace=demo_copy)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"variant": "pca", "epochs": 3}, "takes no epochs"),
+        ({"variant": "neurons", "matryoshka": (0.5, 1.0)}, "takes no matryoshka"),
+        ({"variant": "kmeans", "learning_rate": 0.1}, "takes no learning-rate"),
+        ({"variant": "dn-cbm", "width": 7}, "takes no width"),
+        ({"width": 0}, "at least 1"),
+        ({"variant": "random", "k": 0}, "at least 1"),
+    ],
+)
+def test_a_setting_that_would_be_ignored_is_refused(built_demo: Built, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        verbs.discover([built_demo[1].embeddings], workspace=built_demo[0], **settings)
 
 
 @pytest.mark.parametrize("count", [6, 12, 24, 40])
