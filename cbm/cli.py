@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -48,9 +49,17 @@ def main() -> None:
     except CbmError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(EXIT_BAD_INPUT) from error
-    except KeyboardInterrupt:
-        print("Stopped. What was finished is kept; the same command goes on from there.", file=sys.stderr)
-        raise SystemExit(EXIT_INTERRUPTED) from None
+    except OSError as error:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        place = f": {error.filename}" if error.filename else ""
+        print(f"Error: {error.strerror}{place}. Check the name, that you may write there, and that the disk has room.", file=sys.stderr)
+        raise SystemExit(EXIT_BAD_INPUT) from error
+    except SystemExit as stop:
+        # This is what typer makes of Ctrl-C, without a word.
+        if stop.code == EXIT_INTERRUPTED:
+            print("Stopped. What was finished is kept; the same command goes on from there.", file=sys.stderr)
+        raise
 
 
 @cli.command()
@@ -228,7 +237,10 @@ def explain(
     item: Annotated[str, typer.Argument(help="A picture's file, or an item or row number of --on.")],
     on: Annotated[str | None, typer.Option(help="Embedding set that holds the item; the model's test set when absent.")] = None,
     target: Annotated[str | None, typer.Option(help="Class to explain; the predicted one when absent.")] = None,
-    top: Annotated[int, typer.Option(help="Contributions to list.")] = 10,
+    top: Annotated[int, typer.Option(min=0, help="Contributions to list.")] = 10,
+    pretrained: Annotated[
+        str | None, typer.Option(help="Checkpoint file of the model's backbone, where it was embedded with one; for a picture's file.")
+    ] = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
     device: DeviceOption = "auto",
@@ -236,7 +248,10 @@ def explain(
     """The prediction of one image, and the concepts it comes from."""
     from cbm import verbs
 
-    _print(verbs.explain(model, item, on=on, target=target, top=top, workspace=_workspace(workspace), device=device), json)
+    result = verbs.explain(
+        model, item, on=on, target=target, top=top, pretrained=pretrained, workspace=_workspace(workspace), device=device
+    )
+    _print(result, json)
 
 
 @cli.command()
@@ -401,11 +416,12 @@ def _print(result: VerbResult, as_json: bool) -> None:
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for key, value in record.items():
         for label, text in _lines(key.replace("_", " "), value):
-            table.add_row(label, text)
+            table.add_row(Text(label), Text(text))  # a file called a[b].jpg is no markup
     Console().print(table)
 
 
@@ -416,6 +432,9 @@ def _lines(label: str, value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         for position, entry in enumerate(value):
             yield (label if position == 0 else "", "  ".join(f"{key} {_short(part)}" for key, part in entry.items()))
+    elif isinstance(value, list) and value and isinstance(value[0], str):
+        for position, entry in enumerate(value):
+            yield label if position == 0 else "", entry
     else:
         yield label, ", ".join(map(_short, value)) if isinstance(value, list) else _short(value)
 
@@ -432,7 +451,7 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
     from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Starting", total=None)
 

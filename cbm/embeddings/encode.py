@@ -94,7 +94,10 @@ def embed_source(
 
         source = open_source(source)
     to_space(np.ones((1, 1), np.float32), space)  # refuses an unusable space before hours of work
-    batch_size = batch_size or (CPU_BATCH if backbone.device.type == "cpu" else ACCELERATOR_BATCH)
+    if batch_size is None:
+        batch_size = CPU_BATCH if backbone.device.type == "cpu" else ACCELERATOR_BATCH
+    if batch_size < 1:
+        raise InvalidInputError(f"A batch of {batch_size} images is none; give 1 or more, or leave it out.")
     started = time.perf_counter()
     with EmbeddingStore(workspace.store).open(backbone.store_key, backbone.dim, write=True) as part:
         run = _encode_missing(source, backbone, part, batch_size, progress, cancelled)

@@ -10,6 +10,9 @@ from cbm.progress import CancelCheck, ProgressCallback
 from cbm.verbs.common import WorkspaceLike, open_workspace
 from cbm.verbs.results import Embedded, Imported, VocabularyMade
 
+_REASONS = 5
+"""Rejected files that are named in the result."""
+
 
 def embed(
     source: str | Path,
@@ -38,7 +41,11 @@ def embed(
         progress=progress,
         cancelled=cancelled,
     )
-    return Embedded(result.artifact.id, result.count, result.reused, len(result.rejected), result.images_per_second)
+    reasons = [f"{entry.item}: {entry.reason}" for entry in result.rejected[:_REASONS]]
+    if len(result.rejected) > _REASONS:
+        reasons.append(f"… and {len(result.rejected) - _REASONS} more, all in {result.artifact.path / 'rejected.json'}")
+    notes = (*opened.notes, *reasons)
+    return Embedded(result.artifact.id, result.count, result.reused, len(result.rejected), result.images_per_second, notes)
 
 
 def import_vectors(

@@ -43,6 +43,8 @@ class Embedded(VerbResult):
     """Images whose embedding was already in the store."""
     rejected: int
     images_per_second: float
+    notes: tuple[str, ...] = ()
+    """How the source was read where that is not plain, and why the first of the rejected files were."""
 
 
 @dataclass(frozen=True)

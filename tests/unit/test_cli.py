@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from cbm.cli import main
 from cbm.verbs.results import Demonstrated
 from cbm.workspace import Workspace
 
@@ -67,6 +69,7 @@ def test_remove_refuses_parents(demo_copy: Workspace, built_demo: Built) -> None
         (["embed", "scenes:classes?count=2", "--backbone", "ViT-B-33"], "ViT-B-32"),
         (["discover", "embeddings-ffff"], "No embeddings"),
         (["list", "pictures"], "kinds are"),
+        (["embed", "scenes:classes?count=2", "--batch-size", "0"], "1 or more"),
         (["train", "concepts-ffff", "--on", "x", "--nec", "five"], "--nec"),
     ],
 )
@@ -75,6 +78,39 @@ def test_mistakes_get_a_message_and_exit_code_2(arguments: list[str], message: s
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_workspace_that_cannot_be_written_is_a_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = cbm("embed", "scenes:classes?count=2", workspace=Workspace(tmp_path / "file" / "workspace"))
+    assert result.returncode == 2
+    assert "you may write there" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_rejected_files_are_named_with_their_reason_as_they_are_written(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (8, 8), (200, 30, 30)).save(photos / "good.png")
+    (photos / "image[copy].jpg").write_bytes(b"")
+    workspace = Workspace(tmp_path / "workspace")
+    shown = cbm("embed", str(photos), "--device", "cpu", workspace=workspace).stdout
+    assert "image[copy].jpg: " in " ".join(shown.split())
+    notes = last_line(cbm("embed", str(photos), "--device", "cpu", "--json", workspace=workspace))["notes"]
+    assert len(notes) == 1
+    assert notes[0].startswith("image[copy].jpg: ")
+
+
+def test_ctrl_c_says_that_what_was_finished_is_kept(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Workspace, "list", interrupt)
+    monkeypatch.setattr(sys, "argv", ["cbm", "list"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 130
+    assert "is kept" in capsys.readouterr().err
 
 
 def test_help_lists_every_verb(tmp_path: Path) -> None:
