@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cbm.backbones.architectures import Architecture
+from cbm.backbones.architectures import Architecture, architecture_names
 from cbm.errors import InvalidInputError, MismatchError, MissingWeightsError, NotFoundError
 
 _TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
@@ -98,10 +98,13 @@ def _fetch(name: str, tag_name: str, tag: Mapping[str, Any]) -> Path:
         file = "open_clip_model.safetensors" if hub.endswith("/") else hub.rpartition("/")[2] or url.rpartition("/")[2]
         source = f"{file} of the Hugging Face repository {repository}" if hub else url
         reason = _first_line(error) if reachable else "no network"
+        # A file does not say that its model was trained with QuickGELU; the tag does, and so does the architecture of that name.
+        quick = f"{name}-quickgelu"
+        fitting = quick if tag.get("quick_gelu") and quick in architecture_names() else name
         raise MissingWeightsError(
             f"The weights of {name}/{tag_name} are not on this machine and could not be downloaded ({reason}). Fetch {source} "
             "on a machine with internet access, copy the file to this one, anywhere, and name it: "
-            f"--backbone {name} --pretrained /path/to/{file}. "
+            f"--backbone {fitting} --pretrained /path/to/{file}. "
             "Without weights, `demo` is the backbone that ships, and vectors computed elsewhere can be imported."
         ) from error
 

@@ -134,7 +134,17 @@ def test_offline_the_error_says_which_file_to_fetch_and_where_to_put_it(monkeypa
         Backbone("ViT-B-32", "laion2b_s34b_b79k")
     message = str(raised.value)
     assert "laion/CLIP-ViT-B-32-laion2B-s34B-b79K" in message
-    assert "--pretrained /path/to/" in message
+    assert "--backbone ViT-B-32 --pretrained /path/to/" in message
+
+
+def test_a_file_of_weights_trained_with_quickgelu_is_to_be_named_with_that_architecture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # With plain GELU the same file loads without complaint and embeds wrongly.
+    monkeypatch.setattr(weights, "_hub_is_reachable", lambda: False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(MissingWeightsError, match="--backbone ViT-B-32-quickgelu --pretrained /path/to/"):
+        Backbone("ViT-B-32", "openai")
 
 
 def test_a_configuration_without_towers_is_refused(tmp_path: Path) -> None:
