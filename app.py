@@ -7,15 +7,8 @@ from cbm.paths import ASSETS
 from cbm.ui import navigation, resources, session, shell
 from cbm.ui.cards import show_error
 
-st.set_page_config(
-    page_title="CBM Studio",
-    page_icon=str(ASSETS / "logo-mark.svg"),
-    layout="wide",
-    initial_sidebar_state=240,
-    menu_items={"About": "**CBM Studio**: a classifier that people can read, question and correct. Everything runs on this machine."},
-)
+page = navigation.enter()
 st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "logo-mark.svg"))
-page = navigation.navigate()
 try:
     catalogue = resources.catalogue(resources.workspace_root())
     if catalogue.models:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from cbm.paths import ASSETS
+
 START = "pages/start.py"
 CONCEPTS = "pages/concepts.py"
 CONCEPT = "pages/concept.py"
@@ -12,9 +14,17 @@ INTERVENE = "pages/intervene.py"
 _ENTERED = "entered"
 
 
-def navigate() -> StreamlitPage:
-    """The page that the address asks for, to be run by the entry."""
+def enter() -> StreamlitPage:
+    """Configure the browser's tab and find the page that the address asks for, to be run by the entry."""
     st.session_state[_ENTERED] = True
+    # Before st.navigation: without an icon of its own the tab would show the page's, which browsers fetch from another machine.
+    st.set_page_config(
+        page_title="CBM Studio",
+        page_icon=str(ASSETS / "logo-mark.svg"),
+        layout="wide",
+        initial_sidebar_state=240,
+        menu_items={"About": "**CBM Studio**: a classifier that people can read, question and correct. Everything runs on this machine."},
+    )
     return st.navigation(
         [
             st.Page(START, title="Start", icon=":material/flag:", default=True, help="What this is, and the demo's result."),
@@ -32,5 +42,5 @@ def require_entry() -> None:
     a permalink runs that page alone, without sidebar, model or error handling. One call ends that for the whole server.
     """
     if _ENTERED not in st.session_state:
-        navigate()
+        enter()
         st.rerun()
