@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from jaxtyping import Float32
 from cbm.dictionaries.base import load_dictionary
 from cbm.edits import NameEdit, Recipe
 from cbm.embeddings.sets import EmbeddingSet
-from cbm.errors import InvalidInputError, MissingWeightsError, NotFoundError
+from cbm.errors import InvalidInputError, MissingWeightsError, NotFoundError, RejectedImageError
 from cbm.metrics.effect import EditEffect, measure_effect
 from cbm.model import ConceptModel
 from cbm.names.concepts import ConceptTable
@@ -156,6 +157,8 @@ def edit(model: str, recipe: Recipe | str | Path, *, on: str | None = None, work
     """
     home = open_workspace(workspace)
     opened = load_model(home, model)
+    if opened.artifact is None:
+        raise InvalidInputError(f"{model} is an exported bundle; edit the model in the workspace and export it again.")
     before = opened.model
     change = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe), before)
     after = before.with_recipe(before.recipe.append(*change.active))
@@ -163,8 +166,6 @@ def edit(model: str, recipe: Recipe | str | Path, *, on: str | None = None, work
     _require_model_world(rows.source, before)
     groups = rows.groups if (rows.groups >= 0).any() else None
     effect = measure_effect(before, after, rows.embeddings, rows.labels_among(before.classes), groups, rows.source.groups, rows.items)
-    if opened.artifact is None:
-        raise InvalidInputError(f"{model} is an exported bundle; edit the model in the workspace and export it again.")
     artifact = _write_edited(home, opened.artifact, after, rows, effect)
     return _edited(artifact, effect)
 
@@ -256,9 +257,13 @@ def _class_embeddings(home: Workspace, concepts: Artifact, images: EmbeddingSet,
     if all(name in rows for name in names):
         return vocabulary.embeddings[[rows[name] for name in names]]
     try:
-        return _backbone(images.backbone, None, device).encode_texts(names, templates=("a photo of a {}.",))
+        backbone = _backbone(images.backbone, None, device)
     except (MissingWeightsError, NotFoundError):
         return None
+    # A checkpoint is remembered by its file name, and another file of that name may lie here.
+    if not backbone.reference.matches(images.backbone):
+        return None
+    return backbone.encode_texts(names, templates=("a photo of a {}.",))
 
 
 def _backbone(reference: BackboneReference, pretrained: str | None, device: str):  # type: ignore[no-untyped-def]
@@ -274,7 +279,7 @@ def _embedding_of(
     home: Workspace, opened: OpenedModel, item: str, on: str | None, pretrained: str | None, device: str
 ) -> tuple[Float32[np.ndarray, " dim"], str]:
     model = opened.model
-    if on is None and (Path(item).is_file() or item.startswith("scene:")):
+    if on is None and (os.path.isfile(item) or item.startswith("scene:")):
         from cbm.embeddings.sets import to_space
         from cbm.images.decode import decode
         from cbm.images.pictures import read_bytes
@@ -283,7 +288,11 @@ def _embedding_of(
             raise InvalidInputError("The model does not say which backbone it belongs to; explain an item of an embedding set with --on.")
         backbone = _backbone(model.backbone, pretrained, device)
         model.backbone.require_match(backbone.reference, "the model and the loaded backbone")
-        vectors = backbone.encode_images([decode(read_bytes(item), target_size=backbone.image_size)])
+        try:
+            picture = decode(read_bytes(item), target_size=backbone.image_size)
+        except RejectedImageError as error:
+            raise InvalidInputError(f"{item} cannot be explained: {error.reason}. Give another picture.") from error
+        vectors = backbone.encode_images([picture])
         return to_space(vectors, model.space)[0], item  # type: ignore[arg-type]
     images = load_set(home, on) if on else opened.test_rows(home).source
     _require_model_world(images, model)

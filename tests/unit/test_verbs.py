@@ -211,6 +211,17 @@ def test_a_setting_that_would_be_ignored_is_refused(built_demo: Built, settings:
         verbs.discover([built_demo[1].embeddings], workspace=built_demo[0], **settings)
 
 
+def test_what_cannot_be_explained_or_edited_says_why(built_demo: Built, tmp_path: Path) -> None:
+    workspace, result = built_demo
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    with pytest.raises(InvalidInputError, match=r"empty\.jpg cannot be explained"):
+        verbs.explain(result.model, str(tmp_path / "empty.jpg"), workspace=workspace, device="cpu")
+    with pytest.raises(InvalidInputError, match="fits 0 items"):
+        verbs.explain(result.model, "x" * 5000, workspace=workspace)
+    with pytest.raises(InvalidInputError, match="exported bundle"):
+        verbs.edit(result.bundle, Recipe(), workspace=Workspace(tmp_path))
+
+
 @pytest.mark.parametrize("count", [6, 12, 24, 40])
 def test_a_few_dozen_images_leave_enough_held_out_to_measure(count: int) -> None:
     training, held_out = _hold_out(np.arange(count * 2, dtype=np.float32).reshape(count, 2), seed=0)
