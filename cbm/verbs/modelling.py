@@ -256,6 +256,9 @@ def _class_embeddings(home: Workspace, concepts: Artifact, images: EmbeddingSet,
     names = [name.replace("_", " ").casefold() for name in images.classes]
     if all(name in rows for name in names):
         return vocabulary.embeddings[[rows[name] for name in names]]
+    if images.backbone.is_foreign:
+        # Whoever brings vectors asked for no weights, and loading the stated tag might download them.
+        return None
     try:
         backbone = _backbone(images.backbone, None, device)
     except (MissingWeightsError, NotFoundError):
