@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from cbm.edits import HideConcept, RenameConcept
+from cbm.edits import HideConcept
 from cbm.ui import figures, navigation, session
 from cbm.ui.galleries import picture_grid
 from cbm.ui.text import counted, percent, plain
@@ -14,15 +14,7 @@ from cbm.ui.views import ConceptDetail, ConceptTile
 
 
 def _rename(model: str, tile: ConceptTile, key: str) -> None:
-    wanted = str(st.session_state[key] or "").strip()
-    if wanted and wanted != tile.name:
-        session.add_edit(model, RenameConcept(tile.index, tile.name, wanted))
-
-
-def _take_candidate(model: str, tile: ConceptTile, key: str) -> None:
-    candidate = st.session_state[key]
-    if candidate:
-        session.add_edit(model, RenameConcept(tile.index, tile.name, candidate))
+    session.rename(model, tile.index, tile.name, str(st.session_state[key] or ""))
 
 
 def _header(tile: ConceptTile, *, model: str, address: Mapping[str, str]) -> None:
@@ -100,7 +92,7 @@ def _candidates(detail: ConceptDetail, model: str) -> None:
     )
     others = [name for name, _ in detail.candidates if name != detail.tile.name]
     key = f"candidate-{detail.tile.index}-{detail.tile.name}"
-    st.pills("Call it instead", others, key=key, on_change=_take_candidate, args=(model, detail.tile, key))
+    st.pills("Call it instead", others, key=key, on_change=_rename, args=(model, detail.tile, key))
 
 
 def _agreements(detail: ConceptDetail) -> None:

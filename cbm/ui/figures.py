@@ -193,7 +193,7 @@ def probability_change(probabilities: Sequence[tuple[str, float, float]], *, tru
     names = [f"{shorten(name, 22)} ✓" if name == truth else shorten(name, 22) for name, _, _ in probabilities]
     before = [value for _, value, _ in probabilities]
     after = [value for _, _, value in probabilities]
-    figure = _figure(height=52 + 27 * len(keys))
+    figure = _figure(height=66 + 27 * max(3, len(keys)))
     figure.add_bar(
         x=after,
         y=keys,

@@ -83,8 +83,8 @@ def _catalogue(root: str, stamp: tuple[int, ...]) -> Catalogue:
     shortcut = demo.get("shortcut", {})
     featured = {
         demo.get("model"): "Demo: ten classes",
-        shortcut.get("model"): "Demo: a planted shortcut",
-        shortcut.get("edited"): "Demo: the shortcut removed",
+        shortcut.get("model"): "Demo: planted shortcut",
+        shortcut.get("edited"): "Demo: shortcut removed",
     }
     ordered = {str(model): title for model, title in featured.items() if model in titles}
     return Catalogue(ordered | {model: title for model, title in titles.items() if model not in ordered}, demo, tuple(broken))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from cbm.edits import Edit, Recipe
+from cbm.edits import Edit, Recipe, RenameConcept
 from cbm.errors import NotFoundError
 
 MODEL_CHOICE = "model_choice"
@@ -92,8 +92,18 @@ def redo(model: str) -> None:
     change_recipe(model, Recipe.redo)
 
 
-def toggle(model: str, index: int) -> None:
-    change_recipe(model, lambda current: current.toggle(index))
+def switch(model: str, index: int, enabled: bool) -> None:
+    """Switch one edit on or off; nothing where it is so already, because Streamlit may call back twice for one change."""
+    if recipe(model).steps[index].enabled != enabled:
+        change_recipe(model, lambda current: current.toggle(index))
+
+
+def rename(model: str, concept: int, shown: str, wanted: str) -> None:
+    """Rename a concept that is `shown` under a name; nothing where it bears the wanted name already (see `switch`)."""
+    wanted = wanted.strip()
+    current = recipe(model).decisions().names.get(concept, shown)
+    if wanted and wanted != current:
+        add_edit(model, RenameConcept(concept, current, wanted))
 
 
 def asks_for_concept() -> bool:

@@ -75,9 +75,13 @@ def edit_history(model: str, recipe: Recipe) -> None:
     st.caption(f"{counted(active, 'edit')} in force" if active else "No edits yet. They stay in this browser tab until you download them.")
 
 
+def _switch(model: str, position: int, key: str) -> None:
+    session.switch(model, position, bool(st.session_state[key]))
+
+
 def edit_list(model: str, lines: Sequence[EditLine]) -> None:
     """Every edit with a switch."""
     for line in lines:
         key = f"edit-{line.position}"
         st.session_state[key] = line.enabled
-        st.toggle(f"{line.icon} {plain(line.text)}", key=key, on_change=session.toggle, args=(model, line.position))
+        st.toggle(f"{line.icon} {plain(line.text)}", key=key, on_change=_switch, args=(model, line.position, key))

@@ -131,3 +131,19 @@ def test_damaged_model_is_explained(open_app: OpenApp, own_workspace: Workspace)
     for page in (None, "concepts", "concept", "intervene"):
         app = open_app(page, root=own_workspace.root)
         assert "model.safetensors" in app.error[0].value
+
+
+def test_a_change_that_is_reported_twice_is_one_edit() -> None:
+    def script() -> None:
+        from cbm.edits import AblateConcept
+        from cbm.ui import session
+
+        for _ in range(2):
+            session.rename("model-a", 3, "star", "my own name")
+        session.add_edit("model-a", AblateConcept(3, "my own name"))
+        for _ in range(2):
+            session.switch("model-a", 1, False)
+
+    app = AppTest.from_function(script).run()
+    recipe = app.session_state["recipes"]["model-a"]
+    assert [step.enabled for step in recipe.steps] == [True, False]

@@ -29,7 +29,7 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
-TIMEOUT = 40_000
+TIMEOUT = 90_000
 """Milliseconds; generous, because the tests state what is seen and not how fast."""
 # On a page of its own address Streamlit looks for its server below that address first, and finds it above.
 _EXPECTED_MISS = re.compile(r"/[a-z_]+/_stcore/(health|host-config)$")
@@ -103,7 +103,7 @@ class Visit:
             self.problems.append(f"request to another machine: {request.url}")
 
     def open(self, address: str = "/") -> Page:
-        self.page.goto(self._url + address)
+        self.page.goto(self._url + address, wait_until="domcontentloaded")
         self.settle()
         return self.page
 
