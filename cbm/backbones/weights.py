@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import pickle
 import socket
 import urllib.parse
 import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -166,7 +166,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         )
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise InvalidInputError(
             f"{path} cannot be read safely ({_first_line(error)}). It is damaged, or holds Python objects besides tensors; "
             "convert it to safetensors where you trust it."
