@@ -294,7 +294,10 @@ def list_(
 
     if kind is not None and kind not in KINDS:
         raise InvalidInputError(f"Unknown kind {kind!r}; kinds are {', '.join(KINDS)}.")
-    artifacts = _workspace(workspace).list(kind)
+    home = _workspace(workspace)
+    artifacts = home.list(kind)
+    for error in home.damaged():
+        print(f"Damaged: {error}", file=sys.stderr)
     if json:
         _print_json({"artifacts": [_artifact_record(artifact) for artifact in artifacts]})
         return

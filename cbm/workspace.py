@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,10 +93,21 @@ class Workspace:
         return self.root / "checkpoints" / identifier
 
     def list(self, kind: str | None = None) -> list[Artifact]:
-        """All finished artefacts, oldest first."""
-        folders = (self.root / "artifacts").glob("*/artifact.json")
-        artifacts = [Artifact.read(file.parent) for file in folders if not file.parent.name.startswith(".")]
+        """All finished artefacts that can be read, oldest first; `damaged` has the others."""
+        artifacts = [found for found in self._read_all() if isinstance(found, Artifact)]
         return sorted((a for a in artifacts if kind in (None, a.kind)), key=lambda a: (a.created, a.id))
+
+    def damaged(self) -> tuple[CorruptArtifactError, ...]:
+        """What is wrong with each artefact that cannot be read."""
+        return tuple(found for found in self._read_all() if isinstance(found, CorruptArtifactError))
+
+    def _read_all(self) -> Iterator[Artifact | CorruptArtifactError]:
+        for file in sorted((self.root / "artifacts").glob("*/artifact.json")):
+            if not file.parent.name.startswith("."):
+                try:
+                    yield Artifact.read(file.parent)
+                except CorruptArtifactError as error:
+                    yield error
 
     def get(self, prefix: str, kind: str | None = None) -> Artifact:
         """The artefact whose id, or the digits after its kind, start with `prefix`.

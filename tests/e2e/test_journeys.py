@@ -54,6 +54,7 @@ def test_open_a_concept_and_rename_it(visit: Visit) -> None:
 def test_permalink_shows_the_same_concept_to_another_visitor(visit: Visit, browser: Browser, server: Server) -> None:
     page = visit.open("/concept?concept=3")
     title = page.get_by_role("heading", level=1).inner_text()
+    page.close()
     second = Visit(browser, server.url)
     expect(second.open("/concept?concept=3").get_by_role("heading", level=1)).to_have_text(title)
     second.close()

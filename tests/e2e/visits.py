@@ -33,6 +33,10 @@ TIMEOUT = 90_000
 """Milliseconds; generous, because the tests state what is seen and not how fast."""
 # On a page of its own address Streamlit looks for its server below that address first, and finds it above.
 _EXPECTED_MISS = re.compile(r"/[a-z_]+/_stcore/(health|host-config)$")
+_SETTLED = """
+    document.querySelector('[data-testid="stApp"][data-test-script-state="notRunning"]') !== null &&
+    document.querySelectorAll('[data-stale="true"]').length === 0
+"""
 
 
 def _free_port() -> int:
@@ -110,8 +114,8 @@ class Visit:
     def settle(self) -> None:
         """Wait until the script has run and nothing on the page is from an earlier run."""
         self.page.wait_for_timeout(250)
-        self.page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
-        self.page.wait_for_function("document.querySelectorAll('[data-stale=\"true\"]').length === 0")
+        # Polled by a timer: the default waits for animation frames, which a window that lies behind another's does not get.
+        self.page.wait_for_function(_SETTLED, polling=100)
 
     def close(self) -> None:
         self._context.close()

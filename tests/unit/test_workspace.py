@@ -103,6 +103,14 @@ def test_a_damaged_record_is_reported_with_its_folder(workspace: Workspace) -> N
         workspace.get(artifact.id)
 
 
+def test_one_damaged_artefact_does_not_hide_the_others(workspace: Workspace) -> None:
+    sound = workspace.create("vocabulary", {"n": 1}, [], write_note)
+    broken = workspace.create("vocabulary", {"n": 2}, [], write_note)
+    (broken.path / "artifact.json").write_text("{")
+    assert [artifact.id for artifact in workspace.list()] == [sound.id]
+    assert [broken.id in str(error) for error in workspace.damaged()] == [True]
+
+
 def test_a_future_schema_is_refused(workspace: Workspace) -> None:
     artifact = workspace.create("vocabulary", {}, [], write_note)
     record = json.loads((artifact.path / "artifact.json").read_text())
