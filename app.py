@@ -4,18 +4,18 @@ import streamlit as st
 
 from cbm.errors import CbmError
 from cbm.paths import ASSETS
-from cbm.ui import navigation, resources, session, shell
+from cbm.ui import access, navigation, resources, session, shell
 from cbm.ui.cards import show_error
 
 page = navigation.enter()
 st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "logo-mark.svg"))
 try:
-    catalogue = resources.catalogue(resources.workspace_root())
+    catalogue = resources.catalogue(access.workspace_root())
     if catalogue.models:
         chosen = session.chosen_model(list(catalogue.models), catalogue.default)
         with st.sidebar:
             shell.model_selector(catalogue.models, chosen)
-            session.start_from(chosen, resources.study(resources.workspace_root(), chosen).model.recipe)
+            session.start_from(chosen, resources.study(access.workspace_root(), chosen).model.recipe)
             shell.edit_history(chosen, session.recipe(chosen))
     page.run()
 except CbmError as error:

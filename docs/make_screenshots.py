@@ -25,7 +25,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from cbm.edits import AblateConcept, Recipe
-from cbm.ui import resources, session
+from cbm.ui import access, resources, session
 from cbm.ui.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -128,7 +128,7 @@ def visit(browser: Browser, url: str, catalogue: resources.Catalogue, study: Stu
 
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    root = resources.workspace_root()
+    root = access.workspace_root()
     catalogue = resources.catalogue(root)
     if not catalogue.models:
         raise SystemExit(f"{root} has no model to show; run `cbm demo` first.")

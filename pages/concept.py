@@ -3,18 +3,18 @@
 import streamlit as st
 
 from cbm.errors import NotFoundError
-from cbm.ui import empty, navigation, resources, session
+from cbm.ui import access, empty, navigation, resources, session
 from cbm.ui.cards import show_error
-from cbm.ui.concept_page import concept_page
+from cbm.ui.concept.page import concept_page
 
 navigation.require_entry()
 
-catalogue = resources.catalogue(resources.workspace_root())
+catalogue = resources.catalogue(access.workspace_root())
 if not catalogue.models:
     empty.no_models("concepts")
     st.stop()
 model = session.current_model()
-study = resources.study(resources.workspace_root(), model)
+study = resources.study(access.workspace_root(), model)
 address = session.link(model, catalogue.default)
 
 try:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from cbm.ui import empty, navigation, resources, session
+from cbm.ui import access, empty, navigation, resources, session
 from cbm.ui.cards import page_title
 from cbm.ui.galleries import concept_grid
 from cbm.ui.text import counted
@@ -26,12 +26,12 @@ SHOW = {
 if session.asks_for_concept():
     st.switch_page(navigation.CONCEPT, query_params=st.query_params.to_dict())
 
-catalogue = resources.catalogue(resources.workspace_root())
+catalogue = resources.catalogue(access.workspace_root())
 if not catalogue.models:
     empty.no_models("concepts")
     st.stop()
 model = session.current_model()
-study = resources.study(resources.workspace_root(), model)
+study = resources.study(access.workspace_root(), model)
 recipe = session.recipe(model)
 address = session.link(model, catalogue.default)
 

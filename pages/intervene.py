@@ -3,9 +3,10 @@
 import streamlit as st
 
 from cbm.errors import NotFoundError
-from cbm.ui import empty, intervene, navigation, resources, session
+from cbm.ui import access, empty, navigation, resources, session
 from cbm.ui.cards import page_title, show_error
 from cbm.ui.galleries import picture_chooser
+from cbm.ui.intervene import panels
 from cbm.ui.text import counted
 
 navigation.require_entry()
@@ -13,12 +14,12 @@ navigation.require_entry()
 PER_PAGE = 6
 ANY_CLASS = "Any class"
 
-catalogue = resources.catalogue(resources.workspace_root())
+catalogue = resources.catalogue(access.workspace_root())
 if not catalogue.models:
     empty.no_models("predictions")
     st.stop()
 model = session.current_model()
-study = resources.study(resources.workspace_root(), model)
+study = resources.study(access.workspace_root(), model)
 recipe = session.recipe(model)
 
 page_title(
@@ -60,9 +61,9 @@ with st.container(border=True):
     else:
         empty.nothing_found("No held-out image fits. The model gets them all right, or has seen none of this class.")
 
-view = study.prediction(row, recipe, target=intervene.chosen_target())
-intervene.prediction_panel(
+view = study.prediction(row, recipe, target=panels.chosen_target())
+panels.prediction_panel(
     view, model=model, classes=study.classes, asked_concept=None if concept is None else (concept, study.name(concept, recipe))
 )
 effect = study.effect(recipe)
-intervene.effect_panel(effect, recipe, model=model, images=study.images)
+panels.effect_panel(effect, recipe, model=model, images=study.images)

@@ -2,23 +2,23 @@
 
 import streamlit as st
 
-from cbm.ui import cards, demo_build, figures, navigation, resources, results, session
+from cbm.ui import access, cards, demo_build, figures, navigation, resources, results, session
 from cbm.ui.galleries import concept_grid
 
 navigation.require_entry()
 
-catalogue = resources.catalogue(resources.workspace_root())
+catalogue = resources.catalogue(access.workspace_root())
 cards.page_title(
     "Classifiers you can read, question and correct",
     "CBM Studio finds the concepts that a vision model already sees, gives them names, and builds a classifier from nothing else. "
     "So every prediction is a short sum of named concepts, and you can change it.",
 )
 if not catalogue.models:
-    demo_build.panel(resources.workspace_root())
+    demo_build.panel(access.workspace_root())
     st.stop()
 
 model = session.current_model()
-study = resources.study(resources.workspace_root(), model)
+study = resources.study(access.workspace_root(), model)
 recipe = session.recipe(model)
 address = session.link(model, catalogue.default)
 

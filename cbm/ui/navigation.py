@@ -6,11 +6,19 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from cbm.paths import ASSETS
+from cbm.ui import access
 
 START = "pages/start.py"
+DATA = "pages/data.py"
+DISCOVER = "pages/discover.py"
+CLASSIFY = "pages/classify.py"
 CONCEPTS = "pages/concepts.py"
 CONCEPT = "pages/concept.py"
+IMAGE = "pages/image.py"
 INTERVENE = "pages/intervene.py"
+COMPARE = "pages/compare.py"
+EXPORT = "pages/export.py"
+JOBS = "pages/jobs.py"
 _ENTERED = "entered"
 
 
@@ -25,14 +33,30 @@ def enter() -> StreamlitPage:
         initial_sidebar_state=240,
         menu_items={"About": "**CBM Studio**: a classifier that people can read, question and correct. Everything runs on this machine."},
     )
-    return st.navigation(
-        [
-            st.Page(START, title="Start", icon=":material/flag:", default=True, help="What this is, and the demo's result."),
-            st.Page(CONCEPTS, title="Concepts", icon=":material/interests:", help="Every concept, with the images that show it."),
-            st.Page(CONCEPT, title="Concept", icon=":material/interests:", visibility="hidden", help="One concept's evidence."),
-            st.Page(INTERVENE, title="Intervene", icon=":material/tune:", help="Correct a prediction and see what else changes."),
-        ]
-    )
+    return st.navigation(_pages())
+
+
+def _pages() -> dict[str, list[StreamlitPage]]:
+    """The pages by group; those that write are absent where nothing may be written."""
+    explore = [
+        st.Page(CONCEPTS, title="Concepts", icon=":material/interests:", help="Every concept, as a list and as a map."),
+        st.Page(CONCEPT, title="Concept", icon=":material/interests:", visibility="hidden", help="One concept's evidence."),
+        st.Page(IMAGE, title="Image", icon=":material/image:", help="One image: what the model sees in it, and where."),
+        st.Page(INTERVENE, title="Intervene", icon=":material/tune:", help="Correct a prediction and see what else changes."),
+        st.Page(COMPARE, title="Compare", icon=":material/compare_arrows:", help="Two concept models on the same images."),
+    ]
+    classify = st.Page(CLASSIFY, title="Classify", icon=":material/category:", help="Train heads, and see how good each class is.")
+    export = st.Page(EXPORT, title="Export", icon=":material/deployed_code:", help="Take the model with you.")
+    start = st.Page(START, title="Start", icon=":material/flag:", default=True, help="What this is, and the demo's result.")
+    if not access.may_write():
+        return {"": [start], "Explore": [*explore[:3], classify], "Correct": explore[3:], "Keep": [export]}
+    build = [
+        st.Page(DATA, title="Data", icon=":material/photo_library:", help="Bring images or vectors, encode them, search them."),
+        st.Page(DISCOVER, title="Discover", icon=":material/travel_explore:", help="Find concepts in embeddings and name them."),
+        classify,
+    ]
+    jobs = st.Page(JOBS, title="Jobs", icon=":material/pending_actions:", help="All long work: progress, log, cancel, retry.")
+    return {"": [start], "Build": build, "Explore": explore[:3], "Correct": explore[3:], "Keep": [export, jobs]}
 
 
 def require_entry() -> None:

@@ -6,14 +6,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from cbm.embeddings.sets import EmbeddingSet
 from cbm.errors import CorruptArtifactError
+from cbm.jobs import Jobs
 from cbm.ui.study import Study
 from cbm.verbs.modelling import load_model
 from cbm.workspace import Artifact, Workspace
+
+if TYPE_CHECKING:
+    from cbm.backbones.backbone import Backbone
 
 DEMO = "demo.json"
 """Left in the workspace by the demo: which artefacts belong to its two tasks, and its figures."""
@@ -56,11 +62,6 @@ class Catalogue:
         if model == self.demo.get("shortcut", {}).get("edited"):
             return "The same two classes after the background concepts were ablated; switch the edits off on the intervene page to compare."
         return "Measured on its held-out images."
-
-
-def workspace_root() -> str:
-    """The folder that the app shows: `CBM_WORKSPACE`, or the checkout's own."""
-    return str(Workspace().root)
 
 
 def catalogue(root: str) -> Catalogue:
@@ -128,6 +129,55 @@ def study(root: str, model: str) -> Study:
     )
     loaded.warm()
     return loaded
+
+
+def artifacts(root: str, kind: str) -> tuple[Artifact, ...]:
+    """The artefacts of one kind, newest first; damaged ones are left out (`cbm list` names them)."""
+    folder = Path(root) / "artifacts"
+    return _artifacts(root, kind, folder.stat().st_mtime_ns if folder.exists() else 0)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _artifacts(root: str, kind: str, stamp: int) -> tuple[Artifact, ...]:
+    found = Workspace(root).list(kind)
+    return tuple(sorted(found, key=lambda artifact: (artifact.created, artifact.id), reverse=True))
+
+
+@st.cache_resource(max_entries=8, show_spinner="Opening the images …")
+def embedding_set(root: str, identifier: str) -> EmbeddingSet:
+    """An embedding set; its vectors are a read-only memory map.
+
+    Raises:
+        NotFoundError: there is no such set.
+        CorruptArtifactError: a file of it is damaged.
+    """
+    return EmbeddingSet.load(Workspace(root).get(identifier, "embeddings"))
+
+
+@dataclass(frozen=True)
+class SharedBackbone:
+    """A backbone that all visitors use; encode under the lock, one at a time."""
+
+    backbone: Backbone
+    lock: Lock
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the backbone …")
+def backbone(architecture: str, pretrained: str | None) -> SharedBackbone:
+    """A CLIP backbone, to encode what a visitor types or uploads.
+
+    Raises:
+        CbmError: its weights are not at hand; the message says what to do.
+    """
+    from cbm.backbones.backbone import Backbone
+
+    return SharedBackbone(Backbone(architecture, pretrained or None), Lock())
+
+
+@st.cache_resource(show_spinner=False)
+def jobs(root: str) -> Jobs:
+    """The jobs of a workspace."""
+    return Jobs(Workspace(root))
 
 
 def forget_catalogue() -> None:

@@ -131,3 +131,16 @@ def image_in_link() -> str | None:
 
 def put_image_in_link(item: str) -> None:
     st.query_params[_IMAGE] = item
+
+
+def asked(parameter: str) -> str | None:
+    """What the address says about `parameter`, for those that no widget is bound to."""
+    return st.query_params.get(parameter)
+
+
+def put(parameter: str, value: object | None) -> None:
+    """Write a parameter into the address, or take it out."""
+    if value is None:
+        st.query_params.pop(parameter, None)
+    else:
+        st.query_params[parameter] = str(value)
