@@ -101,6 +101,11 @@ class Backbone:
         size = self._preprocess_config["size"]
         return int(size) if isinstance(size, int) else int(max(size))
 
+    @property
+    def resize_mode(self) -> str:
+        """How a picture is made square: `shortest` (its middle is cut out), `squash` (it is distorted) or `longest` (it is padded)."""
+        return str(self._preprocess_config["resize_mode"])
+
     @cached_property
     def _resize(self) -> Any:
         """open_clip's transform without its last two steps, the conversion to a float tensor and the normalisation.
