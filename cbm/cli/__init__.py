@@ -1,0 +1,44 @@
+"""The command line: one verb per stage, thin over `cbm.verbs`; a module for the verbs of each stage."""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+import typer
+
+from cbm.cli import artifacts, data, discovery, modelling, serving
+from cbm.errors import CbmError
+
+cli = typer.Typer(
+    name="cbm",
+    help="Discover, name, train, edit and export concept bottleneck models on frozen CLIP embeddings.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for stage in (data, discovery, modelling, artifacts, serving):
+    cli.add_typer(stage.cli)
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Entry of `cbm`: errors that a user can mend are printed without a traceback, with exit status 2."""
+    try:
+        cli()
+    except CbmError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise SystemExit(EXIT_BAD_INPUT) from error
+    except OSError as error:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        place = f": {error.filename}" if error.filename else ""
+        print(f"Error: {error.strerror}{place}. Check the name, that you may write there, and that the disk has room.", file=sys.stderr)
+        raise SystemExit(EXIT_BAD_INPUT) from error
+    except SystemExit as stop:
+        # This is what typer makes of Ctrl-C, without a word.
+        if stop.code == EXIT_INTERRUPTED:
+            print("Stopped. What was finished is kept; the same command goes on from there.", file=sys.stderr)
+        raise

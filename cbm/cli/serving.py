@@ -1,0 +1,69 @@
+"""Verbs that run until they are stopped: app, worker, serve."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from cbm.cli.options import (
+    BackboneOption,
+    DeviceOption,
+    PretrainedOption,
+    WorkspaceOption,
+    open_workspace,
+)
+
+cli = typer.Typer()
+
+
+@cli.command()
+def app(
+    workspace: WorkspaceOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "localhost",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8501,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser window.")] = True,
+) -> None:
+    """Open the web app."""
+    from cbm.paths import APP
+
+    if workspace is not None:
+        os.environ["CBM_WORKSPACE"] = str(workspace.expanduser().absolute())
+    # Streamlit reads .streamlit/config.toml, where the theme lives, from the folder it is started in.
+    os.chdir(APP.parent)
+    headless = "false" if open_browser and host == "localhost" and _has_display() else "true"
+    options = ["--server.address", host, "--server.port", str(port), "--server.headless", headless]
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(APP), *options])
+
+
+@cli.command()
+def worker(workspace: WorkspaceOption = None) -> None:
+    """Run the jobs that the web app or a script submits, one after another, until stopped."""
+    from cbm.jobs.worker import run_worker
+
+    run_worker(open_workspace(workspace))
+
+
+@cli.command()
+def serve(
+    backbone: BackboneOption = "demo",
+    pretrained: PretrainedOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any that is free.")] = 8700,
+    device: DeviceOption = "auto",
+) -> None:
+    """Offer a backbone to other programs over HTTP; see docs/service.md."""
+    from cbm.backbones.backbone import Backbone
+    from cbm.service import server
+
+    listening = server.listen(host, port)
+    encoder = Backbone(backbone, pretrained, device=device)
+    shown = f"[{host}]" if ":" in host else host
+    print(f"Serving {encoder.reference} on http://{shown}:{listening.getsockname()[1]}. Stop with Ctrl-C.", flush=True)
+    server.serve(encoder, listening)
+
+
+def _has_display() -> bool:
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
