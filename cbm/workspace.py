@@ -88,6 +88,11 @@ class Workspace:
         """Where the embedding store keeps its shards and manifest."""
         return self.root / "store"
 
+    @property
+    def uploads(self) -> Path:
+        """Where the app keeps what visitors upload; what a file in it says is a stranger's word."""
+        return self.root / "uploads"
+
     def checkpoints(self, identifier: str) -> Path:
         """Where the work on an unfinished artefact may leave what it needs to resume; removed when the artefact is finished."""
         return self.root / "checkpoints" / identifier

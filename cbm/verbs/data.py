@@ -31,9 +31,11 @@ def embed(
     from cbm.embeddings.encode import embed_source
     from cbm.images.sources import open_source
 
-    opened = open_source(source)
+    home = open_workspace(workspace)
+    # A table that somebody uploaded must not lead to other files of this machine.
+    opened = open_source(source, confine=Path(source).absolute().is_relative_to(home.uploads))
     result = embed_source(
-        open_workspace(workspace),
+        home,
         opened,
         Backbone(backbone, pretrained, device=device),
         space=space,
