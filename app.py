@@ -11,12 +11,15 @@ page = navigation.enter()
 st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "logo-mark.svg"))
 try:
     catalogue = resources.catalogue(access.workspace_root())
+    access.put_address()
     if catalogue.models:
         chosen = session.chosen_model(list(catalogue.models), catalogue.default)
         with st.sidebar:
             shell.model_selector(catalogue.models, chosen)
             session.start_from(chosen, resources.study(access.workspace_root(), chosen).model.recipe)
             shell.edit_history(chosen, session.recipe(chosen))
+    with st.sidebar:
+        shell.mode_notice()
     page.run()
 except CbmError as error:
     show_error(str(error))

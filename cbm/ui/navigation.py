@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from cbm.errors import CbmError
 from cbm.paths import ASSETS
 from cbm.ui import access
 
@@ -33,7 +34,13 @@ def enter() -> StreamlitPage:
         initial_sidebar_state=240,
         menu_items={"About": "**CBM Studio**: a classifier that people can read, question and correct. Everything runs on this machine."},
     )
-    return st.navigation(_pages())
+    try:
+        return st.navigation(_pages())
+    except CbmError as error:
+        # Wrongly started. One navigation there must be, or Streamlit would list the folder of pages by itself.
+        st.navigation([st.Page(START, default=True)], position="hidden")
+        st.error(str(error), icon=":material/error:")
+        st.stop()
 
 
 def _pages() -> dict[str, list[StreamlitPage]]:

@@ -14,6 +14,7 @@ import streamlit as st
 from cbm.embeddings.sets import EmbeddingSet
 from cbm.errors import CorruptArtifactError
 from cbm.jobs import Jobs
+from cbm.ui import visitors
 from cbm.ui.study import Study
 from cbm.verbs.modelling import load_model
 from cbm.workspace import Artifact, Workspace
@@ -70,7 +71,7 @@ def catalogue(root: str) -> Catalogue:
     return _catalogue(root, tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in watched))
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=64, show_spinner=False)
 def _catalogue(root: str, stamp: tuple[int, ...]) -> Catalogue:
     demo = _read_demo(Path(root) / DEMO)
     artifacts, broken = [], []
@@ -108,7 +109,6 @@ def _read_demo(file: Path) -> Mapping[str, Any]:
     return demo
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the model and its held-out images …")
 def study(root: str, model: str) -> Study:
     """A model with its held-out images, ready to be asked.
 
@@ -116,6 +116,11 @@ def study(root: str, model: str) -> Study:
         NotFoundError: the model or the images that it was tested on are gone.
         CorruptArtifactError: a file of them is damaged.
     """
+    return _study(visitors.home_of(root, model), model)
+
+
+@st.cache_resource(max_entries=6, show_spinner="Loading the model and its held-out images …")
+def _study(root: str, model: str) -> Study:
     workspace = Workspace(root)
     artifact = workspace.get(model, "model")
     opened = load_model(workspace, model)
@@ -143,7 +148,6 @@ def _artifacts(root: str, kind: str, stamp: int) -> tuple[Artifact, ...]:
     return tuple(sorted(found, key=lambda artifact: (artifact.created, artifact.id), reverse=True))
 
 
-@st.cache_resource(max_entries=8, show_spinner="Opening the images …")
 def embedding_set(root: str, identifier: str) -> EmbeddingSet:
     """An embedding set; its vectors are a read-only memory map.
 
@@ -151,6 +155,11 @@ def embedding_set(root: str, identifier: str) -> EmbeddingSet:
         NotFoundError: there is no such set.
         CorruptArtifactError: a file of it is damaged.
     """
+    return _embedding_set(visitors.home_of(root, identifier), identifier)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Opening the images …")
+def _embedding_set(root: str, identifier: str) -> EmbeddingSet:
     return EmbeddingSet.load(Workspace(root).get(identifier, "embeddings"))
 
 

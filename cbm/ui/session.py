@@ -12,6 +12,7 @@ import streamlit as st
 
 from cbm.edits import Edit, Recipe, RenameConcept
 from cbm.errors import NotFoundError
+from cbm.ui import access
 
 MODEL_CHOICE = "model_choice"
 """Key of the model selector."""
@@ -60,7 +61,7 @@ def choose_model() -> None:
 
 def link(model: str, default: str, **parameters: object) -> dict[str, str]:
     """Query parameters of a permalink; the default model and absent values are left out."""
-    named = {} if model == default else {_MODEL: short(model)}
+    named = access.address() | ({} if model == default else {_MODEL: short(model)})
     return named | {name: str(value) for name, value in parameters.items() if value is not None}
 
 

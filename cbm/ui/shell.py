@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from cbm.edits import ActivationEdit, HideConcept, MergeConcepts, Recipe, RenameConcept, describe
-from cbm.ui import session
+from cbm.ui import access, session
 from cbm.ui.text import counted, plain
 from cbm.ui.views import EditLine
 
@@ -73,6 +73,38 @@ def edit_history(model: str, recipe: Recipe) -> None:
         )
     active = len(recipe.active)
     st.caption(f"{counted(active, 'edit')} in force" if active else "No edits yet. They stay in this browser tab until you download them.")
+
+
+def mode_notice() -> None:
+    """What a visitor of a hosted app or of a demo should know: that nothing can be written, or what is kept and for how long."""
+    mode = access.mode()
+    if mode is access.Mode.DEMO:
+        st.badge("Demo, read only", icon=":material/visibility:", color="gray", help=_DEMO_NOTICE)
+    elif mode is access.Mode.HOSTED:
+        with st.popover("Your data", icon=":material/shield_person:", width="stretch", key="your_data"):
+            st.markdown(_kept_notice())
+            if access.owns_workspace():
+                st.button("Delete my data", key="delete_my_data", icon=":material/delete_forever:", on_click=access.delete_my_data)
+
+
+_DEMO_NOTICE = (
+    "You can try every edit: it stays in this browser tab. A picture that you upload is looked at in memory and never kept. "
+    "To work with images of your own, install CBM Studio."
+)
+
+
+def _kept_notice() -> str:
+    bounds = access.limits()
+    days = "" if bounds.keep_days is None else f" until {bounds.keep_days:g} days after your last visit"
+    if access.owns_workspace():
+        return (
+            f"Your uploads and models are kept on this server{days}, then deleted. The address of this page is the key to them: "
+            "keep it to come back, and share it only with people who may see and change everything."
+        )
+    return (
+        "Nothing of yours is kept so far: edits live in this browser tab. Once you upload images, they and what is made from them are kept "
+        f"on this server{days}, in a workspace that only the address you then see leads to."
+    )
 
 
 def _switch(model: str, position: int, key: str) -> None:
