@@ -77,7 +77,8 @@ class Study:
         return self.model.scored(self.model.encode(np.asarray(self.held_out.embeddings)), self.items)
 
     @cached_property
-    def _columns(self) -> scipy.sparse.csc_matrix:
+    def columns(self) -> scipy.sparse.csc_matrix:
+        """Held-out activations [images, concepts] by concept."""
         return self.scored.codes.tocsc()
 
     @cached_property
@@ -188,8 +189,8 @@ class Study:
     def _tiles(self) -> tuple[ConceptTile, ...]:
         table = self.model.concepts
         head = self.model.head.weight
-        counts = np.diff(self._columns.indptr)
-        mean_size = np.asarray(abs(self._columns).sum(axis=0)).ravel() / max(1, self.images)
+        counts = np.diff(self.columns.indptr)
+        mean_size = np.asarray(abs(self.columns).sum(axis=0)).ravel() / max(1, self.images)
         predictiveness = mean_size * np.abs(head).mean(axis=0)
         strongest = head.argmax(axis=0)
         used = (head != 0).any(axis=0)
@@ -225,8 +226,8 @@ class Study:
         return [replace(tile, uris=tuple(self.uris[row] for row in self._strongest_rows(tile.index, count))) for tile in tiles]
 
     def _column(self, concept: int) -> tuple[np.ndarray, np.ndarray]:
-        start, stop = self._columns.indptr[concept : concept + 2]
-        return self._columns.indices[start:stop], self._columns.data[start:stop]
+        start, stop = self.columns.indptr[concept : concept + 2]
+        return self.columns.indices[start:stop], self.columns.data[start:stop]
 
     def _strongest_rows(self, concept: int, count: int) -> list[int]:
         rows, values = self._column(concept)
