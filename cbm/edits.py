@@ -3,7 +3,8 @@
 An activation z_k of concept k enters the logit of class c as W[c, k] · z_k. Edits change that product in one of two places, and what
 they do at each place never depends on the other:
 
-- activation edits (ablate, set, scale) replace z_k by 0, by a value, by factor · z_k. Several on one concept apply in their order.
+- activation edits (ablate, set, scale) replace z_k by 0, by a value, by factor · z_k. Several on one concept apply in their order, each to
+  what the one before left; an absolute scale starts again from what the bottleneck computed.
 - weight edits (set, scale, zero) replace W[c, k] for one class. Several on one weight apply in their order.
 
 The scope of an activation edit says where the replaced activation is used:
@@ -19,156 +20,59 @@ are the sums over its members; to ablate a merged concept, ablate its members (`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from dataclasses import dataclass, replace
 
+from cbm.edit_types import (
+    AblateConcept,
+    AblateConcepts,
+    ActivationEdit,
+    ClassScope,
+    Edit,
+    GlobalScope,
+    HideConcept,
+    ImageScope,
+    MergeConcepts,
+    NameEdit,
+    RenameConcept,
+    ScaleConcept,
+    ScaleWeight,
+    Scope,
+    SetConcept,
+    SetWeight,
+    WeightEdit,
+    ZeroWeight,
+    class_of,
+    concepts_of,
+    describe,
+)
 from cbm.errors import InvalidInputError
 
-
-@dataclass(frozen=True)
-class GlobalScope:
-    """Every image, every class."""
-
-
-@dataclass(frozen=True)
-class ClassScope:
-    """Every image, but only in the logit of one class."""
-
-    class_name: str
-
-
-@dataclass(frozen=True)
-class ImageScope:
-    """One image, every class."""
-
-    item: str
-
-
-Scope: TypeAlias = GlobalScope | ClassScope | ImageScope
-
-
-@dataclass(frozen=True)
-class AblateConcept:
-    """Use 0 in place of the activation, within the scope."""
-
-    concept: int
-    name: str
-    """The concept's name when the edit was made: what a reader of the recipe sees; the index decides."""
-    scope: Scope = field(default_factory=GlobalScope)
-
-
-@dataclass(frozen=True)
-class SetConcept:
-    """Use `value` in place of the activation, within the scope, also for images in which the concept is not active."""
-
-    concept: int
-    name: str
-    value: float
-    scope: Scope = field(default_factory=GlobalScope)
-
-
-@dataclass(frozen=True)
-class ScaleConcept:
-    """Use `factor` times the activation, within the scope."""
-
-    concept: int
-    name: str
-    factor: float
-    scope: Scope = field(default_factory=GlobalScope)
-
-
-@dataclass(frozen=True)
-class SetWeight:
-    """Replace the weight of a concept for a class by `value`, for every image."""
-
-    concept: int
-    name: str
-    class_name: str
-    value: float
-
-
-@dataclass(frozen=True)
-class ScaleWeight:
-    """Multiply the weight of a concept for a class by `factor`, for every image."""
-
-    concept: int
-    name: str
-    class_name: str
-    factor: float
-
-
-@dataclass(frozen=True)
-class ZeroWeight:
-    """Remove a concept from a class: its weight there becomes 0, for every image."""
-
-    concept: int
-    name: str
-    class_name: str
-
-
-@dataclass(frozen=True)
-class RenameConcept:
-    """Show a concept (and those merged with it) under another name. Predictions stay."""
-
-    concept: int
-    name: str
-    new_name: str
-
-
-@dataclass(frozen=True)
-class MergeConcepts:
-    """Show several concepts as one, under one name; the first of them stands for all. Predictions stay."""
-
-    concepts: tuple[int, ...]
-    names: tuple[str, ...]
-    new_name: str
-
-
-@dataclass(frozen=True)
-class HideConcept:
-    """Leave a concept out of lists. It still contributes; predictions stay."""
-
-    concept: int
-    name: str
-
-
-ActivationEdit: TypeAlias = AblateConcept | SetConcept | ScaleConcept
-WeightEdit: TypeAlias = SetWeight | ScaleWeight | ZeroWeight
-NameEdit: TypeAlias = RenameConcept | MergeConcepts | HideConcept
-Edit: TypeAlias = ActivationEdit | WeightEdit | NameEdit
-
-
-def describe(edit: Edit) -> str:
-    """One line for people, such as: Ablate “water” for class landbird."""
-    match edit:
-        case AblateConcept():
-            return f"Ablate “{edit.name}”{_describe_scope(edit.scope)}"
-        case SetConcept():
-            return f"Set “{edit.name}” to {edit.value:g}{_describe_scope(edit.scope)}"
-        case ScaleConcept():
-            return f"Scale “{edit.name}” by {edit.factor:g}{_describe_scope(edit.scope)}"
-        case SetWeight():
-            return f"Set the weight of “{edit.name}” for class {edit.class_name} to {edit.value:g}"
-        case ScaleWeight():
-            return f"Scale the weight of “{edit.name}” for class {edit.class_name} by {edit.factor:g}"
-        case ZeroWeight():
-            return f"Remove “{edit.name}” from class {edit.class_name}"
-        case RenameConcept():
-            return f"Rename “{edit.name}” to “{edit.new_name}”"
-        case MergeConcepts():
-            return f"Merge {', '.join(f'“{name}”' for name in edit.names)} into “{edit.new_name}”"
-        case HideConcept():
-            return f"Hide “{edit.name}”"
-
-
-def _describe_scope(scope: Scope) -> str:
-    match scope:
-        case ClassScope():
-            return f" for class {scope.class_name}"
-        case ImageScope():
-            return f" in image {scope.item}"
-        case GlobalScope():
-            return ""
+__all__ = [
+    "AblateConcept",
+    "AblateConcepts",
+    "ActivationEdit",
+    "ClassScope",
+    "Decisions",
+    "Edit",
+    "GlobalScope",
+    "HideConcept",
+    "ImageScope",
+    "MergeConcepts",
+    "NameEdit",
+    "Recipe",
+    "RenameConcept",
+    "ScaleConcept",
+    "ScaleWeight",
+    "Scope",
+    "SetConcept",
+    "SetWeight",
+    "Step",
+    "WeightEdit",
+    "ZeroWeight",
+    "class_of",
+    "concepts_of",
+    "describe",
+]
 
 
 @dataclass(frozen=True)
@@ -261,6 +165,16 @@ class Recipe:
         step = self.steps[index]
         return replace(self, steps=(*self.steps[:index], replace(step, enabled=not step.enabled), *self.steps[index + 1 :]))
 
+    def remove(self, index: int) -> Recipe:
+        """Without one step, as if it had never been done; to be able to take that back, `toggle` it instead.
+
+        Raises:
+            InvalidInputError: no such step.
+        """
+        if not 0 <= index < len(self.steps):
+            raise InvalidInputError(f"Recipe has no step {index}; its {len(self.steps)} steps count from 0.")
+        return Recipe((*self.steps[:index], *self.steps[index + 1 :]), self.position - (index < self.position))
+
     def image_items(self) -> frozenset[str]:
         """Items that active edits at image scope name."""
         scopes = (edit.scope for edit in self.active if isinstance(edit, ActivationEdit))
@@ -302,7 +216,7 @@ class Recipe:
                         f"Recipe edit {index} ({describe(edit)}): field concept is {concept}, but the model has {size} concepts, 0 to "
                         f"{size - 1}. Was the recipe made for another dictionary?"
                     )
-            class_name = _class_of(edit)
+            class_name = class_of(edit)
             if class_name is not None and class_name not in classes:
                 raise InvalidInputError(
                     f"Recipe edit {index} ({describe(edit)}): field class_name is {class_name!r}, which is not a class of the model. "
@@ -329,19 +243,6 @@ class Recipe:
         from cbm.recipe_json import recipe_from_json
 
         return recipe_from_json(text, find_concepts)
-
-
-def concepts_of(edit: Edit) -> tuple[int, ...]:
-    """Indices of the concepts that an edit speaks of."""
-    return edit.concepts if isinstance(edit, MergeConcepts) else (edit.concept,)
-
-
-def _class_of(edit: Edit) -> str | None:
-    if isinstance(edit, WeightEdit):
-        return edit.class_name
-    if isinstance(edit, ActivationEdit) and isinstance(edit.scope, ClassScope):
-        return edit.scope.class_name
-    return None
 
 
 def _joined_members(concepts: Iterable[int], groups: Mapping[int, tuple[int, ...]], first_of: Mapping[int, int]) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from cbm import edits as kinds
-from cbm.edits import ClassScope, Edit, GlobalScope, ImageScope, MergeConcepts, Recipe, Scope, Step
+from cbm.edits import AblateConcepts, ClassScope, Edit, GlobalScope, ImageScope, MergeConcepts, Recipe, Scope, Step
 from cbm.errors import InvalidInputError
 
 SCHEMA_VERSION = 1
@@ -17,6 +17,7 @@ LARGEST_NUMBER = 1e9
 
 _EDIT_TYPES: dict[str, type] = {
     "ablate_concept": kinds.AblateConcept,
+    "ablate_concepts": kinds.AblateConcepts,
     "set_concept": kinds.SetConcept,
     "scale_concept": kinds.ScaleConcept,
     "set_weight": kinds.SetWeight,
@@ -94,11 +95,11 @@ def _read_steps(index: int, record: Any, find_concepts: Callable[[str], Sequence
     where = f"{where} ({record['edit']})"
     names = {entry.name for entry in fields(edit_type)}
     _refuse_unknown(record, names | {"edit", "enabled"}, where)
-    enabled = record.get("enabled", True)
-    if not isinstance(enabled, bool):
-        raise InvalidInputError(f"{where}: field enabled is {enabled!r}; it must be true or false.")
+    enabled = _read_flag(record, "enabled", where, True)
     if edit_type is MergeConcepts:
         return [Step(_read_merge(record, where, find_concepts), enabled)]
+    if edit_type is AblateConcepts:
+        return [Step(_read_selection(record, where), enabled)]
     name = _read_text(record, "name", where)
     found = [_read_index(record["concept"], "concept", where)] if "concept" in record else _find(name, "name", where, find_concepts)
     values: dict[str, Any] = {}
@@ -107,6 +108,8 @@ def _read_steps(index: int, record: Any, find_concepts: Callable[[str], Sequence
             values["scope"] = _read_scope(record.get("scope", {"kind": "global"}), where)
         elif field_name in ("value", "factor"):
             values[field_name] = _read_number(record, field_name, where)
+        elif field_name == "absolute":
+            values[field_name] = _read_flag(record, field_name, where, False)
         else:
             values[field_name] = _read_text(record, field_name, where)
     return [Step(edit_type(concept=concept, name=name, **values), enabled) for concept in found]
@@ -130,6 +133,14 @@ def _read_merge(record: Mapping[str, Any], where: str, find_concepts: Callable[[
     return MergeConcepts(tuple(concepts), tuple(names), _read_text(record, "new_name", where))
 
 
+def _read_selection(record: Mapping[str, Any], where: str) -> AblateConcepts:
+    concepts = record.get("concepts")
+    if not isinstance(concepts, list) or not concepts:
+        raise InvalidInputError(f"{where}: field concepts is {concepts!r}; it must be a list of indices.")
+    read = tuple(_read_index(concept, "concepts", where) for concept in concepts)
+    return AblateConcepts(read, _read_text(record, "name", where), _read_scope(record.get("scope", {"kind": "global"}), where))
+
+
 def _read_scope(scope: Any, where: str) -> Scope:
     kind = scope.get("kind") if isinstance(scope, dict) else None
     if kind == "global":
@@ -150,6 +161,13 @@ def _read_text(record: Mapping[str, Any], field_name: str, where: str) -> str:
     value = record.get(field_name)
     if not isinstance(value, str) or not value.strip():
         raise InvalidInputError(f"{where}: field {field_name} is {value!r}; it must be a text.")
+    return value
+
+
+def _read_flag(record: Mapping[str, Any], field_name: str, where: str, default: bool) -> bool:
+    value = record.get(field_name, default)
+    if not isinstance(value, bool):
+        raise InvalidInputError(f"{where}: field {field_name} is {value!r}; it must be true or false.")
     return value
 
 

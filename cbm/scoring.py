@@ -18,6 +18,7 @@ from jaxtyping import Float, Float32, Float64, Int
 from cbm.codes import Codes
 from cbm.edits import (
     AblateConcept,
+    AblateConcepts,
     ActivationEdit,
     ClassScope,
     GlobalScope,
@@ -30,6 +31,7 @@ from cbm.edits import (
     SetWeight,
     WeightEdit,
     ZeroWeight,
+    concepts_of,
 )
 from cbm.errors import InvalidInputError, MismatchError
 
@@ -122,11 +124,12 @@ def _fold(
             weights = edited_weights.setdefault(edit.concept, base[edit.concept].copy())
             _edit_weight(edit, weights, classes.index(edit.class_name))
         elif isinstance(edit, ActivationEdit) and not (isinstance(edit.scope, ImageScope) and edit.scope.item != item):
-            entry = maps.setdefault(edit.concept, ActivationMap(np.ones(len(bias)), np.zeros(len(bias))))
             where = classes.index(edit.scope.class_name) if isinstance(edit.scope, ClassScope) else slice(None)
-            entry.factor[where], entry.offset[where] = _edit_map(edit, entry.factor[where], entry.offset[where])
-            if isinstance(edit.scope, GlobalScope):
-                activation_maps[edit.concept] = _edit_map(edit, *activation_maps.get(edit.concept, (1.0, 0.0)))
+            for concept in concepts_of(edit):
+                entry = maps.setdefault(concept, ActivationMap(np.ones(len(bias)), np.zeros(len(bias))))
+                entry.factor[where], entry.offset[where] = _edit_map(edit, entry.factor[where], entry.offset[where])
+                if isinstance(edit.scope, GlobalScope):
+                    activation_maps[concept] = _edit_map(edit, *activation_maps.get(concept, (1.0, 0.0)))
     weight, bias = base, bias.copy()
     if maps or edited_weights:
         weight = base.copy()
@@ -142,10 +145,12 @@ def _fold(
 
 def _edit_map(edit: ActivationEdit, factor, offset):  # type: ignore[no-untyped-def]  # floats and arrays alike
     match edit:
-        case AblateConcept():
+        case AblateConcept() | AblateConcepts():
             return np.zeros_like(factor), np.zeros_like(offset)
         case SetConcept():
             return np.zeros_like(factor), np.full_like(offset, edit.value)
+        case ScaleConcept(absolute=True):
+            return np.full_like(factor, edit.factor), np.zeros_like(offset)
         case ScaleConcept():
             with np.errstate(over="ignore"):  # found and refused once everything is folded
                 return factor * edit.factor, offset * edit.factor

@@ -148,12 +148,15 @@ def explain(
     )
 
 
-def edit(model: str, recipe: Recipe | str | Path, *, on: str | None = None, workspace: WorkspaceLike = None) -> Edited:
-    """Apply a recipe on top of a model's own edits, and measure on held-out images what that changes.
+def edit(
+    model: str, recipe: Recipe | str | Path, *, on: str | None = None, replace: bool = False, workspace: WorkspaceLike = None
+) -> Edited:
+    """Apply a recipe on top of a model's own edits, or in their place, and measure on held-out images what that changes.
 
     Args:
         recipe: a `Recipe`, or a JSON file of one; concepts may be given by name alone.
         on: labelled embedding set to measure on; the model's test images when absent.
+        replace: the recipe takes the place of the model's own edits, so that it may also leave some of them out.
     """
     home = open_workspace(workspace)
     opened = load_model(home, model)
@@ -161,7 +164,7 @@ def edit(model: str, recipe: Recipe | str | Path, *, on: str | None = None, work
         raise InvalidInputError(f"{model} is an exported bundle; edit the model in the workspace and export it again.")
     before = opened.model
     change = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe), before)
-    after = before.with_recipe(before.recipe.append(*change.active))
+    after = before.with_recipe(change if replace else before.recipe.append(*change.active))
     rows = all_rows(load_set(home, on)).labelled() if on else opened.test_rows(home)
     _require_model_world(rows.source, before)
     groups = rows.groups if (rows.groups >= 0).any() else None

@@ -9,6 +9,7 @@ import numpy as np
 from cbm.codes import Codes
 from cbm.edits import (
     AblateConcept,
+    AblateConcepts,
     ClassScope,
     GlobalScope,
     ImageScope,
@@ -18,6 +19,7 @@ from cbm.edits import (
     SetConcept,
     SetWeight,
     ZeroWeight,
+    concepts_of,
 )
 from cbm.heads.base import LinearHead
 from cbm.model import ConceptModel
@@ -81,7 +83,7 @@ def dense_logits(model: ConceptModel, recipe: Recipe, activations: np.ndarray, i
                     weight[row, edit.concept] *= edit.factor
                 case ZeroWeight():
                     weight[row, edit.concept] = 0
-        elif isinstance(edit, AblateConcept | SetConcept | ScaleConcept):
+        elif isinstance(edit, AblateConcept | AblateConcepts | SetConcept | ScaleConcept):
             for image, item in enumerate(items):
                 for row, name in enumerate(model.classes):
                     match edit.scope:
@@ -91,12 +93,11 @@ def dense_logits(model: ConceptModel, recipe: Recipe, activations: np.ndarray, i
                             concerned = class_name == name
                         case ImageScope(scope_item):
                             concerned = scope_item == item
-                    if concerned:
-                        old = seen[image, row, edit.concept]
-                        new = {AblateConcept: 0.0}.get(type(edit))
+                    for concept in concepts_of(edit) if concerned else ():
+                        new = 0.0
                         if isinstance(edit, SetConcept):
                             new = edit.value
                         if isinstance(edit, ScaleConcept):
-                            new = old * edit.factor
-                        seen[image, row, edit.concept] = new
+                            new = edit.factor * (activations[image, concept] if edit.absolute else seen[image, row, concept])
+                        seen[image, row, concept] = new
     return np.einsum("ick,ck->ic", seen, weight) + model.head.bias

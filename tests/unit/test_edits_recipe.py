@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cbm.edits import (
     AblateConcept,
+    AblateConcepts,
     ClassScope,
     GlobalScope,
     HideConcept,
@@ -36,7 +37,8 @@ names = st.text(min_size=1, max_size=8).filter(str.strip)
 edits = st.one_of(
     st.builds(AblateConcept, concepts, names, scopes),
     st.builds(SetConcept, concepts, names, numbers, scopes),
-    st.builds(ScaleConcept, concepts, names, numbers, scopes),
+    st.builds(AblateConcepts, st.lists(concepts, min_size=1, max_size=4, unique=True).map(tuple), names, scopes),
+    st.builds(ScaleConcept, concepts, names, numbers, scopes, st.booleans()),
     st.builds(SetWeight, concepts, names, class_names, numbers),
     st.builds(ScaleWeight, concepts, names, class_names, numbers),
     st.builds(ZeroWeight, concepts, names, class_names),
@@ -193,3 +195,19 @@ def test_check_names_the_edit_that_does_not_fit_the_model() -> None:
 @given(edits)
 def test_every_edit_has_a_line_for_people(edit: object) -> None:
     assert describe(edit)
+
+
+def test_removed_step_leaves_the_others_in_force() -> None:
+    recipe = Recipe.of(AblateConcept(1, "sky"), AblateConcept(2, "sea"), AblateConcept(3, "sand")).undo()
+    assert [edit.name for edit in recipe.remove(0).active] == ["sea"]
+    assert [edit.name for edit in recipe.remove(2).redo().active] == ["sky", "sea"]
+    with pytest.raises(InvalidInputError, match="no step 3"):
+        recipe.remove(3)
+
+
+def test_selection_is_one_edit_and_reads_as_such() -> None:
+    recipe = Recipe.of(AblateConcepts((1, 4), "water", ClassScope("cat")))
+    assert describe(recipe.active[0]) == "Ablate 2 concepts, “water” for class cat"
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    with pytest.raises(InvalidInputError, match="field concepts"):
+        Recipe.from_json('{"edits": [{"edit": "ablate_concepts", "name": "water", "concepts": []}]}')

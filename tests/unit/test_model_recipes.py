@@ -125,3 +125,12 @@ def test_scored_set_finds_active_rows_and_activations() -> None:
     for concept in range(12):
         np.testing.assert_array_equal(SCORED.active_rows([concept]), np.flatnonzero(dense[:, concept]))
         np.testing.assert_array_equal(SCORED.activations(concept), dense[:, concept])
+
+
+def test_absolute_scale_starts_again_from_what_was_computed() -> None:
+    ablated = Recipe.of(AblateConcept(3, "x"), ScaleConcept(3, "x", 0.5, absolute=True))
+    np.testing.assert_array_equal(
+        MODEL.with_recipe(ablated).predict_codes(CODES).logits, MODEL.edited(ScaleConcept(3, "x", 0.5)).predict_codes(CODES).logits
+    )
+    taken_back = MODEL.edited(SetConcept(3, "x", 2.0), ScaleConcept(3, "x", 1.0, absolute=True))
+    np.testing.assert_array_equal(taken_back.predict_codes(CODES).logits, MODEL.predict_codes(CODES).logits)
