@@ -13,11 +13,15 @@ from cbm.errors import InvalidInputError
 from cbm.progress import Progress
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
+Interruption = Literal["", "died", "stopped"]
 LIVE: tuple[State, ...] = ("queued", "running")
 RETRYABLE: tuple[State, ...] = ("failed", "cancelled", "interrupted")
 
 KINDS = ("embed", "import_vectors", "vocabulary", "discover", "name", "train", "evaluate", "edit", "export", "demo")
 """The library verbs that may run as jobs; see `cbm.verbs`."""
+
+MAX_RESUMES = 2
+"""How often a job goes on by itself after its worker died: one that kills whoever runs it must not do so for ever."""
 
 GIVEN = ("workspace", "progress", "cancelled")
 """Arguments that the worker gives to a verb; a request may not."""
@@ -45,11 +49,24 @@ class Job:
     error: str | None
     """For people: what went wrong and what to do next."""
     log: str
-    """The last lines that the job printed."""
+    """The last lines that the job printed; empty in `Jobs.list`."""
+    title: str = ""
+    """What the person who asked for it calls it."""
+    resumed: int = 0
+    """How often it went on by itself after its worker died, since a person last asked for it."""
+    interruption: Interruption = ""
+    """How its worker ended while it ran, since a person last asked for it; the job goes on by itself after that."""
 
     @property
     def live(self) -> bool:
         return self.state in LIVE
+
+    @property
+    def resuming(self) -> bool:
+        """Interrupted, but the next worker goes on with it without being asked."""
+        return self.state == "interrupted" and (
+            self.interruption == "stopped" or (self.interruption == "died" and self.resumed < MAX_RESUMES)
+        )
 
     @property
     def fraction(self) -> float:

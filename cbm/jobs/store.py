@@ -7,29 +7,29 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from cbm.errors import InvalidInputError, NotFoundError
-from cbm.jobs import liveness
+from cbm.jobs import history, liveness, table
+from cbm.jobs.history import Reported
 from cbm.jobs.queue import BUSY_SECONDS, JobQueue
-from cbm.jobs.records import RETRYABLE, Job, State, checked_request, request_digest
+from cbm.jobs.records import MAX_RESUMES, RETRYABLE, Interruption, Job, State, checked_request, request_digest
 from cbm.progress import Progress
 from cbm.workspace import Workspace
 
 WORKER_DIED = "The worker ended while this ran (it was killed, or the machine stopped). What was finished is kept; run it again to go on."
+GAVE_UP = (
+    "The worker died {times} times while this ran, so it is not started again by itself. "
+    "It may need more memory than there is: ask for less at once (a smaller width or batch), or run it again to go on."
+)
+SUPERSEDED = "The worker ended while this ran, and the same was asked for again as {other}."
+TITLE_LENGTH = 200
 
-# The partial index is what makes equal requests join, however many processes submit at once.
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS jobs (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, digest TEXT NOT NULL, kind TEXT NOT NULL, parameters TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'queued', attempt INTEGER NOT NULL DEFAULT 1, worker TEXT, cancelling INTEGER NOT NULL DEFAULT 0,
-    created TEXT NOT NULL, started TEXT, finished TEXT,
-    done INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', figures TEXT NOT NULL DEFAULT '{}',
-    result TEXT, error TEXT, log TEXT NOT NULL DEFAULT ''
-);
-CREATE UNIQUE INDEX IF NOT EXISTS one_live_job_a_request ON jobs (digest) WHERE state IN ('queued', 'running') AND cancelling = 0;
-"""
+_RESUMING = "state = 'interrupted' AND (interruption = 'stopped' OR interruption = 'died' AND resumed < ?)"
+_AGAIN = (
+    "state = 'queued', attempt = attempt + 1, worker = NULL, cancelling = 0, started = NULL, finished = NULL, done = 0, "
+    "total = 0, message = '', figures = '{}', result = NULL, error = NULL, log = ''"
+)
 
 
 class Jobs:
@@ -42,18 +42,16 @@ class Jobs:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._queue = JobQueue(self.folder)
         with self._connection() as database:
-            # Another process that opens the file for the first time too may be setting the same mode.
-            with contextlib.suppress(sqlite3.OperationalError):
-                database.execute("PRAGMA journal_mode = WAL")
-            database.executescript(_SCHEMA)
+            table.prepare(database)
 
-    def submit(self, kind: str, parameters: Mapping[str, Any]) -> str:
+    def submit(self, kind: str, parameters: Mapping[str, Any], *, title: str = "") -> str:
         """Ask for a verb to be run; returns the job's id. An equal request that is waiting or running is joined.
 
         Args:
             kind: one of `KINDS`.
             parameters: the verb's keyword arguments as JSON holds them, without workspace and callbacks. Paths must be absolute, for the
                 worker may run in another folder. `demo` takes `settings` and `edit` takes `recipe` as objects.
+            title: what to call it in lists; a joined job keeps its own.
 
         Raises:
             InvalidInputError: unknown kind, or parameters that JSON cannot hold.
@@ -63,8 +61,8 @@ class Jobs:
         self._mark_orphans()
         try:
             with self._connection() as database:
-                values = (identifier, digest, kind, text, _now())
-                database.execute("INSERT INTO jobs (id, digest, kind, parameters, created) VALUES (?, ?, ?, ?, ?)", values)
+                values = (identifier, digest, kind, text, table.now(), " ".join(title.split())[:TITLE_LENGTH])
+                database.execute("INSERT INTO jobs (id, digest, kind, parameters, created, title) VALUES (?, ?, ?, ?, ?, ?)", values)
         except sqlite3.IntegrityError:
             # Where the equal request ended in this very moment, its answer is as fresh as one can ask for.
             return self._latest(digest)
@@ -81,20 +79,55 @@ class Jobs:
         return self._read(identifier)
 
     def list(self) -> list[Job]:
-        """All jobs, newest request first."""
+        """All jobs, newest request first, without their logs."""
         self._mark_orphans()
         with self._connection() as database:
-            return [_job(row) for row in database.execute("SELECT * FROM jobs ORDER BY number DESC")]
+            return [table.job_of(row) for row in database.execute(f"SELECT {table.WITHOUT_LOG} FROM jobs ORDER BY number DESC")]
+
+    def log(self, identifier: str) -> str:
+        """The last lines that a job printed.
+
+        Raises:
+            NotFoundError: there is no such job.
+        """
+        return self._read(identifier).log
+
+    def history(self, identifier: str) -> Sequence[Reported]:
+        """The figures that a job reported and when, in seconds of work: a few hundred at most, denser in the beginning."""
+        with self._connection() as database:
+            return history.read(database, identifier)
+
+    def remaining(self, job: Job) -> float | None:
+        """Seconds until a running job is done if it goes on as it went; None where that cannot be said."""
+        with self._connection() as database:
+            return history.remaining(database, job.id, job.attempt) if job.state == "running" else None
+
+    def ahead(self, job: Job) -> int:
+        """How many jobs of this workspace run or wait before one that waits."""
+        sql = (
+            "SELECT COUNT(*) AS count FROM jobs WHERE state = 'running' OR state = 'queued' AND "
+            "number < (SELECT number FROM jobs WHERE id = ?)"
+        )
+        with self._connection() as database:
+            return int(database.execute(sql, (job.id,)).fetchone()["count"]) if job.state == "queued" else 0
+
+    def waiting(self) -> bool:
+        """Whether there is work for a worker: jobs that wait, or that go on by themselves."""
+        self._mark_orphans()
+        with self._connection() as database:
+            row = database.execute(f"SELECT 1 FROM jobs WHERE state = 'queued' OR {_RESUMING} LIMIT 1", (MAX_RESUMES,)).fetchone()
+        return row is not None
 
     def cancel(self, identifier: str) -> Job:
-        """End a job: at once where it waits, within two seconds where it runs. A job that has ended stays as it is."""
+        """End a job: at once where it waits, within two seconds where it runs. One that was going to go on by itself does not."""
         self._read(identifier)
         with self._connection() as database:
             database.execute(
                 "UPDATE jobs SET state = 'cancelled', finished = ?, message = 'Cancelled' WHERE id = ? AND state = 'queued'",
-                (_now(), identifier),
+                (table.now(), identifier),
             )
             database.execute("UPDATE jobs SET cancelling = 1 WHERE id = ? AND state = 'running'", (identifier,))
+            database.execute(f"UPDATE jobs SET state = 'cancelled', error = NULL WHERE id = ? AND {_RESUMING}", (identifier, MAX_RESUMES))
         return self.get(identifier)
 
     def retry(self, identifier: str) -> str:
@@ -109,19 +142,21 @@ class Jobs:
         job = self.get(identifier)
         if job.state not in RETRYABLE:
             raise InvalidInputError(f"{identifier} is {job.state}; only jobs that failed, were cancelled or interrupted can run again.")
-        try:
-            with self._connection() as database:
-                changed = database.execute(
-                    "UPDATE jobs SET state = 'queued', attempt = attempt + 1, worker = NULL, cancelling = 0, started = NULL, "
-                    "finished = NULL, done = 0, total = 0, message = '', figures = '{}', result = NULL, error = NULL, log = '' "
-                    "WHERE id = ? AND attempt = ?",
-                    (identifier, job.attempt),
-                ).rowcount
-        except sqlite3.IntegrityError:
-            return self._latest(request_digest(job.kind, checked_request(job.kind, job.parameters)))
-        if changed:
-            self._queue.put(identifier, job.attempt + 1)
-        return identifier
+        return self._again(job, resumed=0, interruption="")
+
+    def resume_orphans(self) -> Sequence[str]:
+        """Let every job whose worker died go on, unless that has happened too often; returns their ids. Called by workers."""
+        resumed = []
+        for job in reversed(self.list()):
+            if job.resuming:
+                found = self._again(job, job.resumed + (job.interruption == "died"), job.interruption)
+                if found == job.id:
+                    resumed.append(found)
+                else:
+                    with self._connection() as database:
+                        values = (SUPERSEDED.format(other=found), job.id, job.attempt)
+                        database.execute("UPDATE jobs SET interruption = '', error = ? WHERE id = ? AND attempt = ?", values)
+        return resumed
 
     def workers(self) -> int:
         """How many workers run; with none, jobs wait."""
@@ -132,23 +167,44 @@ class Jobs:
     def claim(self, identifier: str, attempt: int, worker: str) -> bool:
         """Take a waiting job; False where it was cancelled or taken."""
         return self._update(
-            "state = 'running', worker = ?, started = ?, message = 'Starting'", (worker, _now()), identifier, attempt, state="queued"
+            "state = 'running', worker = ?, started = ?, message = 'Starting'", (worker, table.now()), identifier, attempt, state="queued"
         )
 
     def report(self, identifier: str, attempt: int, progress: Progress) -> None:
         figures = json.dumps(dict(progress.figures), allow_nan=False)
-        values = (progress.done, progress.total, progress.message, figures)
-        self._update("done = ?, total = ?, message = ?, figures = ?", values, identifier, attempt)
+        condition = "WHERE id = ? AND attempt = ? AND state = 'running'"
+        with self._connection() as database:
+            row = database.execute(f"SELECT started, worked FROM jobs {condition}", (identifier, attempt)).fetchone()
+            if row is None:
+                return
+            values = (progress.done, progress.total, progress.message, figures, identifier, attempt)
+            database.execute(f"UPDATE jobs SET done = ?, total = ?, message = ?, figures = ? {condition}", values)
+            history.keep(database, identifier, attempt, row["worked"] + table.seconds_since(row["started"]), progress)
 
     def keep_log(self, identifier: str, attempt: int, log: str) -> None:
         self._update("log = ?", (log,), identifier, attempt, state=None)
 
     def finish(
-        self, identifier: str, attempt: int, state: State, *, result: Mapping[str, Any] | None = None, error: str | None = None
+        self,
+        identifier: str,
+        attempt: int,
+        state: State,
+        *,
+        result: Mapping[str, Any] | None = None,
+        error: str | None = None,
+        interruption: Interruption = "",
     ) -> bool:
-        """Say how a running job ended; only the first word counts."""
+        """Say how a running job ended; only the first word counts.
+
+        Args:
+            interruption: how the worker ended where that, and no fault of the job, interrupted it: it goes on with the next worker.
+        """
         record = None if result is None else json.dumps(result, allow_nan=False)
-        return self._update("state = ?, finished = ?, result = ?, error = ?", (state, _now(), record, error), identifier, attempt)
+        assignments = "state = ?, finished = ?, result = ?, error = ?"
+        values: tuple[Any, ...] = (state, table.now(), record, error)
+        if state == "interrupted":
+            assignments, values = f"{assignments}, interruption = ?", (*values, interruption)
+        return self._update(assignments, values, identifier, attempt)
 
     def lost(self) -> Sequence[tuple[str, int]]:
         """Jobs that wait but are not in the queue: somebody was killed between the two. Id and attempt."""
@@ -156,6 +212,25 @@ class Jobs:
         with self._connection() as database:
             rows = database.execute("SELECT id, attempt FROM jobs WHERE state = 'queued' ORDER BY number").fetchall()
         return [(row["id"], row["attempt"]) for row in rows if (row["id"], row["attempt"]) not in waiting]
+
+    def _again(self, job: Job, resumed: int, interruption: Interruption) -> str:
+        """Queue a job that has ended for another attempt. Its curves go on where it goes on, and begin anew after a failure."""
+        worked = 0.0
+        with self._connection() as database:
+            if job.state == "failed":
+                history.forget(database, job.id)
+            else:
+                row = database.execute("SELECT MAX(seconds) AS seconds FROM history WHERE job = ?", (job.id,)).fetchone()
+                worked = row["seconds"] or 0.0
+        try:
+            with self._connection() as database:
+                sql = f"UPDATE jobs SET {_AGAIN}, resumed = ?, interruption = ?, worked = ? WHERE id = ? AND attempt = ? AND state = ?"
+                changed = database.execute(sql, (resumed, interruption, worked, job.id, job.attempt, job.state)).rowcount
+        except sqlite3.IntegrityError:
+            return self._latest(request_digest(job.kind, checked_request(job.kind, job.parameters)))
+        if changed:
+            self._queue.put(job.id, job.attempt + 1)
+        return job.id
 
     def _update(self, assignments: str, values: tuple[Any, ...], identifier: str, attempt: int, state: State | None = "running") -> bool:
         condition, more = ("", ()) if state is None else (" AND state = ?", (state,))
@@ -166,20 +241,21 @@ class Jobs:
     def _mark_orphans(self) -> None:
         """Mark the jobs whose worker is gone."""
         with self._connection() as database:
-            running = database.execute("SELECT id, attempt, worker, cancelling FROM jobs WHERE state = 'running'").fetchall()
+            running = database.execute("SELECT id, attempt, worker, cancelling, resumed FROM jobs WHERE state = 'running'").fetchall()
         for row in running:
             if not liveness.is_alive(self.signs, row["worker"]):
                 if row["cancelling"]:
                     self.finish(row["id"], row["attempt"], "cancelled")
                 else:
-                    self.finish(row["id"], row["attempt"], "interrupted", error=WORKER_DIED)
+                    error = WORKER_DIED if row["resumed"] < MAX_RESUMES else GAVE_UP.format(times=row["resumed"] + 1)
+                    self.finish(row["id"], row["attempt"], "interrupted", error=error, interruption="died")
 
     def _read(self, identifier: str) -> Job:
         with self._connection() as database:
             row = database.execute("SELECT * FROM jobs WHERE id = ?", (identifier,)).fetchone()
         if row is None:
             raise NotFoundError(f"No job {identifier!r} in {self.workspace.root}; the list of jobs has those that exist.")
-        return _job(row)
+        return table.job_of(row)
 
     def _latest(self, digest: str) -> str:
         order = "ORDER BY state IN ('queued', 'running') AND cancelling = 0 DESC, finished DESC, number DESC"
@@ -198,29 +274,3 @@ class Jobs:
                 yield database
         finally:
             database.close()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
-
-
-def _job(row: sqlite3.Row) -> Job:
-    return Job(
-        id=row["id"],
-        kind=row["kind"],
-        parameters=json.loads(row["parameters"]),
-        state=row["state"],
-        progress=Progress(row["done"], row["total"], row["message"], json.loads(row["figures"])),
-        attempt=row["attempt"],
-        created=datetime.fromisoformat(row["created"]),
-        started=_time(row["started"]),
-        finished=_time(row["finished"]),
-        cancelling=bool(row["cancelling"]) and row["state"] == "running",
-        result=None if row["result"] is None else json.loads(row["result"]),
-        error=row["error"],
-        log=row["log"],
-    )

@@ -111,7 +111,7 @@ class Worker:
         if self._jobs.get(identifier).cancelling:
             end(identifier, attempt, "cancelled")
         elif self._stopping.is_set() or code == EXIT_STOPPED:
-            end(identifier, attempt, "interrupted", error=STOPPED)
+            end(identifier, attempt, "interrupted", error=STOPPED, interruption="stopped")
         elif code < 0:
             text = KILLED if code == -getattr(signal, "SIGKILL", 9) else CRASHED
             end(identifier, attempt, "interrupted", error=text.format(signal=signal.Signals(-code).name))

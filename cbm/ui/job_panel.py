@@ -1,0 +1,199 @@
+"""Long work on any page: ask for it, watch it, stop it, let it go on. The work itself runs outside the page; see `cbm.jobs`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from cbm.errors import CbmError, InvalidInputError
+from cbm.jobs import Job, Jobs
+from cbm.ui import access, figures, resources, session
+from cbm.ui.cards import show_error
+from cbm.ui.figures.progress import reported_curve
+from cbm.ui.jobs import words
+from cbm.ui.jobs.words import STATES
+from cbm.ui.text import plain
+
+PARAMETER = "job"
+EVERY = "500ms"
+_SEEN_LIVE = "jobs_seen_live"
+
+
+def submit(kind: str, parameters: Mapping[str, Any], *, title: str) -> str:
+    """Ask for a verb to be run, and let the address name the job. An equal request that is waiting or running is joined.
+
+    Args:
+        kind: one of `cbm.jobs.KINDS`.
+        parameters: the verb's keyword arguments as JSON holds them; paths absolute.
+        title: what to call it in the list of jobs: "Encode 2,465 images of caltech".
+
+    Returns:
+        The job's id, for `watch`.
+
+    Raises:
+        NotAllowedError: in demo mode.
+        InvalidInputError: the parameters cannot be a job.
+    """
+    access.require_write()
+    root = access.workspace_root()
+    identifier = resources.jobs(root).submit(kind, parameters, title=title)
+    session.put(PARAMETER, identifier)
+    _remember_live(identifier)
+    return identifier
+
+
+def latest(root: str, kinds: Collection[str]) -> Job | None:
+    """The job of these kinds that a page should show: the one that the address names, else the newest; None where there is none."""
+    jobs = resources.jobs(root).list()
+    asked = session.asked(PARAMETER)
+    fitting = [job for job in jobs if job.kind in kinds]
+    return next((job for job in fitting if job.id == asked), fitting[0] if fitting else None)
+
+
+def watch(job_id: str, *, key: str, curves: Sequence[str] = (), on_done: Callable[[Job], None] | None = None) -> Job:
+    """Draw a job: how far it is while it lives, how it ended after that. Only a living job is asked again and again.
+
+    When it ends the whole page runs once more, with what it made in the catalogue.
+
+    Args:
+        key: of the panel, unique on the page.
+        curves: names among the job's figures to be drawn while they come; those that it does not report are left out.
+        on_done: called once, in the run of the page that first sees the job done; not when a visitor comes to a job that was done before.
+
+    Returns:
+        The job as it is now.
+
+    Raises:
+        NotFoundError: there is no such job.
+    """
+    jobs = resources.jobs(access.workspace_root())
+    job = jobs.get(job_id)
+    if job.live or job.resuming:
+        _remember_live(job_id)
+        _live_panel(jobs, job, key, tuple(curves))
+        return job
+    with st.container(key=key):
+        _ended(jobs, job, key, tuple(curves))
+    if _forget_live(job_id):
+        resources.forget_catalogue()
+        if job.state == "done" and on_done is not None:
+            on_done(job)
+    return job
+
+
+def _live_panel(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None:
+    attempt = job.attempt
+
+    @st.fragment(run_every=EVERY)
+    def panel() -> None:
+        try:
+            now = jobs.get(job.id)
+        except CbmError as error:
+            show_error(str(error))
+            return
+        if not (now.live or now.resuming) or now.attempt != attempt:
+            # What this panel was drawn for is over: the page as a whole says what came of it.
+            resources.forget_catalogue()
+            st.rerun()
+        _living(jobs, now, key, curves)
+
+    with st.container(key=key):
+        panel()
+
+
+def _living(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None:
+    line, button = st.columns([5, 1], vertical_alignment="center", gap="small")
+    with line:
+        st.progress(job.fraction, text=words.progress_line(job, jobs.ahead(job)))
+    with button:
+        _cancel_button(jobs, job, key)
+    st.caption(words.pace_line(job, jobs.remaining(job)))
+    if job.interruption:
+        st.caption(words.resumed_line(job))
+    _curves(jobs, job, key, curves)
+
+
+def _cancel_button(jobs: Jobs, job: Job, key: str) -> None:
+    st.button(
+        "Cancelling …" if job.cancelling else "Cancel",
+        key=f"{key}-cancel",
+        icon=":material/stop_circle:",
+        disabled=job.cancelling,
+        on_click=cancel,
+        args=(job.id,),
+        width="stretch",
+    )
+
+
+def _curves(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None:
+    if not curves:
+        return
+    reported = jobs.history(job.id)
+    drawn = [name for name in curves if sum(name in entry.figures for entry in reported) > 1]
+    if not drawn:
+        return
+    with st.grid(len(drawn), min_column_width=230, gap="small", key=f"{key}-curves") as grid:
+        for position, name in enumerate(drawn):
+            seconds, values = zip(*((entry.seconds, entry.figures[name]) for entry in reported if name in entry.figures), strict=True)
+            label = words.figure_name(name)
+            grid.plotly_chart(
+                reported_curve(label, seconds, values, position),
+                key=f"{key}-curve-{name}",
+                config=figures.CHART_OPTIONS,
+                alt=f"{label} over the time of work, now {values[-1]:.3g}",
+            )
+
+
+def _ended(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None:
+    state = STATES[job.state]
+    text = f"**{state.label}**: {plain(words.title(job))}. {plain(job.error or '')}".rstrip()
+    if job.state == "done":
+        st.caption(f":green[{state.icon}] {plain(words.title(job))}: {words.took(job)}")
+    elif job.state == "failed":
+        st.error(text, icon=state.icon)
+    elif job.state == "interrupted":
+        st.warning(text, icon=state.icon)
+    else:
+        st.info(f"{text} What was finished is kept.", icon=state.icon)
+    if job.state != "done" and access.may_write():
+        st.button(words.again(job), key=f"{key}-retry", icon=":material/replay:", on_click=retry, args=(job.id,))
+    if job.interruption and job.state == "done":
+        st.caption(words.resumed_line(job))
+    if job.log and job.state in ("failed", "interrupted"):
+        with st.expander("What it printed last", icon=":material/terminal:"):
+            st.code(job.log[-4000:], language=None)
+    if job.state != "done":
+        _curves(jobs, job, key, curves)
+
+
+def cancel(identifier: str) -> None:
+    """Callback: stop a job; it ends within two seconds."""
+    access.require_write()
+    resources.jobs(access.workspace_root()).cancel(identifier)
+
+
+def retry(identifier: str) -> None:
+    """Callback: run a job again, from its checkpoint where it has one."""
+    access.require_write()
+    jobs = resources.jobs(access.workspace_root())
+    try:
+        found = jobs.retry(identifier)
+    except InvalidInputError:
+        # Somebody else did so in this moment, or it went on by itself; the page shows how it is now.
+        found = identifier
+    if session.asked(PARAMETER) is not None or found != identifier:
+        session.put(PARAMETER, found)
+    _remember_live(found)
+
+
+def _remember_live(identifier: str) -> None:
+    st.session_state[_SEEN_LIVE] = (*(known for known in st.session_state.get(_SEEN_LIVE, ()) if known != identifier), identifier)
+
+
+def _forget_live(identifier: str) -> bool:
+    """Whether this visitor saw the job alive; false from then on."""
+    known = st.session_state.get(_SEEN_LIVE, ())
+    st.session_state[_SEEN_LIVE] = tuple(other for other in known if other != identifier)
+    return identifier in known

@@ -1,0 +1,1 @@
+"""How jobs are put in words, listed and shown."""
