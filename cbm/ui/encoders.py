@@ -15,8 +15,8 @@ _ASK_AGAIN = 300
 """Seconds until weights that were not found are looked for again: without a network the search itself may take a while."""
 
 
-def why_not(study: Study) -> str | None:
-    """Why pictures and texts cannot be encoded for this model, in words for its user; None where they can be."""
+def why_never(study: Study) -> str | None:
+    """Why nothing can be encoded for this model on any machine, found out without loading anything; None where it may be."""
     reference = study.model.backbone
     if reference is None:
         return "This model does not say which backbone encoded its images, so nothing new can be encoded for it."
@@ -25,6 +25,15 @@ def why_not(study: Study) -> str | None:
             f"The images came as finished vectors of {reference.architecture}/{reference.pretrained}, without the weights that made them. "
             "To encode anything new, encode the images here with that backbone on the data page, and train on those."
         )
+    return None
+
+
+def why_not(study: Study) -> str | None:
+    """Why pictures and texts cannot be encoded for this model, in words for its user; None where they can be."""
+    reference = study.model.backbone
+    never = why_never(study)
+    if never is not None or reference is None:
+        return never
     return _trouble(reference.architecture, reference.pretrained, reference.fingerprint) or None
 
 

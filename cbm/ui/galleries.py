@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import streamlit as st
 
 from cbm.ui import navigation
 from cbm.ui.text import percent, plain
-from cbm.ui.thumbnails import strip, theme, thumbnail
+from cbm.ui.thumbnails import framed, strip, theme, thumbnail
 from cbm.ui.views import ConceptTile, PictureTile
 
 _MARKS = {True: "✓ ", False: "✗ ", None: ""}
 
 
-def picture_grid(tiles: Sequence[PictureTile], *, key: str, width: int = 104) -> None:
-    """Thumbnails with one line of text each."""
-    with st.grid("auto", min_column_width=width, gap="small", key=key) as grid:
+def tile_picture(tile: PictureTile) -> str:
+    """The thumbnail of an image, framed where it is known whether the model gets it right."""
+    return thumbnail(tile.uri) if tile.correct is None else framed(tile.uri, tile.correct)
+
+
+def picture_grid(
+    tiles: Sequence[PictureTile],
+    *,
+    key: str,
+    width: int = 104,
+    columns: int | Literal["auto"] = "auto",
+    draw: Callable[[PictureTile], str] = tile_picture,
+    link: Callable[[PictureTile], Mapping[str, str]] | None = None,
+) -> None:
+    """Thumbnails with one line of text each; ✓ or ✗ in the line and at the border of those that the model gets right or wrong.
+
+    Args:
+        width: least width of a picture in pixels.
+        columns: at most so many beside each other.
+        draw: data URL of a tile's picture.
+        link: query parameters under which the image page shows a tile's image; the line of text then leads there.
+    """
+    with st.grid(columns, min_column_width=width, gap="small", key=key) as grid:
         for tile in tiles:
             with grid.cell():
-                st.image(thumbnail(tile.uri), width="stretch", alt=tile.alt)
-                st.caption(plain(tile.title))
+                st.image(draw(tile), width="stretch", alt=tile.alt)
+                line = f"{_MARKS[tile.correct]}{plain(tile.title)}"
+                if link is None:
+                    st.caption(line)
+                else:
+                    st.page_link(navigation.IMAGE, label=line, help=tile.alt, query_params=dict(link(tile)))
 
 
 def picture_chooser(tiles: Sequence[PictureTile], *, chosen: int | None, on_choose: Callable[[int], None], key: str) -> None:

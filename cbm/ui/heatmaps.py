@@ -10,7 +10,7 @@ import base64
 import contextlib
 import io
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -27,7 +27,7 @@ from cbm.images.decode import decode
 from cbm.images.pictures import read_bytes, read_picture
 from cbm.ui import encoders, resources
 from cbm.ui.study import Study
-from cbm.ui.thumbnails import SIZE, thumbnail
+from cbm.ui.thumbnails import SIZE, draw_outcome, thumbnail
 
 OPACITY = 0.72
 """How dark it gets where a concept does not respond, 0 to 1."""
@@ -63,11 +63,16 @@ def _store(fingerprint: str) -> PatchStore:
     return PatchStore(OrderedDict(), Lock())
 
 
-def why_not(study: Study) -> str | None:
-    """Why there are no heat-maps for this model; None where there are."""
+def why_never(study: Study) -> str | None:
+    """Why there are no heat-maps for this model on any machine, found out without loading anything; None where there may be some."""
     if not isinstance(study.model.bottleneck, Dictionary):
         return "This model's concepts are no directions of a dictionary, so they cannot be located in a picture."
-    return encoders.why_not(study)
+    return encoders.why_never(study)
+
+
+def why_not(study: Study) -> str | None:
+    """Why there are no heat-maps for this model here and now; None where there are."""
+    return why_never(study) or encoders.why_not(study)
 
 
 def patches_of(study: Study, names: Sequence[str], read: Pictures | None = None) -> list[Float32[np.ndarray, "rows columns dim"]]:
@@ -141,8 +146,12 @@ def data_url(picture: Image.Image, quality: int = 84) -> str:
 
 
 @st.cache_resource(max_entries=2048, show_spinner=False)
-def overlay(root: str, model: str, uri: str, concepts: tuple[int, ...], size: int = SIZE, opacity: float = OPACITY) -> str:
+def overlay(root: str, model: str, uri: str, concepts: tuple[int, ...], correct: bool | None = None, size: int = SIZE) -> str:
     """A square thumbnail with a concept's heat-map on it, as a data URL; the plain thumbnail where the picture cannot be read.
+
+    Args:
+        concepts: one concept, or those that were merged into one.
+        correct: whether the model gets the image right, for a border that says so.
 
     Raises:
         MissingWeightsError: the backbone is not at hand.
@@ -154,21 +163,19 @@ def overlay(root: str, model: str, uri: str, concepts: tuple[int, ...], size: in
         seen = as_seen(read_picture(uri, size=size * 3 // 2), shared.backbone.resize_mode)
     except (CbmError, OSError):
         return thumbnail(uri, size)
-    return data_url(_square(darken(seen, shares, opacity), size))
+    return data_url(draw_outcome(_square(darken(seen, shares), size), correct))
 
 
-def overlays(root: str, model: str, uris: Sequence[str], concepts: tuple[int, ...], size: int = SIZE) -> Mapping[str, str]:
-    """`overlay` for a gallery: the pictures that are new are encoded together.
+def prepare(study: Study, uris: Sequence[str]) -> None:
+    """Encode the pictures of a gallery together, before `overlay` asks for them one by one.
 
     Raises:
         MissingWeightsError: the backbone is not at hand.
     """
-    study = resources.study(root, model)
     encoders.encoder(study)
     # One unreadable picture must not cost the others their heat-map; `overlay` meets it again, alone.
     with contextlib.suppress(CbmError, OSError):
         patches_of(study, uris)
-    return {uri: overlay(root, model, uri, concepts, size) for uri in uris}
 
 
 def _square(picture: Image.Image, size: int) -> Image.Image:

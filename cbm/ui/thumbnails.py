@@ -17,6 +17,8 @@ from cbm.images.pictures import read_picture
 
 SIZE = 160
 """Side of an ordinary thumbnail in pixels."""
+_RIGHT, _WRONG, _GAP = "#0E8566", "#D9601A", "#FDFCFA"
+"""Colours of the border around a picture that the model gets right, or wrong, and of the gaps that make the latter dashed."""
 _PAPER = {"light": "#FDFCFA", "dark": "#15181B"}
 """The theme's backgrounds, so that the gaps of a strip look like the page."""
 
@@ -24,6 +26,11 @@ _PAPER = {"light": "#FDFCFA", "dark": "#15181B"}
 def theme() -> str:
     """ "light" or "dark", as the visitor's browser shows the page."""
     return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def ink() -> str:
+    """The theme's text colour, for figures that would write black on a dark page."""
+    return "#ECE9E2" if theme() == "dark" else "#1E2428"
 
 
 def _missing(size: int) -> Image.Image:
@@ -44,6 +51,36 @@ def _square(uri: str, size: int) -> Image.Image:
     return picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
 
 
+def draw_outcome(picture: Image.Image, correct: bool | None) -> Image.Image:
+    """The picture with a border that says whether the model gets it right: whole and ticked, or dashed and crossed; none where unknown."""
+    if correct is None:
+        return picture
+    framed = picture.copy()
+    draw = ImageDraw.Draw(framed)
+    side, width = min(framed.size), max(4, round(min(framed.size) * 0.04))
+    colour = _RIGHT if correct else _WRONG
+    draw.rectangle((0, 0, framed.width - 1, framed.height - 1), outline=colour, width=width)
+    if not correct:
+        gap = side // 8
+        for start in range(gap, max(framed.size), 2 * gap):
+            for box in (
+                (start, 0, start + gap // 2, width - 1),
+                (start, framed.height - width, start + gap // 2, framed.height - 1),
+                (0, start, width - 1, start + gap // 2),
+                (framed.width - width, start, framed.width - 1, start + gap // 2),
+            ):
+                draw.rectangle(box, fill=_GAP)
+    tag = side // 5
+    draw.rectangle((0, 0, tag, tag), fill=colour)
+    stroke = max(2, tag // 8)
+    if correct:
+        draw.line([(tag * 0.22, tag * 0.52), (tag * 0.42, tag * 0.72), (tag * 0.78, tag * 0.28)], fill="white", width=stroke)
+    else:
+        for line in ([(0.27, 0.27), (0.73, 0.73)], [(0.73, 0.27), (0.27, 0.73)]):
+            draw.line([(tag * x, tag * y) for x, y in line], fill="white", width=stroke)
+    return framed
+
+
 def _encoded(picture: Image.Image) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, format="WEBP", quality=84, method=3)
@@ -54,6 +91,12 @@ def _encoded(picture: Image.Image) -> str:
 def thumbnail(uri: str, size: int = SIZE) -> str:
     """The picture at `uri`, cut to a square of `size` pixels."""
     return _encoded(_square(uri, size))
+
+
+@st.cache_resource(max_entries=8192, show_spinner=False)
+def framed(uri: str, correct: bool, size: int = SIZE) -> str:
+    """`thumbnail` with a border that says whether the model gets the picture right."""
+    return _encoded(draw_outcome(_square(uri, size), correct))
 
 
 @st.cache_resource(max_entries=4096, show_spinner=False)
