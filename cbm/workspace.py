@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,10 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from cbm.errors import CorruptArtifactError, InvalidInputError, NotFoundError
+from cbm.locking import FileLock, is_free
 from cbm.paths import DEFAULT_WORKSPACE
 
 SCHEMA_VERSION = 1
 KINDS = ("embeddings", "vocabulary", "dictionary", "concepts", "model")
+FRESH_SECONDS = 60.0
+"""A draft may be this young before its writer holds its lock."""
+UNLOCKED_SECONDS = 24 * 3600.0
+"""Drafts without a lock are those of earlier versions; one that nobody wrote to for a day was left behind."""
 _RECORDED_LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "open_clip_torch", "safetensors")
 
 
@@ -167,6 +173,8 @@ class Workspace:
         folder = self.root / "artifacts" / identifier
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{identifier}-", dir=folder.parent))
+        lock = FileLock(_lock_of(temporary))
+        lock.acquire()
         try:
             draft = Draft(temporary)
             write(draft)
@@ -185,6 +193,9 @@ class Workspace:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+        finally:
+            lock.release()
+            _lock_of(temporary).unlink(missing_ok=True)
         shutil.rmtree(self.checkpoints(identifier), ignore_errors=True)
         return Artifact.read(folder)
 
@@ -200,7 +211,40 @@ class Workspace:
             raise InvalidInputError(f"{artifact.id} is the parent of {', '.join(children[:3])}; remove those first.")
         hidden = artifact.path.with_name(f".removed-{artifact.id}-{os.getpid()}")
         artifact.path.rename(hidden)
-        shutil.rmtree(hidden)
+        # Somebody who sweeps may be faster.
+        shutil.rmtree(hidden, ignore_errors=True)
+
+    def sweep(self) -> int:
+        """Remove what killed processes left half written or half removed; returns how many folders that were. Live writers are safe."""
+        swept = 0
+        for path in sorted((self.root / "artifacts").glob(".*")):
+            if path.is_dir() and (path.name.startswith(".removed-") or _abandoned(path)):
+                shutil.rmtree(path, ignore_errors=True)
+                _lock_of(path).unlink(missing_ok=True)
+                swept += 1
+            elif path.suffix == ".lock" and not path.with_suffix("").is_dir() and _age(path) > FRESH_SECONDS and is_free(path):
+                path.unlink(missing_ok=True)
+        return swept
+
+
+def _lock_of(draft: Path) -> Path:
+    """Held by whoever writes the draft; beside it, so that it is not published with it."""
+    return draft.with_name(f"{draft.name}.lock")
+
+
+def _abandoned(draft: Path) -> bool:
+    lock = _lock_of(draft)
+    if lock.is_file():
+        return _age(lock) > FRESH_SECONDS and is_free(lock)
+    return min(_age(path) for path in (draft, *draft.rglob("*"))) > UNLOCKED_SECONDS
+
+
+def _age(path: Path) -> float:
+    """Seconds since it was last written; 0 for what is gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def publish_folder(temporary: Path, final: Path) -> None:

@@ -8,8 +8,8 @@ import secrets
 import time
 from pathlib import Path
 
-from cbm.embeddings.locking import FileLock
 from cbm.errors import InvalidInputError
+from cbm.locking import FileLock, is_free
 
 STALE_SECONDS = 60.0
 """Locks that are free and older than this were left behind; a younger one may be a worker that is just starting."""
@@ -38,26 +38,16 @@ class WorkerSign:
 def is_alive(folder: Path, worker: str) -> bool:
     """Whether the worker called `worker` still runs."""
     path = folder / f"{worker}.lock"
-    return path.is_file() and not _free(path)
+    return path.is_file() and not is_free(path)
 
 
 def living(folder: Path) -> int:
     """The number of workers that run."""
-    return sum(not _free(path) for path in folder.glob("*.lock"))
-
-
-def _free(path: Path) -> bool:
-    lock = FileLock(path)
-    try:
-        lock.acquire()
-    except InvalidInputError:
-        return False
-    lock.release()
-    return True
+    return sum(not is_free(path) for path in folder.glob("*.lock"))
 
 
 def _sweep(folder: Path) -> None:
     for path in folder.glob("*.lock"):
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > STALE_SECONDS and _free(path):
+            if time.time() - path.stat().st_mtime > STALE_SECONDS and is_free(path):
                 path.unlink(missing_ok=True)

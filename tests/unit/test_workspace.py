@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,61 @@ def test_checkpoints_are_removed_when_the_artefact_is_finished(workspace: Worksp
 def test_the_environment_names_the_default_workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CBM_WORKSPACE", os.fspath(tmp_path / "mine"))
     assert Workspace().root == tmp_path / "mine"
+
+
+def _draft(workspace: Workspace, name: str, age: float, lock: bool) -> Path:
+    folder = workspace.root / "artifacts" / f".{name}"
+    folder.mkdir(parents=True)
+    (folder / "half.bin").write_bytes(b"half")
+    paths = [folder / "half.bin", folder]
+    if lock:
+        paths.append(folder.with_name(f"{folder.name}.lock"))
+        paths[-1].touch()
+    for path in paths:
+        os.utime(path, (time.time() - age, time.time() - age))
+    return folder
+
+
+def test_sweep_removes_what_killed_processes_left(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    kept = workspace.create("vocabulary", {"source": "words"}, (), lambda draft: None)
+    left = [
+        _draft(workspace, "model-0-killed", 100, lock=True),
+        _draft(workspace, "model-1-of_an_old_version", 2 * 24 * 3600, lock=False),
+        _draft(workspace, "removed-model-2-77", 0, lock=False),
+    ]
+    alone = workspace.root / "artifacts" / ".model-3-killed.lock"
+    alone.touch()
+    os.utime(alone, (time.time() - 100, time.time() - 100))
+    assert workspace.sweep() == 3
+    assert not any(folder.exists() for folder in left)
+    assert [path.name for path in (workspace.root / "artifacts").iterdir()] == [kept.id]
+
+
+def test_sweep_leaves_living_writers_and_fresh_drafts_alone(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    just_made = _draft(workspace, "model-0-begun", 1, lock=True)
+    unlocked = _draft(workspace, "model-1-begun", 3600, lock=False)
+
+    def write(draft: Draft) -> None:
+        lock = draft.path.with_name(f"{draft.path.name}.lock")
+        assert lock.is_file()
+        os.utime(lock, (0, 0))
+        assert workspace.sweep() == 0
+        (draft.path / "words.txt").write_text("all of them")
+
+    made = workspace.create("vocabulary", {"source": "words"}, (), write)
+    assert (made.path / "words.txt").read_text() == "all of them"
+    assert just_made.is_dir()
+    assert unlocked.is_dir()
+
+
+def test_a_failed_write_leaves_no_lock(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+
+    def write(draft: Draft) -> None:
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        workspace.create("vocabulary", {"source": "words"}, (), write)
+    assert list((workspace.root / "artifacts").iterdir()) == []

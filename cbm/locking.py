@@ -59,3 +59,14 @@ class FileLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def is_free(path: Path) -> bool:
+    """Whether nobody holds the lock on an existing file."""
+    lock = FileLock(path)
+    try:
+        lock.acquire()
+    except InvalidInputError:
+        return False
+    lock.release()
+    return True
