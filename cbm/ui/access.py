@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -178,15 +179,23 @@ def check_encoding(count: int = 1) -> None:
         )
 
 
-def check_job(kind: str) -> None:
+def check_job(parameters: Mapping[str, Any] | None = None) -> None:
     """A job that is about to be submitted in the visitor's workspace; begins with `require_write`.
 
+    Args:
+        parameters: of the verb; where the app is hosted, paths among them must lead into the visitor's own workspace.
+
     Raises:
-        NotAllowedError: in demo mode.
+        NotAllowedError: in demo mode, or a path leads elsewhere.
         LimitError: too many run, wait, or ran within an hour.
     """
     require_write()
     bounds = limits()
+    if not may_use_paths():
+        for value in (parameters or {}).values():
+            for text in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(text, str):
+                    _check_parameter(text)
     if bounds.max_jobs is None:
         return
     own = Jobs(Workspace(workspace_root())).list()
@@ -196,6 +205,15 @@ def check_job(kind: str) -> None:
     _check_hour(own, bounds)
     if bounds.max_jobs_of_all is not None and visitors.live_jobs(_base()) >= bounds.max_jobs_of_all:
         raise LimitError("The server is busy with the jobs of other visitors. Nothing of yours is lost: try again in a few minutes.")
+
+
+def _check_parameter(text: str) -> None:
+    if text.startswith("scenes:"):
+        from cbm.images.sources import open_source
+
+        check_images(len(open_source(text)))
+    elif visitors.is_path(text) and not visitors.is_below(Path(text), Path(workspace_root())):
+        require_paths()
 
 
 def _check_hour(own: list[Job], bounds: Limits) -> None:

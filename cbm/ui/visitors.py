@@ -31,6 +31,7 @@ SEEN_SECONDS = 60.0
 STOP_SECONDS = 5.0
 """How long deleting waits for jobs to hear that they are cancelled; they promise two."""
 _TOKEN = re.compile(r"[0-9a-f]{32}")
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _SEEN, _OWNED = ".seen", ".owned"
 
 
@@ -116,6 +117,17 @@ def home_of(root: str, identifier: str) -> str:
         if (base / "artifacts" / identifier / "artifact.json").is_file() and (path / "artifacts" / identifier).is_dir():
             return str(base)
     return root
+
+
+def is_path(text: str) -> bool:
+    """Whether a parameter could be read as a file or folder of the machine, rather than as an id or a name."""
+    parts = text.replace("\\", "/").split("/")
+    return text.startswith(("/", "\\", "~")) or ".." in parts or bool(_DRIVE.match(text)) or Path(text).exists()
+
+
+def is_below(path: Path, root: Path) -> bool:
+    """Whether a path, followed through all links, ends in the workspace."""
+    return path.is_absolute() and path.resolve().is_relative_to(root.resolve())
 
 
 def delete(root: Path) -> None:
