@@ -33,10 +33,11 @@ def submit(kind: str, parameters: Mapping[str, Any], *, title: str) -> str:
         The job's id, for `watch`.
 
     Raises:
-        NotAllowedError: in demo mode.
+        NotAllowedError: in demo mode, or a path in the parameters leads out of a hosted visitor's workspace.
+        LimitError: too many jobs for one visitor.
         InvalidInputError: the parameters cannot be a job.
     """
-    access.require_write()
+    access.check_job(parameters)
     root = access.workspace_root()
     identifier = resources.jobs(root).submit(kind, parameters, title=title)
     session.put(PARAMETER, identifier)
