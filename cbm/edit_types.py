@@ -125,9 +125,18 @@ class HideConcept:
     name: str
 
 
+@dataclass(frozen=True)
+class HideConcepts:
+    """Leave several concepts out of lists at once: one edit, and one undo. They still contribute; predictions stay."""
+
+    concepts: tuple[int, ...]
+    name: str
+    """What they were called together."""
+
+
 ActivationEdit: TypeAlias = AblateConcept | AblateConcepts | SetConcept | ScaleConcept
 WeightEdit: TypeAlias = SetWeight | ScaleWeight | ZeroWeight
-NameEdit: TypeAlias = RenameConcept | MergeConcepts | HideConcept
+NameEdit: TypeAlias = RenameConcept | MergeConcepts | HideConcept | HideConcepts
 Edit: TypeAlias = ActivationEdit | WeightEdit | NameEdit
 
 
@@ -156,6 +165,8 @@ def describe(edit: Edit) -> str:
             return f"Merge {', '.join(f'“{name}”' for name in edit.names)} into “{edit.new_name}”"
         case HideConcept():
             return f"Hide “{edit.name}”"
+        case HideConcepts():
+            return f"Hide {len(edit.concepts)} concepts: {edit.name}"
 
 
 def _describe_scope(scope: Scope) -> str:
@@ -170,7 +181,7 @@ def _describe_scope(scope: Scope) -> str:
 
 def concepts_of(edit: Edit) -> tuple[int, ...]:
     """Indices of the concepts that an edit speaks of."""
-    return edit.concepts if isinstance(edit, MergeConcepts | AblateConcepts) else (edit.concept,)
+    return edit.concepts if isinstance(edit, MergeConcepts | AblateConcepts | HideConcepts) else (edit.concept,)
 
 
 def class_of(edit: Edit) -> str | None:

@@ -30,6 +30,7 @@ from cbm.edit_types import (
     Edit,
     GlobalScope,
     HideConcept,
+    HideConcepts,
     ImageScope,
     MergeConcepts,
     NameEdit,
@@ -56,6 +57,7 @@ __all__ = [
     "Edit",
     "GlobalScope",
     "HideConcept",
+    "HideConcepts",
     "ImageScope",
     "MergeConcepts",
     "NameEdit",
@@ -192,6 +194,8 @@ class Recipe:
                     names[first_of.get(edit.concept, edit.concept)] = edit.new_name
                 case HideConcept():
                     hidden.add(edit.concept)
+                case HideConcepts():
+                    hidden.update(edit.concepts)
                 case MergeConcepts():
                     members = _joined_members(edit.concepts, groups, first_of)
                     for member in members:

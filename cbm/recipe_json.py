@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from cbm import edits as kinds
-from cbm.edits import AblateConcepts, ClassScope, Edit, GlobalScope, ImageScope, MergeConcepts, Recipe, Scope, Step
+from cbm.edits import AblateConcepts, ClassScope, Edit, GlobalScope, HideConcepts, ImageScope, MergeConcepts, Recipe, Scope, Step
 from cbm.errors import InvalidInputError
 
 SCHEMA_VERSION = 1
@@ -26,6 +26,7 @@ _EDIT_TYPES: dict[str, type] = {
     "rename_concept": kinds.RenameConcept,
     "merge_concepts": kinds.MergeConcepts,
     "hide_concept": kinds.HideConcept,
+    "hide_concepts": kinds.HideConcepts,
 }
 _EDIT_NAMES = {edit_type: name for name, edit_type in _EDIT_TYPES.items()}
 
@@ -98,8 +99,8 @@ def _read_steps(index: int, record: Any, find_concepts: Callable[[str], Sequence
     enabled = _read_flag(record, "enabled", where, True)
     if edit_type is MergeConcepts:
         return [Step(_read_merge(record, where, find_concepts), enabled)]
-    if edit_type is AblateConcepts:
-        return [Step(_read_selection(record, where), enabled)]
+    if edit_type in (AblateConcepts, HideConcepts):
+        return [Step(_read_selection(record, edit_type, where), enabled)]
     name = _read_text(record, "name", where)
     found = [_read_index(record["concept"], "concept", where)] if "concept" in record else _find(name, "name", where, find_concepts)
     values: dict[str, Any] = {}
@@ -133,12 +134,15 @@ def _read_merge(record: Mapping[str, Any], where: str, find_concepts: Callable[[
     return MergeConcepts(tuple(concepts), tuple(names), _read_text(record, "new_name", where))
 
 
-def _read_selection(record: Mapping[str, Any], where: str) -> AblateConcepts:
+def _read_selection(record: Mapping[str, Any], edit_type: type, where: str) -> AblateConcepts | HideConcepts:
     concepts = record.get("concepts")
     if not isinstance(concepts, list) or not concepts:
         raise InvalidInputError(f"{where}: field concepts is {concepts!r}; it must be a list of indices.")
     read = tuple(_read_index(concept, "concepts", where) for concept in concepts)
-    return AblateConcepts(read, _read_text(record, "name", where), _read_scope(record.get("scope", {"kind": "global"}), where))
+    name = _read_text(record, "name", where)
+    if edit_type is HideConcepts:
+        return HideConcepts(read, name)
+    return AblateConcepts(read, name, _read_scope(record.get("scope", {"kind": "global"}), where))
 
 
 def _read_scope(scope: Any, where: str) -> Scope:

@@ -20,6 +20,8 @@ _MODEL = "model"
 _CONCEPT = "concept"
 _IMAGE = "image"
 _RECIPES = "recipes"
+_OF_A_MODEL = (_MODEL, _CONCEPT, _IMAGE, "class", "concepts", "other", "selection")
+"""Parameters that mean nothing beside another model."""
 
 
 def short(model: str) -> str:
@@ -56,7 +58,9 @@ def current_model() -> str:
 def choose_model() -> None:
     """Callback of the model selector: concept and image numbers belong to the model that was left."""
     st.session_state[_MODEL] = st.session_state[MODEL_CHOICE]
-    st.query_params.clear()
+    # Not `clear()`: it refuses where a widget is bound to a parameter, and those speak of the page, not of the model.
+    for parameter in _OF_A_MODEL:
+        st.query_params.pop(parameter, None)
 
 
 def link(model: str, default: str, **parameters: object) -> dict[str, str]:

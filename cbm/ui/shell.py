@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from cbm.edits import ActivationEdit, HideConcept, MergeConcepts, Recipe, RenameConcept, describe
+from cbm.edits import ActivationEdit, HideConcept, HideConcepts, MergeConcepts, Recipe, RenameConcept, describe
 from cbm.ui import access, session
 from cbm.ui.text import counted, plain
 from cbm.ui.views import EditLine
@@ -28,7 +28,12 @@ def model_selector(titles: Mapping[str, str], chosen: str) -> None:
 
 def edit_lines(recipe: Recipe) -> Sequence[EditLine]:
     """The recipe as a person reads it, oldest edit first; undone edits are left out."""
-    icons = {RenameConcept: ":material/edit:", HideConcept: ":material/visibility_off:", MergeConcepts: ":material/merge:"}
+    icons = {
+        RenameConcept: ":material/edit:",
+        HideConcept: ":material/visibility_off:",
+        HideConcepts: ":material/visibility_off:",
+        MergeConcepts: ":material/merge:",
+    }
     lines = []
     for position, step in enumerate(recipe.steps[: recipe.position]):
         icon = icons.get(type(step.edit), ":material/tune:" if isinstance(step.edit, ActivationEdit) else ":material/linear_scale:")

@@ -14,6 +14,7 @@ from cbm.edits import (
     ClassScope,
     GlobalScope,
     HideConcept,
+    HideConcepts,
     ImageScope,
     MergeConcepts,
     Recipe,
@@ -44,6 +45,7 @@ edits = st.one_of(
     st.builds(ZeroWeight, concepts, names, class_names),
     st.builds(RenameConcept, concepts, names, names),
     st.builds(HideConcept, concepts, names),
+    st.builds(HideConcepts, st.lists(concepts, min_size=1, max_size=4, unique=True).map(tuple), names),
     st.builds(
         lambda chosen, name: MergeConcepts(tuple(chosen), tuple(f"n{index}" for index in chosen), name),
         st.lists(concepts, min_size=2, max_size=4, unique=True),
@@ -211,3 +213,12 @@ def test_selection_is_one_edit_and_reads_as_such() -> None:
     assert Recipe.from_json(recipe.to_json()) == recipe
     with pytest.raises(InvalidInputError, match="field concepts"):
         Recipe.from_json('{"edits": [{"edit": "ablate_concepts", "name": "water", "concepts": []}]}')
+
+
+def test_several_concepts_are_hidden_by_one_edit_and_shown_again_by_one_undo() -> None:
+    recipe = Recipe.of(HideConcepts((1, 4), "noise"))
+    assert recipe.decisions().hidden == {1, 4}
+    assert recipe.undo().decisions().hidden == frozenset()
+    assert describe(recipe.active[0]) == "Hide 2 concepts: noise"
+    with pytest.raises(InvalidInputError, match="concept is 4"):
+        recipe.check(3, ())
