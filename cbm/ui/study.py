@@ -118,7 +118,7 @@ class Study:
 
     def warm(self) -> None:
         """Compute what every page needs, so that the first visitor's click does not wait for it."""
-        _ = self._tiles, self._predicted_before, self._predicted_as_stored
+        _ = self.tiles, self._predicted_before, self._predicted_as_stored
 
     def item(self, row: int) -> str:
         return self.items[row]
@@ -186,7 +186,8 @@ class Study:
         return self.model.concepts.labels
 
     @cached_property
-    def _tiles(self) -> tuple[ConceptTile, ...]:
+    def tiles(self) -> tuple[ConceptTile, ...]:
+        """Every concept as it was named, without decisions and pictures."""
         table = self.model.concepts
         head = self.model.head.weight
         counts = np.diff(self.columns.indptr)
@@ -214,7 +215,7 @@ class Study:
         """Every concept as the visitor decided to see it, without pictures; of merged ones, the one that stands for all."""
         decisions = recipe.decisions()
         standing_for = decisions.standing_for
-        tiles = list(self._tiles)
+        tiles = list(self.tiles)
         for index in decisions.names.keys() | decisions.hidden:
             tile = tiles[index]
             name = decisions.names.get(index, tile.name)
