@@ -4,7 +4,7 @@ import streamlit as st
 
 from cbm.errors import CbmError
 from cbm.paths import ASSETS
-from cbm.ui import access, navigation, resources, session, shell
+from cbm.ui import access, job_panel, job_workers, navigation, resources, session, shell
 from cbm.ui.cards import show_error
 
 page = navigation.enter()
@@ -12,6 +12,7 @@ st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "logo-ma
 try:
     catalogue = resources.catalogue(access.workspace_root())
     access.put_address()
+    job_workers.take_up(access.workspace_root())
     if catalogue.models:
         chosen = session.chosen_model(list(catalogue.models), catalogue.default)
         with st.sidebar:
@@ -20,6 +21,7 @@ try:
             shell.edit_history(chosen, session.recipe(chosen))
     with st.sidebar:
         shell.mode_notice()
+    job_panel.show_refusal()
     page.run()
 except CbmError as error:
     show_error(str(error))

@@ -26,7 +26,7 @@ def app(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8501,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser window.")] = True,
 ) -> None:
-    """Open the web app."""
+    """Open the web app; the worker that runs its jobs starts and ends with it."""
     from cbm.paths import APP
 
     if workspace is not None:
@@ -35,15 +35,23 @@ def app(
     os.chdir(APP.parent)
     headless = "false" if open_browser and host == "localhost" and _has_display() else "true"
     options = ["--server.address", host, "--server.port", str(port), "--server.headless", headless]
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(APP), *options])
+    _start_worker()
+    from streamlit.web.cli import main as streamlit
+
+    # In this process, so that the worker belongs to the server and to nobody who could be killed without it.
+    streamlit(["run", str(APP), *options], prog_name="streamlit")
 
 
 @cli.command()
-def worker(workspace: WorkspaceOption = None) -> None:
-    """Run the jobs that the web app or a script submits, one after another, until stopped."""
+def worker(
+    workspace: WorkspaceOption = None,
+    idle: Annotated[float | None, typer.Option(help="End after so many seconds without a job.")] = None,
+    attached: Annotated[bool, typer.Option("--attached", help="End when standard input does; for programs that start a worker.")] = False,
+) -> None:
+    """Run the jobs that scripts or the web app submit, one after another, until stopped. The web app starts a worker of its own."""
     from cbm.jobs.worker import run_worker
 
-    run_worker(open_workspace(workspace))
+    run_worker(open_workspace(workspace), attached=attached, idle_seconds=idle)
 
 
 @cli.command()
@@ -63,6 +71,15 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     print(f"Serving {encoder.reference} on http://{shown}:{listening.getsockname()[1]}. Stop with Ctrl-C.", flush=True)
     server.serve(encoder, listening)
+
+
+def _start_worker() -> None:
+    """On one's own machine the worker is there from the start; visitors of a hosted app get theirs when they have work."""
+    from cbm.jobs.attached import crew
+    from cbm.ui.access import Mode, mode
+
+    if mode() is Mode.LOCAL:
+        crew().ensure(open_workspace(None).root, stay=True)
 
 
 def _has_display() -> bool:

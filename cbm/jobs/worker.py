@@ -28,6 +28,8 @@ ASK_SECONDS = 0.8
 TELL_SECONDS = 0.5
 """How long it may then take before it is killed. With the poll this keeps a cancel within two seconds."""
 LOG_BYTES = 32 * 1024
+LEAVE = b"leave\n"
+"""What whoever started an attached worker writes to its standard input to have its place after the job that runs."""
 
 STOPPED = "The worker was stopped while this ran. What was finished is kept; run it again to go on."
 KILLED = (
@@ -50,29 +52,44 @@ class Worker:
         self._queue = JobQueue(self._jobs.folder, self._run)
         self._say = say
         self._stopping = threading.Event()
+        self._leaving = threading.Event()
         self._sign: WorkerSign | None = None
 
     def stop(self) -> None:
         """End `run` soon; the job that runs is stopped and marked interrupted."""
         self._stopping.set()
 
-    def run(self) -> None:
-        """Run jobs until `stop` is called."""
+    def leave(self) -> None:
+        """End `run` when the job that runs, if any, has ended."""
+        self._leaving.set()
+
+    def run(self, idle_seconds: float | None = None) -> None:
+        """Run jobs until `stop` or `leave` is called, or until there was nothing to do for so long."""
         self._sign = WorkerSign(self._jobs.signs)
         try:
-            self._jobs.list()  # marks what dead workers left
-            looked = time.monotonic() - LOST_SECONDS
-            while not self._stopping.is_set():
+            self._jobs.workspace.sweep()
+            looked = busy = time.monotonic()
+            self._look_around()
+            while not (self._stopping.is_set() or self._leaving.is_set()):
                 if self._queue.run_next():
+                    busy = time.monotonic()
                     continue
+                if idle_seconds is not None and time.monotonic() - busy >= idle_seconds:
+                    return
                 if time.monotonic() - looked >= LOST_SECONDS:
                     looked = time.monotonic()
-                    # One that is submitted in this moment may be queued twice; only one of the two can be claimed.
-                    for identifier, attempt in self._jobs.lost():
-                        self._queue.put(identifier, attempt)
+                    self._look_around()
                 self._stopping.wait(POLL_SECONDS)
         finally:
             self._sign.close()
+
+    def _look_around(self) -> None:
+        """Take care of what others left when they died: jobs that they ran, and jobs that they had not put into the queue yet."""
+        for identifier in self._jobs.resume_orphans():
+            self._say(f"{identifier}: goes on, its worker ended while it ran")
+        # One that is submitted in this moment may be queued twice; only one of the two can be claimed.
+        for identifier, attempt in self._jobs.lost():
+            self._queue.put(identifier, attempt)
 
     def _run(self, identifier: str, attempt: int) -> None:
         if self._sign is None or not self._jobs.claim(identifier, attempt, self._sign.name):
@@ -120,13 +137,29 @@ class Worker:
             end(identifier, attempt, "failed", error=UNEXPECTED.format(last=lines[-1].strip() if lines else f"exit status {code}"))
 
 
-def run_worker(workspace: Workspace, say: Callable[[str], None] = print) -> None:
-    """Run jobs in the foreground until SIGTERM or SIGINT."""
+def run_worker(
+    workspace: Workspace, say: Callable[[str], None] = print, *, attached: bool = False, idle_seconds: float | None = None
+) -> None:
+    """Run jobs in the foreground until SIGTERM or SIGINT.
+
+    Args:
+        attached: end also when standard input ends, as it does when the process that holds its other end dies.
+        idle_seconds: end after so long without a job.
+    """
     worker = Worker(workspace, say)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
+    if attached:
+        threading.Thread(target=_listen, args=(worker,), daemon=True).start()
     say(f"Waiting for jobs in {workspace.root}. Stop with Ctrl-C.")
-    worker.run()
+    worker.run(idle_seconds)
+
+
+def _listen(worker: Worker) -> None:
+    # os.read, not sys.stdin: a thread that sleeps inside a buffered reader makes the interpreter abort when it ends.
+    while os.read(0, 64):
+        worker.leave()
+    worker.stop()
 
 
 def _start(workspace: Workspace, identifier: str, attempt: int) -> subprocess.Popen[bytes]:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from cbm.errors import CbmError, InvalidInputError
 from cbm.jobs import Job, Jobs
-from cbm.ui import access, figures, resources, session
+from cbm.ui import access, figures, job_workers, resources, session
 from cbm.ui.cards import show_error
 from cbm.ui.figures.progress import reported_curve
 from cbm.ui.jobs import words
@@ -19,6 +19,7 @@ from cbm.ui.text import plain
 PARAMETER = "job"
 EVERY = "500ms"
 _SEEN_LIVE = "jobs_seen_live"
+_REFUSED = "job_refused"
 
 
 def submit(kind: str, parameters: Mapping[str, Any], *, title: str) -> str:
@@ -41,12 +42,30 @@ def submit(kind: str, parameters: Mapping[str, Any], *, title: str) -> str:
     root = access.workspace_root()
     identifier = resources.jobs(root).submit(kind, parameters, title=title)
     session.put(PARAMETER, identifier)
+    job_workers.ensure(root, anew=True)
     _remember_live(identifier)
     return identifier
 
 
+def ask(kind: str, parameters: Mapping[str, Any], *, title: str) -> None:
+    """`submit` as a button's callback: what the visitor can mend is kept for `show_refusal`, since callbacks run outside the page."""
+    try:
+        submit(kind, parameters, title=title)
+    except CbmError as error:
+        st.session_state[_REFUSED] = str(error)
+
+
+def show_refusal() -> None:
+    """Why the last `ask` came to nothing; once."""
+    message = st.session_state.pop(_REFUSED, None)
+    if message is not None:
+        show_error(message)
+
+
 def latest(root: str, kinds: Collection[str]) -> Job | None:
     """The job of these kinds that a page should show: the one that the address names, else the newest; None where there is none."""
+    if not access.may_write():
+        return None
     jobs = resources.jobs(root).list()
     asked = session.asked(PARAMETER)
     fitting = [job for job in jobs if job.kind in kinds]
@@ -69,11 +88,17 @@ def watch(job_id: str, *, key: str, curves: Sequence[str] = (), on_done: Callabl
     Raises:
         NotFoundError: there is no such job.
     """
-    jobs = resources.jobs(access.workspace_root())
+    root = access.workspace_root()
+    jobs = resources.jobs(root)
     job = jobs.get(job_id)
     if job.live or job.resuming:
         _remember_live(job_id)
-        _live_panel(jobs, job, key, tuple(curves))
+        trouble = _trouble(root, job)
+        with st.container(key=key):
+            if trouble is None:
+                _live_panel(jobs, job, key, tuple(curves))
+            else:
+                _no_worker(jobs, job, key, trouble)
         return job
     with st.container(key=key):
         _ended(jobs, job, key, tuple(curves))
@@ -85,7 +110,7 @@ def watch(job_id: str, *, key: str, curves: Sequence[str] = (), on_done: Callabl
 
 
 def _live_panel(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None:
-    attempt = job.attempt
+    attempt, root = job.attempt, access.workspace_root()
 
     @st.fragment(run_every=EVERY)
     def panel() -> None:
@@ -94,24 +119,44 @@ def _live_panel(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None
         except CbmError as error:
             show_error(str(error))
             return
-        if not (now.live or now.resuming) or now.attempt != attempt:
+        if not (now.live or now.resuming) or now.attempt != attempt or _trouble(root, now) is not None:
             # What this panel was drawn for is over: the page as a whole says what came of it.
             resources.forget_catalogue()
             st.rerun()
         _living(jobs, now, key, curves)
 
-    with st.container(key=key):
-        panel()
+    panel()
+
+
+def _trouble(root: str, job: Job) -> str | None:
+    """Why the job would wait for ever; where it need not, a worker is on its way after this."""
+    if job.state == "running":
+        return None
+    job_workers.ensure(root)
+    return job_workers.trouble(root)
+
+
+def _no_worker(jobs: Jobs, job: Job, key: str, trouble: str) -> None:
+    st.error(
+        f"**{plain(words.title(job))}** waits, but the worker ends as soon as it starts. It said: {plain(trouble)}",
+        icon=":material/power_off:",
+    )
+    with st.container(horizontal=True):
+        st.button("Start the worker again", key=f"{key}-start", icon=":material/replay:", on_click=_start_worker)
+        _cancel_button(jobs, job, key)
+
+
+def _start_worker() -> None:
+    job_workers.ensure(access.workspace_root(), anew=True)
 
 
 def _living(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None:
-    line, button = st.columns([5, 1], vertical_alignment="center", gap="small")
-    with line:
-        st.progress(job.fraction, text=words.progress_line(job, jobs.ahead(job)))
-    with button:
+    others = job_workers.others_first(access.workspace_root()) if job.state == "queued" else 0
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.progress(job.fraction, text=words.progress_line(job, jobs.ahead(job), others))
         _cancel_button(jobs, job, key)
     st.caption(words.pace_line(job, jobs.remaining(job)))
-    if job.interruption:
+    if job.interruption and job.live:
         st.caption(words.resumed_line(job))
     _curves(jobs, job, key, curves)
 
@@ -124,7 +169,6 @@ def _cancel_button(jobs: Jobs, job: Job, key: str) -> None:
         disabled=job.cancelling,
         on_click=cancel,
         args=(job.id,),
-        width="stretch",
     )
 
 
@@ -177,15 +221,20 @@ def cancel(identifier: str) -> None:
 
 def retry(identifier: str) -> None:
     """Callback: run a job again, from its checkpoint where it has one."""
-    access.require_write()
-    jobs = resources.jobs(access.workspace_root())
+    root = access.workspace_root()
+    jobs = resources.jobs(root)
     try:
+        access.check_job(jobs.get(identifier).parameters)
         found = jobs.retry(identifier)
     except InvalidInputError:
         # Somebody else did so in this moment, or it went on by itself; the page shows how it is now.
         found = identifier
+    except CbmError as error:
+        st.session_state[_REFUSED] = str(error)
+        return
     if session.asked(PARAMETER) is not None or found != identifier:
         session.put(PARAMETER, found)
+    job_workers.ensure(root, anew=True)
     _remember_live(found)
 
 

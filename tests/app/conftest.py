@@ -32,6 +32,14 @@ def remember_navigation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PagesManager, "__init__", initialise_navigated)
 
 
+@pytest.fixture(autouse=True)
+def no_workers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is submitted waits: no test of a page starts a process. Holds the workspaces that a worker was wanted for."""
+    wanted: list[str] = []
+    monkeypatch.setattr("cbm.jobs.attached.Crew.ensure", lambda _, root, **__: wanted.append(str(root)))
+    return wanted
+
+
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Shared by tests that only read."""

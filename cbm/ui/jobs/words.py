@@ -88,13 +88,20 @@ def left(seconds: float) -> str:
     return f"about {seconds / 3600:.1f} h left"
 
 
-def progress_line(job: Job, ahead: int) -> str:
-    """What stands above the progress bar."""
+def progress_line(job: Job, ahead: int = 0, others: int = 0) -> str:
+    """What stands above the progress bar.
+
+    Args:
+        ahead: jobs of this workspace that run or wait before one that waits.
+        others: workspaces of other visitors that get a worker first.
+    """
     if job.cancelling:
         return "Cancelling …"
     if job.state == "interrupted":
         return "The worker ended; the job goes on in a moment"
     if job.state == "queued":
+        if others:
+            return f"Waiting for a free place: {counted(others, 'visitor')} first"
         return f"Waiting: {counted(ahead, 'job')} first" if ahead else "Waiting for a worker to begin"
     return plain(job.message) or "Starting"
 
