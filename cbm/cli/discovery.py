@@ -1,4 +1,4 @@
-"""Verbs that find concepts: discover, name."""
+"""Verbs that find concepts: discover, sweep, name; and the whole line, build."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 import typer
 
 from cbm.cli.options import (
+    BackboneOption,
     DeviceOption,
     JsonOption,
+    PretrainedOption,
     SeedOption,
     WorkspaceOption,
     numbers,
@@ -55,6 +57,36 @@ def discover(
 
 
 @cli.command()
+def sweep(
+    embeddings: Annotated[list[str], typer.Argument(metavar="EMB…", help="Ids of one or more embedding sets.")],
+    widths: Annotated[str, typer.Option(help="Numbers of latents, such as 512,1024,2048.")],
+    ks: Annotated[str, typer.Option(help="Active latents of an image, such as 8,16,32.")],
+    seeds: Annotated[str, typer.Option(help="Seeds, such as 0,1,2; with several, stability is measured.")] = "0",
+    variant: Annotated[str, typer.Option(help="As for discover.")] = "batchtopk",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the embeddings; chosen by their number when absent.")] = None,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train a dictionary for every width, k and seed, and compare them; those that exist are not trained again."""
+    from cbm import verbs
+
+    with progress_bar() as progress:
+        result = verbs.sweep(
+            embeddings,
+            widths=numbers(widths, int, "--widths"),
+            ks=numbers(ks, int, "--ks"),
+            seeds=numbers(seeds, int, "--seeds"),
+            variant=variant,
+            epochs=epochs,
+            workspace=open_workspace(workspace),
+            device=device,
+            progress=progress,
+        )
+    print_result(result, json)
+
+
+@cli.command()
 def name(
     dictionary: Annotated[str, typer.Argument(help="Id of a dictionary.")],
     vocabulary: Annotated[str, typer.Option(help="Id of a vocabulary.")],
@@ -69,4 +101,42 @@ def name(
 
     with progress_bar() as progress:
         result = verbs.name(dictionary, vocabulary, rule=rule, on=on, unique=unique, workspace=open_workspace(workspace), progress=progress)
+    print_result(result, json)
+
+
+@cli.command()
+def build(
+    source: Annotated[str, typer.Argument(help="Folder, table, archive, scenes:classes?count=1000, or the id of an embedding set.")],
+    backbone: BackboneOption = "demo",
+    pretrained: PretrainedOption = None,
+    vocabulary: Annotated[
+        str | None, typer.Option(help="english, attributes, scenes, a .txt, an .npz, or an id; by the backbone when absent.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Number of latents; by the number of images when absent.")] = None,
+    k: Annotated[int | None, typer.Option(help="Active latents of an image; by the dimension when absent.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the embeddings; chosen by their number when absent.")] = None,
+    nec: Annotated[str, typer.Option(help="Numbers of effective concepts per class to report.")] = "5,10,15,20,25,30",
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+) -> None:
+    """The whole line at once: embed, discover, name, train; interrupted, the same command goes on where it stopped."""
+    from cbm import verbs
+
+    with progress_bar() as progress:
+        result = verbs.build(
+            source,
+            backbone,
+            pretrained,
+            vocabulary=vocabulary,
+            width=width,
+            k=k,
+            epochs=epochs,
+            necs=numbers(nec, int, "--nec"),
+            seed=seed,
+            workspace=open_workspace(workspace),
+            device=device,
+            progress=progress,
+        )
     print_result(result, json)

@@ -10,9 +10,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cbm.verbs.building import build
     from cbm.verbs.data import embed, import_vectors, vocabulary
     from cbm.verbs.discovery import discover, name
     from cbm.verbs.modelling import edit, evaluate, explain, export, train
+    from cbm.verbs.sweeping import sweep
 
 _HOMES = {
     "embed": "data",
@@ -25,9 +27,11 @@ _HOMES = {
     "explain": "modelling",
     "edit": "modelling",
     "export": "modelling",
+    "build": "building",
+    "sweep": "sweeping",
 }
 
-__all__ = ["discover", "edit", "embed", "evaluate", "explain", "export", "import_vectors", "name", "train", "vocabulary"]
+__all__ = ["build", "discover", "edit", "embed", "evaluate", "explain", "export", "import_vectors", "name", "sweep", "train", "vocabulary"]
 
 
 def __getattr__(verb: str) -> Any:

@@ -80,6 +80,7 @@ def vocabulary(
     workspace: WorkspaceLike = None,
     device: str = "auto",
     progress: ProgressCallback | None = None,
+    cancelled: CancelCheck | None = None,
 ) -> VocabularyMade:
     """Candidate names with text embeddings: `english`, `attributes`, `scenes`, a .txt of names, or an .npz (`names`, `embeddings`)."""
     from cbm.names.vocabulary import build_vocabulary, import_vocabulary
@@ -91,5 +92,5 @@ def vocabulary(
     else:
         from cbm.backbones.backbone import Backbone
 
-        artifact = build_vocabulary(home, source, Backbone(backbone, pretrained, device=device), progress=progress)
+        artifact = build_vocabulary(home, source, Backbone(backbone, pretrained, device=device), progress=progress, cancelled=cancelled)
     return VocabularyMade(artifact.id, int(artifact.metrics["count"]))

@@ -99,11 +99,14 @@ def discover(
             speed, seconds = trained.samples_per_second, trained.seconds
         dictionary.save(draft.path)
         (draft.path / "history.json").write_text(json.dumps([dataclasses.asdict(point) for point in history]) + "\n")
+        everything = measure_reconstruction(dictionary, joined.embeddings)
         draft.metrics.update(
             reconstruction=measure_reconstruction(dictionary, held_out).to_json(),
             baselines={row.name: row.metrics.to_json() for row in baselines_table(training, held_out, k=k, seed=seed)},
-            # Dead is a matter of every image, not of the few that are held out.
-            dead=measure_reconstruction(dictionary, joined.embeddings).dead,
+            # Dead, and how often latents fire, is a matter of every image, not of the few that are held out.
+            dead=everything.dead,
+            everything=everything.to_json(),
+            images=len(joined.embeddings),
             held_out=len(held_out),
             samples_per_second=speed,
             seconds=seconds,
@@ -122,6 +125,7 @@ def name(
     unique: bool = False,
     workspace: WorkspaceLike = None,
     progress: ProgressCallback | None = None,
+    cancelled: CancelCheck | None = None,
 ) -> Named:
     """Give every latent of a dictionary candidate names from a vocabulary, and measure how the latents fire.
 
@@ -141,13 +145,19 @@ def name(
 
     def write(draft: Draft) -> None:
         bottleneck = load_dictionary(source.path)
-        if progress is not None:
-            progress(Progress(0, 2, "Encoding images into concepts"))
+
+        def begin(step: int, message: str) -> None:
+            if cancelled is not None and cancelled():
+                raise Cancelled("Naming was stopped; nothing of it is kept, and it starts anew.")
+            if progress is not None:
+                progress(Progress(step, 3, message))
+
+        begin(0, "Encoding images into concepts")
         codes = bottleneck.encode(images.embeddings)
-        if progress is not None:
-            progress(Progress(1, 2, "Naming"))
+        begin(1, "Naming")
         probes: dict[str, Any] = {"rule": rule, "codes": codes, "embeddings": images.embeddings, "text_mean": loaded.mean}
         naming = name_concepts(bottleneck.directions, loaded.embeddings, **probes)
+        begin(2, "Measuring how well names fit by chance")
         naming = with_threshold(naming, measured_threshold(loaded.embeddings, **probes))
         if unique:
             naming = assign_unique(naming)

@@ -165,3 +165,49 @@ class Demonstrated(VerbResult):
     model: str
     bundle: str
     metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Built(VerbResult):
+    """The whole line from images to a model; what was not made is None, and `notes` say why."""
+
+    embeddings: str
+    dictionary: str
+    vocabulary: str
+    concepts: str
+    model: str | None
+    """None where the images carry no labels of two classes."""
+    images: int
+    classes: int
+    rejected: int
+    discovered: Discovered
+    named: Named
+    trained: Trained | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SweepRun(VerbResult):
+    """One dictionary of a sweep."""
+
+    dictionary: str
+    width: int
+    k: int
+    seed: int
+    fvu: float
+    cosine: float
+    l0: float
+    dead: float
+    stability: float | None
+    """Mean over the other seeds of the same width and k of how closely this run's living directions are found again (cosine of the
+    nearest, 0 to 1), weighted by how often each fires; None where there is no other seed."""
+    seconds: float
+    """Time it took to train, also where it had been trained before."""
+
+
+@dataclass(frozen=True)
+class Swept(VerbResult):
+    runs: tuple[SweepRun, ...]
+    """In the order of width, k, seed."""
+    suggested: str | None
+    """The dictionary worth taking: see `cbm.verbs.sweeping.suggest`."""

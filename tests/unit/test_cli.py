@@ -115,6 +115,6 @@ def test_ctrl_c_says_that_what_was_finished_is_kept(monkeypatch: pytest.MonkeyPa
 
 def test_help_lists_every_verb(tmp_path: Path) -> None:
     text = cbm("--help", workspace=Workspace(tmp_path)).stdout
-    verbs = "demo embed import vocabulary discover name train evaluate explain edit export list show remove app serve worker"
+    verbs = "demo embed import vocabulary discover sweep name build train evaluate explain edit export list show remove app serve worker"
     for verb in verbs.split():
         assert f" {verb} " in text, verb
