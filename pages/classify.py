@@ -1,8 +1,43 @@
-"""Train a classifier that uses only a few concepts per class, and see where it is right and wrong."""
+"""How good the chosen model is: against its baselines, class by class, confusion by confusion; and the form that trains another."""
 
-from cbm.ui import navigation
-from cbm.ui.cards import page_title
+import streamlit as st
+
+from cbm.errors import NotFoundError
+from cbm.ui import access, navigation, resources, session
+from cbm.ui.cards import page_title, show_error
+from cbm.ui.classify import panels, questions, training
+from cbm.ui.classify.class_detail import class_detail
+from cbm.ui.classify.class_page import class_page
 
 navigation.require_entry()
 
-page_title("Classify", "Train a classifier that uses only a few concepts per class, and see where it is right and wrong.")
+root = access.workspace_root()
+catalogue = resources.catalogue(root)
+if not catalogue.models:
+    page_title("Classify", "Train a classifier that uses only a few concepts per class, and see where it is right and wrong.")
+    training.first_panel()
+    st.stop()
+model = session.current_model()
+study = resources.study(root, model)
+recipe = session.recipe(model)
+address = session.link(model, catalogue.default)
+report = questions.class_report(study, recipe)
+
+asked = session.asked("class")
+if asked is not None:
+    try:
+        index = questions.class_index(study, asked)
+        class_page(study, recipe, class_detail(study, recipe, report, index), address=address)
+        st.stop()
+    except NotFoundError as error:
+        show_error(str(error))
+
+page_title("Classify", "How good the classifier is with only a few concepts per class, and where it is right and wrong.")
+panels.headline_panel(study, report, recipe, study.metrics)
+left, right = st.columns(2, gap="medium")
+with left:
+    panels.accuracy_panel(study, report, recipe, study.metrics)
+with right:
+    panels.class_table(report)
+st.fragment(panels.confusion_panel)(study, report, recipe, address=address)
+training.panel(study.model.method.get("concepts"))

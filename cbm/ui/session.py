@@ -63,6 +63,14 @@ def choose_model() -> None:
         st.query_params.pop(parameter, None)
 
 
+def show_model(model: str) -> None:
+    """Let another model be the chosen one from the next run on: one that has just been made, say."""
+    st.session_state[_MODEL] = model
+    st.query_params.clear()
+    access.put_address()
+    st.query_params[_MODEL] = short(model)
+
+
 def link(model: str, default: str, **parameters: object) -> dict[str, str]:
     """Query parameters of a permalink; the default model and absent values are left out."""
     named = access.address() | ({} if model == default else {_MODEL: short(model)})

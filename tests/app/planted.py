@@ -91,7 +91,7 @@ def _concepts(dictionary: JumpReluDictionary, train: EmbeddingSet, generator: np
     frame["scores"] = [np.sort(generator.uniform(0.1, 0.6, 5))[::-1].tolist() for _ in rows]
     frame["score"] = [scores[0] for scores in frame["scores"]]
     frame["named"] = [row < len(words) for row in rows]
-    return ConceptTable(frame, {"rule": "planted"})
+    return ConceptTable(frame, {"rule": "planted", "backbone": BACKBONE.to_dict(), "space": "raw", "vocabulary": "planted"})
 
 
 def _head(codes: np.ndarray, labels: np.ndarray, classes: int) -> LinearHead:

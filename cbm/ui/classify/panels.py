@@ -1,0 +1,243 @@
+"""The panels of the classify page: headline figures, accuracy against readability, classes, and the confusion matrix with its images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from cbm.edits import Recipe
+from cbm.ui import cards, figures, navigation, session, thumbnails
+from cbm.ui.classify import questions
+from cbm.ui.classify.questions import ClassReport
+from cbm.ui.figures.confusion import ALL_LABELS, clicked_cell, confusion_heatmap
+from cbm.ui.figures.nec import nec_chart
+from cbm.ui.study import Study
+from cbm.ui.text import counted, percent, plain, points
+from cbm.ui.views import Headline
+
+MANY = 16
+"""From so many classes on the matrix opens on the most confused ones."""
+_SHOWN_PAIRS = 7
+_PICTURES = 12
+_TABLE = "classify_table"
+_MATRIX = "classify_matrix"
+_TRUTH, _TAKEN = "truth", "taken"
+
+
+def headlines(study: Study, report: ClassReport, recipe: Recipe, metrics: Mapping[str, Any]) -> list[Headline]:
+    """What the model achieves, edits in force, against what it should be compared with."""
+    found = []
+    edited = recipe != study.model.recipe and questions.changes_predictions(recipe)
+    if report.accuracy is not None:
+        probe = metrics.get("linear_probe")
+        delta = points(study.accuracy, report.accuracy) if edited else None if probe is None else f"linear probe {percent(probe)}"
+        found.append(
+            Headline("Accuracy", percent(report.accuracy), f"On {report.images:,} labelled held-out images, your edits in force.", delta)
+        )
+    found.append(
+        Headline(
+            "Concepts per class",
+            f"{study.nec:.1f}",
+            "Number of effective concepts (NEC): the mean count of weights per class that are not zero.",
+        )
+    )
+    found.append(Headline("Classes", f"{len(study.classes):,}", "Classes that the model tells apart."))
+    group = questions.worst_group(study, recipe)
+    if group is not None:
+        found.append(Headline("Worst group", percent(group[1]), f"Accuracy of the group that fares worst: {group[0]}.", group[0]))
+    elif report.worst is not None and report.worst.accuracy is not None:
+        found.append(Headline("Worst class", percent(report.worst.accuracy), "Accuracy of the class that fares worst.", report.worst.name))
+    return found
+
+
+def accuracy_panel(study: Study, report: ClassReport, recipe: Recipe, metrics: Mapping[str, Any]) -> None:
+    """Accuracy against NEC with every baseline that was measured."""
+    edited = recipe != study.model.recipe and questions.changes_predictions(recipe)
+    view = questions.nec_view(metrics, study.nec, report.accuracy, edited=edited)
+    st.subheader("What readability costs", anchor=False)
+    if view.empty:
+        st.caption("No path over numbers of concepts was recorded for this model. Train a head below to measure it beside its baselines.")
+        return
+    st.caption(
+        "Accuracy when each class may use only so many concepts. The ring is this model" + (", your edits in force." if edited else ".")
+    )
+    st.plotly_chart(nec_chart(view), key="classify_nec", config=figures.CHART_OPTIONS, alt=view.sentence)
+    notes = []
+    if not any(level.kind == "zero-shot" for level in view.levels):
+        notes.append("Zero-shot was not measured: the backbone's text encoder was not at hand.")
+    elif any(level.kind == "zero-shot" and level.accuracy < 0.5 for level in view.levels):
+        notes.append("Zero-shot compares images with the class names alone.")
+    if any(entry.role == "random" for entry in view.series):
+        notes.append("Random directions show how much any sparse head reaches without meaningful concepts.")
+    st.caption(" ".join(notes))
+
+
+def class_table(report: ClassReport) -> None:
+    """Every class; a click opens its page."""
+    st.subheader("Class by class", anchor=False)
+    rows = list(report.rows)
+    if report.images:
+        rows.sort(key=lambda row: (row.accuracy is None, row.accuracy or 0.0, -row.images))
+    frame = pd.DataFrame(
+        {
+            "Class": [row.name for row in rows],
+            "Accuracy": [None if row.accuracy is None else 100 * row.accuracy for row in rows],
+            "Most often taken for": [
+                "" if row.confused_with is None else f"{report.classes[row.confused_with]} ({row.confused:,})" for row in rows
+            ],
+            "Images": [row.images for row in rows],
+        }
+    )
+    names = [row.name for row in rows]
+    st.caption(f"{counted(len(rows), 'class').replace('classs', 'classes')}, the worst first. Choose one to see what makes it.")
+    st.dataframe(
+        frame,
+        key=_TABLE,
+        height=372,
+        hide_index=True,
+        on_select=lambda: _open_row(names),
+        selection_mode="single-row",
+        column_config={
+            "Class": st.column_config.TextColumn(width=104),
+            "Accuracy": st.column_config.ProgressColumn(
+                format="%.1f %%", min_value=0, max_value=100, width=88, help="Share of its held-out images that are right (recall)."
+            ),
+            "Images": st.column_config.NumberColumn(format="%d", width=56, help="Held-out images of the class."),
+            "Most often taken for": st.column_config.TextColumn(width=128, help="The class that most of its images are wrongly taken for."),
+        },
+    )
+
+
+def _open_row(names: list[str]) -> None:
+    chosen = st.session_state[_TABLE]["selection"]["rows"]
+    if chosen:
+        session.put("class", names[chosen[0]])
+
+
+def confusion_panel(study: Study, report: ClassReport, recipe: Recipe, *, address: Mapping[str, str]) -> None:
+    """Which classes are taken for which; a cell leads to its images."""
+    st.subheader("What is taken for what", anchor=False)
+    pairs = report.pairs(_SHOWN_PAIRS)
+    shown = _shown_classes(report)
+    chosen = _chosen_cell(report, pairs)
+    if len(shown) > ALL_LABELS:
+        _matrix(report, shown, chosen)
+        _pair_list(report, pairs, chosen, beside=True)
+    else:
+        left, right = st.columns([3, 2], gap="large")
+        with left:
+            _matrix(report, shown, chosen)
+        with right:
+            _pair_list(report, pairs, chosen)
+    if chosen is not None:
+        _cell_images(study, recipe, chosen, address)
+
+
+def _shown_classes(report: ClassReport) -> list[int]:
+    everything = list(range(len(report.classes)))
+    if len(everything) < MANY:
+        return everything
+    options = {"Most confused": 20, "All classes": len(everything)}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        which = st.segmented_control("Classes", list(options), default="Most confused", required=True, key="classify_shown")
+        order = st.segmented_control(
+            "Order", ["Similar beside each other", "As numbered"], default="Similar beside each other", required=True, key="classify_order"
+        )
+    kept = everything if which == "All classes" else report.most_confused(options["Most confused"]) or everything[:20]
+    if order == "As numbered":
+        return kept
+    part = report.matrix[np.ix_(kept, kept)]
+    return [kept[index] for index in questions.similar_beside(part)]
+
+
+def _chosen_cell(report: ClassReport, pairs: list[tuple[int, int, int]]) -> tuple[int, int] | None:
+    """The cell that the address asks for, else the most frequent confusion, else the first class's right ones."""
+    number = {name: index for index, name in enumerate(report.classes)}
+    asked = number.get(session.asked(_TRUTH) or ""), number.get(session.asked(_TAKEN) or "")
+    if asked[0] is not None and asked[1] is not None:
+        return asked[0], asked[1]
+    return pairs[0][:2] if pairs else None
+
+
+def _choose_cell(report: ClassReport, truth: int, predicted: int) -> None:
+    session.put(_TRUTH, report.classes[truth])
+    session.put(_TAKEN, report.classes[predicted])
+
+
+def _matrix(report: ClassReport, shown: list[int], chosen: tuple[int, int] | None) -> None:
+    place = {index: position for position, index in enumerate(shown)}
+    marked = (place[chosen[0]], place[chosen[1]]) if chosen is not None and chosen[0] in place and chosen[1] in place else None
+    st.plotly_chart(
+        confusion_heatmap(report.matrix[np.ix_(shown, shown)], [report.classes[index] for index in shown], marked, ink=thumbnails.ink()),
+        key=_MATRIX,
+        config=figures.CHART_OPTIONS,
+        on_select=lambda: _take_cell(report, shown),
+        selection_mode="points",
+        alt="Confusion matrix: " + "; ".join(f"{report.classes[t]} taken for {report.classes[p]} {n} times" for t, p, n in report.pairs(5)),
+    )
+    zoom = " Drag to zoom, double-click to go back." if len(shown) > ALL_LABELS else ""
+    st.caption(
+        f"Blue is right, orange is wrong; the stronger, the larger the share of the true class. Click a cell to see its images.{zoom}"
+    )
+
+
+def _take_cell(report: ClassReport, shown: list[int]) -> None:
+    chosen = st.session_state[_MATRIX]["selection"]["points"]
+    if chosen:
+        truth, predicted = clicked_cell(report.matrix[np.ix_(shown, shown)], chosen[0]["point_index"])
+        _choose_cell(report, shown[truth], shown[predicted])
+
+
+def _pair_list(report: ClassReport, pairs: list[tuple[int, int, int]], chosen: tuple[int, int] | None, *, beside: bool = False) -> None:
+    if not pairs:
+        st.success("Every labelled held-out image is right.", icon=":material/check_circle:")
+        return
+    st.markdown("**Most frequent confusions**")
+    with st.container(horizontal=beside, gap="xsmall", key="classify_pairs"):
+        for truth, predicted, count in pairs:
+            names = [plain(figures.shorten(report.classes[index], 20)) for index in (truth, predicted)]
+            st.button(
+                f"{names[0]} → {names[1]} · {count:,}",
+                key=f"pair-{truth}-{predicted}",
+                type="primary" if chosen == (truth, predicted) else "secondary",
+                on_click=_choose_cell,
+                args=(report, truth, predicted),
+                width="content" if beside else "stretch",
+                help=f"{counted(count, 'image')} of {report.classes[truth]} taken for {report.classes[predicted]}",
+            )
+
+
+def _cell_images(study: Study, recipe: Recipe, chosen: tuple[int, int], address: Mapping[str, str]) -> None:
+    truth, predicted = (study.classes[index] for index in chosen)
+    rows = questions.cell_rows(study, recipe, *chosen)
+    says = f"taken for {plain(predicted)}" if truth != predicted else "and recognised as such"
+    st.markdown(f"**{counted(len(rows), 'image')} of {plain(truth)} {says}**")
+    if not rows:
+        st.caption("With your edits in force there is none.")
+        return
+    pages = -(-len(rows) // _PICTURES)
+    page = st.pagination(pages, key=f"cell_page-{chosen[0]}-{chosen[1]}", max_visible_pages=5) if pages > 1 else 1
+    image_links(study, recipe, rows[(page - 1) * _PICTURES : page * _PICTURES], key="classify_cell", address=address)
+
+
+def image_links(study: Study, recipe: Recipe, rows: list[int], *, key: str, address: Mapping[str, str]) -> None:
+    """Thumbnails that lead to the intervene page."""
+    with st.grid("auto", min_column_width=92, gap="small", key=key) as grid:
+        for tile in study.pictures(rows, recipe):
+            with grid.cell():
+                st.image(thumbnails.thumbnail(tile.uri), width="stretch", alt=tile.alt)
+                st.page_link(
+                    navigation.INTERVENE,
+                    label="Why?",
+                    icon=":material/tune:",
+                    query_params={**address, "image": study.item(tile.row)},
+                    help=f"{tile.alt}. See why, and correct it.",
+                )
+
+
+def headline_panel(study: Study, report: ClassReport, recipe: Recipe, metrics: Mapping[str, Any]) -> None:
+    cards.headline_row(headlines(study, report, recipe, metrics), key="classify_headlines")
