@@ -5,25 +5,29 @@ import streamlit as st
 from cbm.errors import NotFoundError
 from cbm.ui import access, empty, navigation, resources, session
 from cbm.ui.cards import show_error
+from cbm.ui.concept.detail import concept_detail
 from cbm.ui.concept.page import concept_page
+from cbm.ui.concept.panels import Scene
 
 navigation.require_entry()
 
-catalogue = resources.catalogue(access.workspace_root())
+root = access.workspace_root()
+catalogue = resources.catalogue(root)
 if not catalogue.models:
     empty.no_models("concepts")
     st.stop()
 model = session.current_model()
-study = resources.study(access.workspace_root(), model)
+study = resources.study(root, model)
+recipe = session.recipe(model)
 address = session.link(model, catalogue.default)
 
 try:
     asked = session.concept_in_link()
     if asked is None:
         st.switch_page(navigation.CONCEPTS, query_params=address)
-    detail = study.concept(asked, session.recipe(model))
+    detail = concept_detail(study, asked, recipe)
 except NotFoundError as error:
     show_error(str(error))
     st.page_link(navigation.CONCEPTS, label="All concepts", icon=":material/arrow_back:", query_params=address)
     st.stop()
-concept_page(detail, model=model, address=address)
+concept_page(Scene(root, model, study, recipe, detail, address))

@@ -11,15 +11,13 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Int
 
-from cbm.codes import Codes
 from cbm.edits import NameEdit, Recipe
 from cbm.embeddings.sets import EmbeddingSet
 from cbm.errors import NotFoundError
 from cbm.metrics import classification
 from cbm.metrics.effect import measure_recipe
-from cbm.metrics.truth import area_under_roc
 from cbm.model import ConceptModel, softmax
-from cbm.ui.views import Agreement, Bar, ConceptDetail, ConceptTile, EffectView, PictureTile, PredictionView
+from cbm.ui.views import Bar, ConceptTile, EffectView, PictureTile, PredictionView
 
 _BARS = 9
 _PROBABILITIES = 5
@@ -179,10 +177,11 @@ class Study:
 
     def name(self, concept: int, recipe: Recipe) -> str:
         """A name that tells the concept from others of the same name: "red", or "red #12" where several concepts are called red."""
-        return recipe.decisions().names.get(concept, self._labels[concept])
+        return recipe.decisions().names.get(concept, self.concept_names[concept])
 
     @cached_property
-    def _labels(self) -> list[str]:
+    def concept_names(self) -> list[str]:
+        """Names before any edit, told apart where several concepts are called the same."""
         return self.model.concepts.labels
 
     @cached_property
@@ -233,40 +232,6 @@ class Study:
     def _strongest_rows(self, concept: int, count: int) -> list[int]:
         rows, values = self._column(concept)
         return rows[np.argsort(-values, kind="stable")[:count]].tolist()
-
-    def concept(self, concept: int, recipe: Recipe, pictures: int = 15) -> ConceptDetail:
-        """Everything about one concept.
-
-        Raises:
-            NotFoundError: there is no such concept.
-        """
-        self.check_concept(concept)
-        tile = next(tile for tile in self.concept_tiles(recipe) if tile.index == recipe.decisions().standing_for.get(concept, concept))
-        rows, values = self._column(concept)
-        strengths = dict(zip(rows.tolist(), values.tolist(), strict=True))
-        weights = self.model.head.weight[:, concept]
-        order = np.argsort(-np.abs(weights), kind="stable")
-        return ConceptDetail(
-            tile=tile,
-            pictures=tuple(
-                replace(self._picture(row, int(self._predicted_before[row])), title=f"{strengths[row]:.2f}", correct=None)
-                for row in self._strongest_rows(concept, pictures)
-            ),
-            activations=values.tolist(),
-            images=self.images,
-            candidates=tuple(self.model.concepts.candidates(concept)[:_CANDIDATES]),
-            class_weights=tuple((self.classes[index], float(weights[index])) for index in order[:12] if weights[index] != 0),
-            agreements=self._agreements(rows, values),
-        )
-
-    def _agreements(self, rows: np.ndarray, values: np.ndarray) -> tuple[Agreement, ...]:
-        names = self.held_out.concept_names
-        if not names:
-            return ()
-        column = scipy.sparse.csr_matrix((values, (rows, np.zeros_like(rows))), shape=(self.images, 1), dtype=np.float32)
-        auc = area_under_roc(Codes.from_csr(column), self.held_out.truth)[0]
-        order = [index for index in np.argsort(-np.nan_to_num(auc), kind="stable")[:3] if not np.isnan(auc[index])]
-        return tuple(Agreement(names[index], float(auc[index])) for index in order)
 
     # Predictions
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -40,30 +40,6 @@ class ConceptTile:
     """Images on which the concept is strongest, strongest first."""
     hidden: bool = False
     renamed_from: str | None = None
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How well a concept tells images with a known concept from those without."""
-
-    name: str
-    auc: float
-    """Area under the ROC curve of the activation; 0.5 is chance."""
-
-
-@dataclass(frozen=True)
-class ConceptDetail:
-    """The page of one concept."""
-
-    tile: ConceptTile
-    pictures: tuple[PictureTile, ...]
-    activations: Sequence[float]
-    """The activations that are not zero, in no order."""
-    images: int
-    candidates: tuple[tuple[str, float], ...]
-    class_weights: tuple[tuple[str, float], ...]
-    agreements: tuple[Agreement, ...]
-    """Best agreeing known concepts, best first; empty when the images have no known concepts."""
 
 
 @dataclass(frozen=True)

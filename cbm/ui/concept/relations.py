@@ -52,7 +52,7 @@ def co_firing(study: Study, fired: Firing, decisions: Decisions, count: int) -> 
     either = len(fired.rows) + alone - together
     jaccard = together / np.maximum(either, 1)
     lift = together * study.images / np.maximum(len(fired.rows) * alone, 1)
-    jaccard[_left_out(fired, decisions)] = -1.0
+    jaccard[left_out(fired, decisions)] = -1.0
     jaccard[together < _FEWEST_TOGETHER] = -1.0
     order = np.argsort(-jaccard, kind="stable")[:count]
     return tuple(
@@ -68,13 +68,13 @@ def nearest_directions(study: Study, fired: Firing, decisions: Decisions, count:
         return ()
     directions = study.model.bottleneck.directions
     cosine = directions @ directions[fired.members[0]]
-    cosine[_left_out(fired, decisions)] = -np.inf
+    cosine[left_out(fired, decisions)] = -np.inf
     cosine[np.diff(study.columns.indptr) == 0] = -np.inf
     order = np.argsort(-cosine, kind="stable")[:count]
     return tuple(Neighbour(int(concept), float(cosine[concept])) for concept in order if np.isfinite(cosine[concept]))
 
 
-def _left_out(fired: Firing, decisions: Decisions) -> Sequence[int]:
+def left_out(fired: Firing, decisions: Decisions) -> Sequence[int]:
     """The concept itself, what is hidden, and what another concept stands for."""
     merged = (member for member, first in decisions.standing_for.items() if member != first)
     return sorted({*fired.members, *decisions.hidden, *merged})

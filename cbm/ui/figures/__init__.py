@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import plotly.graph_objects as go
 import plotly.io
 
@@ -164,26 +163,6 @@ def class_weight_bars(class_weights: Sequence[tuple[str, float]]) -> Figure:
     hover = [f"<b>{name}</b><br>{signed(value, 3)} logits per unit of activation" for name, value in class_weights]
     figure = _diverging(names, values, [signed(value) for value in values], hover)
     figure.update_xaxes(title_text="weight (logits per unit of activation)")
-    return figure
-
-
-def activation_histogram(activations: Sequence[float], images: int) -> Figure:
-    """How strongly a concept fires where it fires; a silent image is not in a bar."""
-    values = np.asarray(activations, dtype=np.float64)
-    counts, edges = (
-        np.histogram(values, bins=min(30, max(8, round(len(values) ** 0.5)))) if len(values) else (np.zeros(1), np.array([0.0, 1.0]))
-    )
-    figure = _figure(height=210)
-    figure.add_bar(
-        x=(edges[:-1] + edges[1:]) / 2,
-        y=counts,
-        width=np.diff(edges) * 0.94,
-        marker={"color": POSITIVE},
-        customdata=np.stack([edges[:-1], edges[1:], counts / max(1, images)], axis=1),
-        hovertemplate="activation %{customdata[0]:.2f} to %{customdata[1]:.2f}<br>%{y} images (%{customdata[2]:.1%})<extra></extra>",
-    )
-    figure.update_xaxes(title_text="activation, where it is not zero", showgrid=False)
-    figure.update_yaxes(title_text="images", rangemode="tozero")
     return figure
 
 

@@ -1,0 +1,106 @@
+"""What a concept is called, and what it is one with: rename, merge, hide; each an edit that undo takes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from cbm.edits import HideConcept, MergeConcepts
+from cbm.ui import figures, session
+from cbm.ui.concept import relations
+from cbm.ui.concept.panels import Scene
+from cbm.ui.text import plain
+from cbm.ui.views import ConceptTile
+
+_OFFERED = 6
+
+
+def _rename(model: str, tile: ConceptTile, key: str) -> None:
+    session.rename(model, tile.index, tile.name, str(st.session_state[key] or ""))
+
+
+def edit_row(scene: Scene) -> None:
+    """Rename, merge, hide: one line beside the title."""
+    tile, model = scene.detail.tile, scene.model
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
+        key = f"rename-{tile.index}-{tile.name}"
+        st.text_input(
+            "Rename",
+            key=key,
+            placeholder="Rename …",
+            label_visibility="collapsed",
+            max_chars=80,
+            width=200,
+            on_change=_rename,
+            args=(model, tile, key),
+            icon=":material/edit:",
+        )
+        with st.popover("Merge", icon=":material/merge:", key="concept_merge", help="Show this concept and another one as one"):
+            _merge_menu(scene)
+        if not tile.hidden:
+            st.button(
+                "Hide",
+                key="hide",
+                icon=":material/visibility_off:",
+                on_click=session.add_edit,
+                args=(model, HideConcept(tile.index, tile.name)),
+                help="Leaves it out of lists. It still counts in predictions, and undo brings it back.",
+            )
+
+
+def _merge(model: str, tile: ConceptTile, into: int, name: str) -> None:
+    session.add_edit(model, MergeConcepts((into, tile.index), (name, tile.name), name))
+
+
+@st.fragment
+def _merge_menu(scene: Scene) -> None:
+    """Look for a concept by name; near-duplicates are offered before anything is typed."""
+    tile = scene.detail.tile
+    st.markdown(f"Merge **{plain(tile.name)}** into …")
+    wanted = st.text_input(
+        "Find a concept by name or number", key=f"merge_search-{tile.index}", live=True, type="search", placeholder="red, 17, …"
+    )
+    for concept, name, why in merge_choices(scene, wanted or ""):
+        if st.button(
+            f"{plain(name)}" + (f" :gray[{why}]" if why else ""),
+            key=f"merge-{tile.index}-{concept}",
+            icon=":material/merge:",
+            width="stretch",
+        ):
+            _merge(scene.model, tile, concept, name)
+            st.rerun()
+    st.caption("Both are then shown as one, whose activation is the sum. Predictions stay; undo takes it back.")
+
+
+def merge_choices(scene: Scene, wanted: str) -> Sequence[tuple[int, str, str]]:
+    """(concept, name, reason) of what the concept may be merged into."""
+    decisions = scene.recipe.decisions()
+    fired = scene.detail.fired
+    if not wanted.strip():
+        nearest = relations.nearest_directions(scene.study, fired, decisions, _OFFERED)
+        return [(entry.concept, scene.study.name(entry.concept, scene.recipe), f"cosine {entry.cosine:.2f}") for entry in nearest]
+    names = list(scene.study.concept_names)
+    for concept, name in decisions.names.items():
+        names[concept] = name
+    left_out = relations.left_out(fired, decisions)
+    found = relations.merge_candidates(scene.study, names, wanted, left_out, _OFFERED)
+    return [(concept, names[concept], f"#{concept}") for concept in found]
+
+
+def candidates_panel(scene: Scene) -> None:
+    """The names that the vocabulary offered, with their scores."""
+    detail, tile = scene.detail, scene.detail.tile
+    st.subheader("Candidate names", anchor=False, help="Agreement of concept and name under the naming rule, best first.")
+    if not detail.candidates:
+        st.caption("This model's concepts were not named from a vocabulary.")
+        return
+    st.plotly_chart(
+        figures.score_bars(detail.candidates, unit="score"),
+        key="concept_candidates",
+        config=figures.CHART_OPTIONS,
+        alt="Candidate names: " + ", ".join(f"{name} {score:.2f}" for name, score in detail.candidates),
+    )
+    others = [name for name, _ in detail.candidates if name != tile.name]
+    key = f"candidate-{tile.index}-{tile.name}"
+    st.pills("Call it instead", others, key=key, on_change=_rename, args=(scene.model, tile, key), format_func=plain)
