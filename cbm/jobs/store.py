@@ -84,6 +84,13 @@ class Jobs:
         with self._connection() as database:
             return [table.job_of(row) for row in database.execute(f"SELECT {table.WITHOUT_LOG} FROM jobs ORDER BY number DESC")]
 
+    def live(self) -> Sequence[Job]:
+        """The jobs that wait, run, or go on by themselves in a moment, in the order of their requests; without their logs."""
+        self._mark_orphans()
+        sql = f"SELECT {table.WITHOUT_LOG} FROM jobs WHERE state IN ('queued', 'running') OR {_RESUMING} ORDER BY number"
+        with self._connection() as database:
+            return [table.job_of(row) for row in database.execute(sql, (MAX_RESUMES,))]
+
     def log(self, identifier: str) -> str:
         """The last lines that a job printed.
 

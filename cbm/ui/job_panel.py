@@ -98,7 +98,7 @@ def watch(job_id: str, *, key: str, curves: Sequence[str] = (), on_done: Callabl
             if trouble is None:
                 _live_panel(jobs, job, key, tuple(curves))
             else:
-                _no_worker(jobs, job, key, trouble)
+                _no_worker(job, key, trouble)
         return job
     with st.container(key=key):
         _ended(jobs, job, key, tuple(curves))
@@ -136,14 +136,14 @@ def _trouble(root: str, job: Job) -> str | None:
     return job_workers.trouble(root)
 
 
-def _no_worker(jobs: Jobs, job: Job, key: str, trouble: str) -> None:
+def _no_worker(job: Job, key: str, trouble: str) -> None:
     st.error(
         f"**{plain(words.title(job))}** waits, but the worker ends as soon as it starts. It said: {plain(trouble)}",
         icon=":material/power_off:",
     )
     with st.container(horizontal=True):
         st.button("Start the worker again", key=f"{key}-start", icon=":material/replay:", on_click=_start_worker)
-        _cancel_button(jobs, job, key)
+        cancel_button(job, key)
 
 
 def _start_worker() -> None:
@@ -154,14 +154,15 @@ def _living(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None:
     others = job_workers.others_first(access.workspace_root()) if job.state == "queued" else 0
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.progress(job.fraction, text=words.progress_line(job, jobs.ahead(job), others))
-        _cancel_button(jobs, job, key)
+        cancel_button(job, key)
     st.caption(words.pace_line(job, jobs.remaining(job)))
     if job.interruption and job.live:
         st.caption(words.resumed_line(job))
     _curves(jobs, job, key, curves)
 
 
-def _cancel_button(jobs: Jobs, job: Job, key: str) -> None:
+def cancel_button(job: Job, key: str) -> None:
+    """Stops a job; says so until it has stopped."""
     st.button(
         "Cancelling …" if job.cancelling else "Cancel",
         key=f"{key}-cancel",
@@ -203,7 +204,7 @@ def _ended(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None:
     else:
         st.info(f"{text} What was finished is kept.", icon=state.icon)
     if job.state != "done" and access.may_write():
-        st.button(words.again(job), key=f"{key}-retry", icon=":material/replay:", on_click=retry, args=(job.id,))
+        again_button(job, key)
     if job.interruption and job.state == "done":
         st.caption(words.resumed_line(job))
     if job.log and job.state in ("failed", "interrupted"):
@@ -211,6 +212,11 @@ def _ended(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None:
             st.code(job.log[-4000:], language=None)
     if job.state != "done":
         _curves(jobs, job, key, curves)
+
+
+def again_button(job: Job, key: str) -> None:
+    """Runs a job again that did not come to its end."""
+    st.button(words.again(job), key=f"{key}-retry", icon=":material/replay:", on_click=retry, args=(job.id,))
 
 
 def cancel(identifier: str) -> None:

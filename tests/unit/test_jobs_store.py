@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from cbm.errors import InvalidInputError, NotFoundError
-from cbm.jobs import Job, Jobs
+from cbm.jobs import Job, Jobs, history, table
 from cbm.jobs.liveness import WorkerSign
 from cbm.jobs.queue import JobQueue, JsonSerializer
+from cbm.jobs.records import MAX_RESUMES
 from cbm.progress import Progress
 from cbm.workspace import Workspace
 
@@ -202,3 +203,160 @@ def test_jobs_run_in_the_order_of_their_requests(jobs: Jobs) -> None:
     while queue.run_next():
         pass
     assert ran == expected
+
+
+def test_a_title_is_kept_and_a_joined_job_keeps_its_own(jobs: Jobs) -> None:
+    identifier = jobs.submit("import_vectors", REQUEST, title="Vectors  of\nthe zoo")
+    assert jobs.get(identifier).title == "Vectors of the zoo"
+    assert jobs.submit("import_vectors", REQUEST, title="Another name") == identifier
+    assert [job.title for job in jobs.list()] == ["Vectors of the zoo"]
+
+
+def test_lists_leave_logs_out_and_they_can_be_had(jobs: Jobs, sign: WorkerSign) -> None:
+    identifier = jobs.submit("import_vectors", REQUEST)
+    jobs.claim(identifier, 1, sign.name)
+    jobs.keep_log(identifier, 1, "reading\nwriting\n")
+    assert [job.log for job in jobs.list()] == [""]
+    assert jobs.log(identifier) == jobs.get(identifier).log == "reading\nwriting\n"
+    with pytest.raises(NotFoundError):
+        jobs.log("job-0")
+
+
+def test_a_table_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    database = sqlite3.connect(tmp_path / "jobs" / "jobs.db")
+    database.executescript(table._SCHEMA)
+    insert = "INSERT INTO jobs (id, digest, kind, parameters, state, created) VALUES (?, ?, 'embed', '{}', ?, '2026-01-01T00:00:00+00:00')"
+    database.executemany(insert, [("job-1", "a", "done"), ("job-2", "b", "failed")])
+    database.commit()
+    database.close()
+    threads = [threading.Thread(target=Jobs, args=(Workspace(tmp_path),)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    jobs = Jobs(Workspace(tmp_path))
+    assert [(job.id, job.title, job.resumed, job.interruption) for job in jobs.list()] == [("job-2", "", 0, ""), ("job-1", "", 0, "")]
+    assert jobs.retry("job-2") == "job-2"
+    assert jobs.history("job-1") == []
+
+
+def _keep(jobs: Jobs, identifier: str, attempt: int, seconds: float, progress: Progress) -> None:
+    with jobs._connection() as database:
+        history.keep(database, identifier, attempt, seconds, progress)
+
+
+def test_reported_figures_are_kept_for_curves(jobs: Jobs, sign: WorkerSign) -> None:
+    identifier = jobs.submit("discover", {"embeddings": ["embeddings-1"]})
+    jobs.claim(identifier, 1, sign.name)
+    jobs.report(identifier, 1, Progress(0, 10, "Starting"))
+    for step in range(1, 4):
+        _keep(jobs, identifier, 1, float(step), Progress(step, 10, "Training", {"fvu": 1 / step}))
+    assert [(seconds, dict(figures)) for seconds, figures in jobs.history(identifier)] == [
+        (1.0, {"fvu": 1.0}),
+        (2.0, {"fvu": 0.5}),
+        (3.0, {"fvu": 1 / 3}),
+    ]
+
+
+def test_the_history_of_a_long_job_stays_small_and_reaches_its_end(jobs: Jobs) -> None:
+    identifier = jobs.submit("discover", {"embeddings": ["embeddings-1"]})
+    with jobs._connection() as database:
+        for step in range(20_000):
+            history.keep(database, identifier, 1, 0.25 * step, Progress(step, 20_000, "Training", {"fvu": 0.5}))
+    points = jobs.history(identifier)
+    assert 200 < len(points) < 700
+    assert points[-1].seconds > 0.98 * 0.25 * 20_000
+    assert len([point for point in points if point.seconds < 60]) > 30
+
+
+def test_curves_go_on_where_a_job_goes_on_and_begin_anew_after_a_failure(jobs: Jobs, sign: WorkerSign) -> None:
+    identifier = jobs.submit("discover", {"embeddings": ["embeddings-1"]})
+    jobs.claim(identifier, 1, sign.name)
+    _keep(jobs, identifier, 1, 40.0, Progress(4, 10, "Training", {"fvu": 0.5}))
+    jobs.finish(identifier, 1, "cancelled")
+    jobs.retry(identifier)
+    jobs.claim(identifier, 2, sign.name)
+    jobs.report(identifier, 2, Progress(5, 10, "Training", {"fvu": 0.4}))
+    assert len(jobs.history(identifier)) == 1, "too near to the last report"
+    with jobs._connection() as database:
+        database.execute("UPDATE jobs SET worked = 41")
+    jobs.report(identifier, 2, Progress(6, 10, "Training", {"fvu": 0.3}))
+    assert [round(point.seconds) for point in jobs.history(identifier)] == [40, 41]
+    jobs.finish(identifier, 2, "failed", error="too bad")
+    jobs.retry(identifier)
+    assert jobs.history(identifier) == []
+
+
+def test_the_time_that_is_left_follows_from_the_pace_of_this_attempt(jobs: Jobs, sign: WorkerSign) -> None:
+    identifier = jobs.submit("embed", {"source": "/x"})
+    assert jobs.remaining(jobs.get(identifier)) is None
+    jobs.claim(identifier, 1, sign.name)
+    assert jobs.remaining(jobs.get(identifier)) is None
+    # An earlier attempt came to 80 percent at once; this one takes ten seconds for ten percent.
+    _keep(jobs, identifier, 0, 1.0, Progress(80, 100, "Embedding"))
+    for step in range(4):
+        _keep(jobs, identifier, 1, 10.0 * (step + 1), Progress(10 * step, 100, "Embedding"))
+    remaining = jobs.remaining(jobs.get(identifier))
+    assert remaining == pytest.approx(70.0)
+    jobs.finish(identifier, 1, "done", result={})
+    assert jobs.remaining(jobs.get(identifier)) is None
+
+
+def test_a_waiting_job_knows_how_many_come_first(jobs: Jobs, sign: WorkerSign) -> None:
+    first, second, third = (jobs.submit("embed", {"source": source}) for source in ("/x", "/y", "/z"))
+    assert [jobs.ahead(jobs.get(job)) for job in (first, second, third)] == [0, 1, 2]
+    jobs.claim(first, 1, sign.name)
+    jobs.cancel(second)
+    assert [jobs.ahead(jobs.get(job)) for job in (first, second, third)] == [0, 0, 1]
+
+
+def test_a_job_whose_worker_died_goes_on_by_itself_but_not_for_ever(jobs: Jobs) -> None:
+    identifier = jobs.submit("import_vectors", REQUEST)
+    for death in range(1, MAX_RESUMES + 2):
+        worker = WorkerSign(jobs.signs)
+        assert jobs.claim(identifier, death, worker.name)
+        worker.close()
+        job = jobs.get(identifier)
+        assert (job.state, job.interruption) == ("interrupted", "died")
+        assert job.resuming == jobs.waiting() == (death <= MAX_RESUMES)
+        assert list(jobs.resume_orphans()) == ([identifier] if death <= MAX_RESUMES else [])
+    assert f"died {MAX_RESUMES + 1} times" in str(jobs.get(identifier).error)
+    assert jobs.retry(identifier) == identifier
+    again = jobs.get(identifier)
+    assert (again.state, again.resumed, again.interruption) == ("queued", 0, "")
+
+
+def test_a_job_of_its_own_fault_is_not_resumed(jobs: Jobs, sign: WorkerSign) -> None:
+    identifier = jobs.submit("import_vectors", REQUEST)
+    worker = WorkerSign(jobs.signs)
+    jobs.claim(identifier, 1, worker.name)
+    worker.close()
+    assert jobs.resume_orphans() == [identifier]
+    jobs.claim(identifier, 2, sign.name)
+    jobs.finish(identifier, 2, "interrupted", error="out of memory")
+    assert not jobs.get(identifier).resuming
+    assert jobs.resume_orphans() == []
+
+
+def test_a_job_about_to_go_on_can_be_cancelled(jobs: Jobs) -> None:
+    identifier = jobs.submit("import_vectors", REQUEST)
+    worker = WorkerSign(jobs.signs)
+    jobs.claim(identifier, 1, worker.name)
+    worker.close()
+    assert jobs.get(identifier).resuming
+    assert jobs.cancel(identifier).state == "cancelled"
+    assert jobs.resume_orphans() == []
+
+
+def test_an_interrupted_job_gives_way_to_the_same_request_made_anew(jobs: Jobs) -> None:
+    first = jobs.submit("import_vectors", REQUEST)
+    worker = WorkerSign(jobs.signs)
+    jobs.claim(first, 1, worker.name)
+    worker.close()
+    second = jobs.submit("import_vectors", REQUEST)
+    assert jobs.resume_orphans() == []
+    job = jobs.get(first)
+    assert not job.resuming
+    assert second in str(job.error)
+    assert jobs.get(second).state == "queued"

@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
+from job_fakes import PATIENCE, child_of, ended, endless, gone, until_gone, vectors, wait
 
-from cbm.jobs import Job, Jobs
+from cbm.jobs import Jobs
 from cbm.jobs.queue import JobQueue
 from cbm.workspace import Workspace
 
@@ -22,21 +22,6 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc, and makes jobs wait with a named pipe"),
     pytest.mark.timeout(600),
 ]
-
-PATIENCE = 280.0
-"""Seconds until a test gives up; nothing here is a measurement."""
-
-
-def wait(jobs: Jobs, identifier: str, until: Callable[[Job], bool]) -> Job:
-    end = time.monotonic() + PATIENCE
-    while not until(job := jobs.get(identifier)):
-        assert time.monotonic() < end, f"still {job}"
-        time.sleep(0.05)
-    return job
-
-
-def ended(job: Job) -> bool:
-    return not job.live
 
 
 @contextlib.contextmanager
@@ -60,35 +45,6 @@ def jobs(tmp_path: Path) -> Jobs:
     return Jobs(Workspace(tmp_path / "workspace"))
 
 
-def vectors(tmp_path: Path, name: str = "vectors.npz") -> dict[str, str]:
-    random = np.random.default_rng(0)
-    np.savez(tmp_path / name, embeddings=random.normal(size=(7, 512)).astype(np.float32), labels=np.arange(7) % 2)
-    return {"source": str(tmp_path / name), "backbone": "ViT-B-32", "pretrained": "openai"}
-
-
-def endless(tmp_path: Path, name: str = "endless.npz") -> dict[str, str]:
-    """A request that waits for data from a pipe for ever, in a verb that does not ask whether it should stop."""
-    os.mkfifo(tmp_path / name)
-    return {"source": str(tmp_path / name), "backbone": "ViT-B-32", "pretrained": "openai"}
-
-
-def child_of(job: Job) -> int:
-    """The number of the job's process, once it has begun to import the verb."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):  # it ended while we looked
-            command = file.read_bytes().split(b"\0")
-            if b"cbm.jobs.child" in command and job.id.encode() in command:
-                found.append(int(file.parent.name))
-    assert len(found) == 1, found
-    return found[0]
-
-
-def gone(process: int) -> bool:
-    status = Path(f"/proc/{process}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
-
-
 def test_a_job_whose_submitter_died_before_it_was_queued_runs_beside_a_living_worker(
     jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,13 +54,6 @@ def test_a_job_whose_submitter_died_before_it_was_queued_runs_beside_a_living_wo
         monkeypatch.setattr(JobQueue, "put", lambda *_: None)
         second = jobs.submit("import_vectors", vectors(tmp_path, "more.npz"))
         assert wait(jobs, second, ended).state == "done"
-
-
-def until_gone(process: int) -> None:
-    end = time.monotonic() + PATIENCE
-    while not gone(process):
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_a_worker_runs_what_was_asked_and_says_what_went_wrong(jobs: Jobs, tmp_path: Path) -> None:

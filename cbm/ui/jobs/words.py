@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
 
 from cbm.jobs import Job, State
 from cbm.ui.text import counted, plain
@@ -13,7 +15,7 @@ from cbm.ui.text import counted, plain
 class StateWords:
     label: str
     icon: str
-    colour: str
+    colour: Literal["gray", "blue", "green", "red", "orange"]
     """Of `st.badge`."""
 
 
@@ -139,6 +141,30 @@ _ORDINALS = {2: "second", 3: "third"}
 def took(job: Job) -> str:
     seconds = job.seconds
     return "done" if seconds is None else f"done in {duration(seconds)}"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """When something was: "just now", "5 min ago", "3 h ago", "4 days ago", then the date."""
+    seconds = (now - moment).total_seconds()
+    if seconds < 45:
+        return "just now"
+    if seconds < 3600:
+        return f"{max(1, round(seconds / 60))} min ago"
+    if seconds < 24 * 3600:
+        return f"{round(seconds / 3600)} h ago"
+    days = round(seconds / (24 * 3600))
+    return f"{counted(days, 'day')} ago" if days < 31 else f"on {moment:%d %B %Y}".replace(" 0", " ")
+
+
+def facts(job: Job, now: datetime) -> str:
+    """Kind, time and duration of a job that has ended, in one line."""
+    parts = [kind(job)] if job.title and job.title != kind(job) else []
+    parts.append(f"started {ago(job.started, now)}" if job.started else f"asked for {ago(job.created, now)}")
+    if job.started and job.seconds is not None:
+        parts.append(f"took {duration(job.seconds)}" if job.state == "done" else f"ended after {duration(job.seconds)}")
+    if job.attempt > 1:
+        parts.append(f"attempt {job.attempt}")
+    return " · ".join(parts)
 
 
 def again(job: Job) -> str:

@@ -1,0 +1,152 @@
+"""The page of jobs: what lives, what has ended, and one job in full."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from cbm.jobs import Job, Jobs
+from cbm.ui import access, job_panel, job_workers, navigation, session
+from cbm.ui.jobs import results, words
+from cbm.ui.text import plain
+
+EVERY = "1s"
+LOG_EVERY = "2s"
+LOG_CHARACTERS = 8000
+
+
+def empty() -> None:
+    """A workspace in which nothing has been asked for."""
+    with st.container(border=True, horizontal_alignment="center"):
+        st.markdown("## :material/pending_actions:", text_alignment="center", anchors=False)
+        st.subheader("No long work yet", anchor=False, text_alignment="center", width="stretch")
+        st.markdown(
+            "Encoding images, discovering concepts and training classifiers take minutes, so they run beside the app as jobs. "
+            "You can close the page meanwhile: they go on, and stand here with their progress and their log.",
+            text_alignment="center",
+        )
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            st.page_link(navigation.DATA, label="Bring images", icon=":material/photo_library:")
+            st.page_link(navigation.START, label="Go to start", icon=":material/flag:")
+
+
+def living(jobs: Jobs, shown: Collection[str]) -> None:
+    """The jobs that wait or run, asked again every second while there are any.
+
+    Args:
+        shown: those that live as the page is drawn; when one of them ends or another comes, the whole page is drawn again.
+    """
+    root = access.workspace_root()
+
+    @st.fragment(run_every=EVERY)
+    def panel() -> None:
+        now = jobs.live()
+        if {job.id for job in now} != set(shown):
+            st.rerun()
+        if any(job.state != "running" for job in now):
+            job_workers.ensure(root)
+        for job in now:
+            _living_card(jobs, job)
+
+    panel()
+
+
+def _living_card(jobs: Jobs, job: Job) -> None:
+    with st.container(border=True, key=f"live-{job.id}"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            _name(job)
+            _open_button(job)
+            job_panel.cancel_button(job, f"live-{job.id}")
+        if job.state == "running":
+            st.progress(job.fraction, text=words.progress_line(job))
+            st.caption(words.pace_line(job, jobs.remaining(job)))
+        else:
+            st.caption(words.progress_line(job, jobs.ahead(job), job_workers.others_first(access.workspace_root())))
+        if job.interruption and job.live:
+            st.caption(words.resumed_line(job))
+
+
+def ended(listed: Sequence[Job], models: Collection[str]) -> None:
+    """Jobs that have ended, one card each."""
+    now = datetime.now(UTC)
+    for job in listed:
+        with st.container(border=True, key=f"ended-{job.id}"):
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                _name(job)
+                _result_link(job, models, f"ended-{job.id}")
+                if job.state != "done":
+                    job_panel.again_button(job, f"ended-{job.id}")
+                _open_button(job)
+            summary = results.summary(job)
+            st.caption(words.facts(job, now) + (f" · {plain(summary)}" if summary else ""))
+            if job.error:
+                st.caption(f":red[{plain(job.error)}]" if job.state == "failed" else plain(job.error))
+
+
+def _name(job: Job) -> None:
+    state = words.STATES[job.state]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
+        st.badge(state.label, icon=state.icon, color=state.colour)
+        st.markdown(f"**{plain(words.title(job))}**", width="stretch")
+
+
+def _open_button(job: Job) -> None:
+    st.button("Details", key=f"open-{job.id}", type="tertiary", icon=":material/unfold_more:", on_click=open_job, args=(job.id,))
+
+
+def open_job(identifier: str | None) -> None:
+    """Callback: show a job in full, or none."""
+    session.put(job_panel.PARAMETER, identifier)
+
+
+def _result_link(job: Job, models: Collection[str], key: str) -> None:
+    found = results.destination(job, models)
+    if found is not None:
+        with st.container(key=f"{key}-result", width="content"):
+            st.page_link(found.page, label=found.label, icon=":material/arrow_forward:", query_params=dict(found.parameters))
+
+
+def detail(jobs: Jobs, job: Job, models: Collection[str]) -> None:
+    """One job in full: how it goes, what was asked, what it printed."""
+    with st.container(border=True, key="job_detail"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            _name(job)
+            _result_link(job, models, "detail")
+            st.button("Close", key="close_job", type="tertiary", icon=":material/close:", on_click=open_job, args=(None,))
+        names = {name: None for entry in jobs.history(job.id) for name in entry.figures}
+        job_panel.watch(job.id, key="job", curves=tuple(names)[:6])
+        st.caption(f"{words.facts(job, datetime.now(UTC))} · `{job.id}`")
+        asked, log = st.columns(2, gap="medium")
+        with asked:
+            st.markdown("###### What was asked", anchors=False)
+            _parameters(job)
+        with log:
+            st.markdown("###### What it printed last", anchors=False)
+            _log(jobs, job)
+
+
+def _parameters(job: Job) -> None:
+    lines = [f"| {plain(name.replace('_', ' '))} | {_value(value)} |" for name, value in job.parameters.items()]
+    if lines:
+        st.markdown("\n".join(["| Parameter | Value |", "| --- | --- |", *lines]))
+    else:
+        st.caption("Everything as it is by default.")
+
+
+def _value(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else "–" if value is None else str(value)
+    return plain(text if len(text) <= 200 else f"{text[:199]}…").replace("\n", " ")
+
+
+def _log(jobs: Jobs, job: Job) -> None:
+    @st.fragment(run_every=LOG_EVERY if job.state == "running" else None)
+    def panel() -> None:
+        text = jobs.log(job.id)
+        if text:
+            st.code(text[-LOG_CHARACTERS:], language=None, height=240)
+        else:
+            st.caption("Nothing so far." if job.live else "Nothing.")
+
+    panel()
