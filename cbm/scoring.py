@@ -238,6 +238,10 @@ class ScoredSet:
         recipe.check(len(self._base), self.classes)
         return self._apply(Recipe.of(*(edit for edit in recipe.active if not isinstance(edit, NameEdit))))
 
+    def head_for(self, recipe: Recipe, item: str | None = None) -> EffectiveHead:
+        """`fold_recipe` for these weights, without converting them again; edits at image scope are those of `item`."""
+        return _fold(self._base, self._bias, self.classes, recipe, item)
+
     def _apply_uncached(self, recipe: Recipe) -> Float32[np.ndarray, "rows classes"]:
         if not recipe.active:
             return self.base_logits

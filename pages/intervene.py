@@ -5,22 +5,22 @@ import streamlit as st
 from cbm.errors import NotFoundError
 from cbm.ui import access, empty, navigation, resources, session
 from cbm.ui.cards import page_title, show_error
-from cbm.ui.galleries import picture_chooser
-from cbm.ui.intervene import panels
+from cbm.ui.intervene import effect_panel, measuring, panels
+from cbm.ui.intervene.chooser import image_chooser
+from cbm.ui.intervene.steering import group_of, steering_view
 from cbm.ui.text import counted
 
 navigation.require_entry()
 
-PER_PAGE = 6
-ANY_CLASS = "Any class"
-
-catalogue = resources.catalogue(access.workspace_root())
+root = access.workspace_root()
+catalogue = resources.catalogue(root)
 if not catalogue.models:
     empty.no_models("predictions")
     st.stop()
 model = session.current_model()
-study = resources.study(access.workspace_root(), model)
+study = resources.study(root, model)
 recipe = session.recipe(model)
+address = session.link(model, catalogue.default)
 
 page_title(
     "Intervene",
@@ -29,41 +29,33 @@ page_title(
 
 try:
     asked = session.image_in_link()
-    row = None if asked is None else study.row_of(asked)
+    asked_row = None if asked is None else study.row_of(asked)
     concept = session.concept_in_link()
     if concept is not None:
         study.check_concept(concept)
 except NotFoundError as error:
     show_error(str(error))
-    row, concept = None, None
+    asked_row, concept = None, None
 
-with st.container(border=True):
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        kind = st.segmented_control(
-            "Held-out images", ["Wrong predictions", "All"], default="Wrong predictions", required=True, key="image_filter"
-        )
-        truth = st.selectbox("True class", [ANY_CLASS, *study.classes], key="image_class", width=220)
-        rows = study.rows(wrong_only=kind == "Wrong predictions", truth=None if truth == ANY_CLASS else truth)
-        pages = -(-len(rows) // PER_PAGE)
-        page = st.pagination(pages, key=f"image_page-{kind}-{truth}", max_visible_pages=5) if pages > 1 else 1
-    shown = rows[(page - 1) * PER_PAGE : page * PER_PAGE]
-    row = row if row is not None else shown[0] if shown else 0
-    if shown:
-        st.caption(
-            f"{counted(len(rows), 'image')} of {study.images:,}. The button shows what the model says now; the mark, whether that is right."
-        )
-        picture_chooser(
-            study.pictures(shown, recipe),
-            chosen=row,
-            on_choose=lambda chosen: session.put_image_in_link(study.item(chosen)),
-            key="choose",
-        )
-    else:
-        empty.nothing_found("No held-out image fits. The model gets them all right, or has seen none of this class.")
+row = image_chooser(study, recipe, model=model, asked=asked_row)
+view = steering_view(study, row, recipe, panels.chosen_target(), concept)
+left, right = st.columns([10, 29], gap="medium")
+with left:
+    panels.verdict(view, study.picture(row, recipe), group=group_of(study, row), address=address)
+with right:
+    panels.controls(view)
+    panels.steering(view, recipe, model=model, address=address, asked=concept)
 
-view = study.prediction(row, recipe, target=panels.chosen_target())
-panels.prediction_panel(
-    view, model=model, classes=study.classes, asked_concept=None if concept is None else (concept, study.name(concept, recipe))
-)
-effect = study.effect(recipe)
-panels.effect_panel(effect, recipe, model=model, images=study.images)
+st.subheader("What your edits do", anchor=False, divider="gray")
+if not recipe.position:
+    st.caption(f"Nothing has been changed. Apply an edit, and its effect on all {counted(study.images, 'held-out image')} stands here.")
+else:
+    left, right = st.columns([26, 13], gap="medium")
+    with left:
+        effect = measuring.effect(root, model, recipe)
+        if effect is None:
+            st.caption("These edits change names only; every prediction stays.")
+        else:
+            effect_panel.effect_panel(effect, study.item)
+    with right:
+        effect_panel.edits_panel(recipe, measuring.marginals(root, model, recipe), model=model)

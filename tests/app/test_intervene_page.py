@@ -76,7 +76,7 @@ def test_edit_of_one_image_changes_no_other(open_app: OpenApp, workspace: Worksp
     row, concept = correctable(study)
     app = open_app("intervene", image=study.item(row))
     app.selectbox(key="edit_concept").set_value(concept).run()
-    app.radio[0].set_value("In this image").run()
+    app.segmented_control(key="edit_scope").set_value("image").run()
     app.button(key="apply_edit").click().run()
     figures = {metric.label: metric.value for metric in app.metric}
     assert (figures["Corrected"], figures["Newly wrong"]) == ("1", "0")
@@ -84,12 +84,12 @@ def test_edit_of_one_image_changes_no_other(open_app: OpenApp, workspace: Worksp
 
 def test_scaling_a_concept_is_named_for_what_it_does(open_app: OpenApp) -> None:
     app = open_app("intervene")
-    app.slider(key="edit_factor").set_value(2.0).run()
-    assert app.button(key="apply_edit").label.endswith("by 2")
+    app.selectbox(key="edit_how_activation").set_value("Scale by").run()
+    app.number_input(key="edit_number_Activation_Scale by").set_value(2.0).run()
+    assert any("by 2" in caption.value for caption in app.caption if caption.value.startswith("Will be: Scale"))
     app.button(key="apply_edit").click().run()
     assert app.toggle(key="edit-0").label.startswith(":material/tune: Scale")
-    app.slider(key="edit_factor").set_value(1.0).run()
-    assert app.button(key="apply_edit").disabled
+    assert app.toggle(key="edit-0").label.endswith("by 2")
 
 
 def test_recipe_can_be_downloaded_and_read_again(open_app: OpenApp) -> None:
@@ -105,8 +105,8 @@ def test_recipe_can_be_downloaded_and_read_again(open_app: OpenApp) -> None:
 def test_all_images_and_one_class_can_be_listed(open_app: OpenApp, workspace: Workspace) -> None:
     study = study_of(workspace)
     app = open_app("intervene")
-    app.segmented_control(key="image_filter").set_value("All").run()
-    app.selectbox(key="image_class").select(study.classes[2]).run()
+    app.segmented_control(key="intervene_show").set_value("All").run()
+    app.selectbox(key="intervene_class").select(study.classes[2]).run()
     shown = len(study.rows(truth=study.classes[2]))
     assert any(f"{shown} images of {study.images}" in caption.value for caption in app.caption)
 

@@ -68,7 +68,7 @@ def test_first_look_leads_to_a_wrong_prediction_and_its_reasons(visit: Visit) ->
     page.get_by_role("button", name="Correct a wrong prediction").click()
     expect(page.get_by_role("heading", name="Intervene")).to_be_visible()
     expect(page.locator(".stMarkdownBadge", has_text="wrong")).to_be_visible()
-    expect(page.get_by_text("They sum to the score")).to_be_visible()
+    expect(page.get_by_text(re.compile("^Score of .* = [+−]"))).to_be_visible()
     expect(page).to_have_url(re.compile(r"/intervene\?image="))
 
 
@@ -77,7 +77,8 @@ def test_correct_a_wrong_prediction_see_the_effect_and_undo(visit: Visit, server
     page = visit.open(f"/intervene?image={quote(server.study.item(row), safe='')}&concept={concept}")
     expect(page.locator(".stMarkdownBadge", has_text="wrong")).to_be_visible()
     before = page.get_by_role("heading", level=4).inner_text()
-    page.get_by_role("button", name=re.compile("^Ablate")).click()
+    page.get_by_text("Exact numbers and weights").click()
+    page.get_by_role("button", name="Apply", exact=True).last.click()
     expect(page.get_by_text("changed by your edits")).to_be_visible()
     expect(page.get_by_role("heading", level=4)).to_have_text(server.study.prediction(row, Recipe()).truth or "")
     expect(page.get_by_test_id("stMetric").filter(has_text="Corrected")).to_be_visible()
@@ -92,21 +93,6 @@ def test_correct_a_wrong_prediction_see_the_effect_and_undo(visit: Visit, server
     expect(page.get_by_test_id("stMetric").filter(has_text="Corrected")).to_have_count(0)
     page.keyboard.press("Control+Shift+z")
     expect(page.get_by_text("changed by your edits")).to_be_visible()
-
-
-def test_clicking_a_bar_chooses_its_concept(visit: Visit) -> None:
-    page = visit.open("/intervene")
-    page.get_by_role("combobox", name=re.compile("Explain the score of")).wait_for()
-    bars = page.locator(".st-key-contributions .bars .point path")
-    expect(bars.first).to_be_visible()
-    names = page.locator(".st-key-contributions .ytick text").all_text_contents()
-    wanted = len([name for name in names if name not in ("class bias", "all other concepts")]) - 1
-    box = bars.nth(wanted).bounding_box()
-    assert box is not None
-    # Plotly listens on a layer above its bars, so the mouse goes where a hand would point.
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    visit.settle()
-    expect(page.get_by_role("button", name=re.compile("^Ablate"))).to_contain_text(names[wanted].rstrip("…"))
 
 
 def test_telephone_shows_everything_without_sideways_scrolling(browser: Browser, server: Server) -> None:

@@ -1,0 +1,82 @@
+"""Edits with exact numbers: any concept of the image, activations and weights alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from cbm.edits import (
+    AblateConcept,
+    Edit,
+    ScaleConcept,
+    ScaleWeight,
+    Scope,
+    SetConcept,
+    SetWeight,
+    ZeroWeight,
+    describe,
+)
+from cbm.ui import session
+from cbm.ui.intervene.steering import SteeringRow
+from cbm.ui.text import plain
+
+CONCEPT = "edit_concept"
+_ASKED = "edit_concept_asked"
+_ACTIVATION, _WEIGHT = "Activation", "Weight"
+_HOW = {_ACTIVATION: ("Ablate", "Scale by", "Set to"), _WEIGHT: ("Remove", "Scale by", "Set to")}
+
+
+def exact_edits(
+    rows: Sequence[SteeringRow],
+    *,
+    model: str,
+    classes: Sequence[str],
+    target: str,
+    scope: Scope,
+    weights: Mapping[int, float],
+    asked: int | None = None,
+) -> None:
+    """Choose a concept and a number, and apply.
+
+    Args:
+        weights: concept -> its weight for the explained class, edits in force.
+        asked: the concept to begin with, once.
+    """
+    names = {row.concept: row.name for row in rows}
+    if not names:
+        return
+    with st.expander("Exact numbers and weights", icon=":material/pin:"):
+        st.caption(
+            "An activation is how strongly the image shows the concept. A weight is what the concept counts for a class, in every image."
+        )
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            what = st.segmented_control("Change", [_ACTIVATION, _WEIGHT], default=_ACTIVATION, required=True, key="edit_what")
+            if asked in names and st.session_state.get(_ASKED) != asked:
+                st.session_state[CONCEPT] = st.session_state[_ASKED] = asked
+            if st.session_state.get(CONCEPT) not in names:
+                st.session_state[CONCEPT] = next(iter(names))
+            concept = st.selectbox("Concept", list(names), key=CONCEPT, format_func=names.__getitem__, width=220)
+            how = st.selectbox("How", _HOW[what], key=f"edit_how_{what.lower()}", width=130)
+            number = 0.0
+            if how not in ("Ablate", "Remove"):
+                start = 0.5 if how == "Scale by" else round(weights.get(concept, 0.0), 3) if what == _WEIGHT else 1.0
+                number = st.number_input("Number", value=start, step=0.25, format="%.3f", key=f"edit_number_{what}_{how}", width=130)
+            class_name = target
+            if what == _WEIGHT:
+                class_name = st.selectbox(
+                    "For class", classes, index=list(classes).index(target), key=f"edit_weight_class-{target}", width=200
+                )
+            edit = _edit(what, how, concept, names[concept], number, class_name, scope)
+            st.button("Apply", key="apply_edit", type="primary", icon=":material/check:", on_click=session.add_edit, args=(model, edit))
+        st.caption(f"Will be: {plain(describe(edit))}.")
+
+
+def _edit(what: str, how: str, concept: int, name: str, number: float, class_name: str, scope: Scope) -> Edit:
+    if what == _WEIGHT:
+        if how == "Remove":
+            return ZeroWeight(concept, name, class_name)
+        return ScaleWeight(concept, name, class_name, number) if how == "Scale by" else SetWeight(concept, name, class_name, number)
+    if how == "Ablate":
+        return AblateConcept(concept, name, scope)
+    return ScaleConcept(concept, name, number, scope) if how == "Scale by" else SetConcept(concept, name, number, scope)
