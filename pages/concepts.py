@@ -1,66 +1,52 @@
-"""Every concept of the chosen model. An address with `?concept=17` leads on to that concept's own page."""
+"""Every concept of the chosen model: cards, map, table. An address with `?concept=17` leads on to that concept's own page."""
 
 import streamlit as st
 
-from cbm.ui import access, empty, navigation, resources, session
+from cbm.ui import access, empty, navigation, resources, selections, session
 from cbm.ui.cards import page_title
-from cbm.ui.galleries import concept_grid
-from cbm.ui.text import counted
+from cbm.ui.concepts import page, panels, shared, state
+from cbm.ui.concepts.table import shown_concepts
+from cbm.ui.concepts.view import Asked, candidates, listed
 
 navigation.require_entry()
-
-PER_PAGE = 24
-SORTS = {
-    "Predictiveness": lambda tile: -tile.predictiveness,
-    "Frequency": lambda tile: -tile.frequency,
-    "Name score": lambda tile: (not tile.named, -tile.name_score),
-    "Name": lambda tile: tile.name.casefold(),
-}
-SHOW = {
-    "All": lambda tile: not tile.hidden,
-    "In use": lambda tile: not tile.hidden and tile.top_class is not None,
-    "No good name": lambda tile: not tile.hidden and not tile.named,
-    "Hidden": lambda tile: tile.hidden,
-}
 
 if session.asks_for_concept():
     st.switch_page(navigation.CONCEPT, query_params=st.query_params.to_dict())
 
-catalogue = resources.catalogue(access.workspace_root())
+root = access.workspace_root()
+catalogue = resources.catalogue(root)
 if not catalogue.models:
     empty.no_models("concepts")
     st.stop()
 model = session.current_model()
-study = resources.study(access.workspace_root(), model)
-recipe = session.recipe(model)
-address = session.link(model, catalogue.default)
+study = resources.study(root, model)
+shown = shown_concepts(study, session.recipe(model))
+view = page.View(root, model, study, shown, session.link(model, catalogue.default))
 
 page_title(
     "Concepts",
     "What the model sees: each concept is a direction discovered in the embeddings, shown by the images that have most of it.",
 )
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    search = st.text_input(
-        "Search by name or class", key="concept_search", type="search", placeholder="red, stripes, …", live=True, width=260
-    )
-    sort = st.selectbox("Sort by", list(SORTS), key="concept_sort", width=170, persist_state="session")
-    show = st.segmented_control("Show", list(SHOW), default="All", required=True, key="concept_show", persist_state="session")
+text, sort, of_class, kind = panels.search_bar(study.classes)
+waiting = st.empty()
+related, excuse = page.related(view, text, waiting)
+near = shared.near_duplicates(root, model, wait=kind == "Merges")
+chosen = selections.current(model, "concepts")
+narrowed = chosen.members if chosen is not None and selections.narrowed(model, "concepts") else None
+state.read_filters()
+asked = Asked(text, sort, of_class, frozenset(st.session_state[state.FILTERS]), state.pins(model), narrowed)
+among = candidates(study, shown, asked, related=related, near=near)
+panels.filter_pills(among.counts(asked.filters), unknown=near is None and shared.has_directions(study))
+if excuse:
+    st.caption(f":material/info: {excuse}")
+selections.chip(model, "concepts", "concepts")
+concepts = listed(shown, asked, among)
 
-everything = study.concept_tiles(recipe)
-wanted = (search or "").casefold().strip()
-tiles = [
-    tile
-    for tile in everything
-    if SHOW[show](tile)
-    and (wanted in tile.name.casefold() or any(wanted in name.casefold() for name in (tile.top_class or "", tile.renamed_from or "")))
-]
-tiles.sort(key=SORTS[sort])
-if not tiles:
-    empty.nothing_found(f"No concept fits {search!r}." if wanted else f"No concepts under “{show}”.")
-    st.stop()
-pages = -(-len(tiles) // PER_PAGE)
-caption, pager = st.columns([1, 1], vertical_alignment="center")
-caption.caption(f"{counted(len(tiles), 'concept')} of {len(everything):,}")
-with pager.container(horizontal=True, horizontal_alignment="right"):
-    page = st.pagination(pages, key=f"concept_page-{sort}-{show}-{wanted}") if pages > 1 else 1
-concept_grid(study.with_pictures(tiles[(page - 1) * PER_PAGE : page * PER_PAGE]), key="concepts", address=address)
+if kind == "Map":
+    page.map_panel(view, among.kept(asked.filters), concepts)
+if kind == "Merges":
+    page.merges(view, among.kept(asked.filters))
+elif kind == "Table":
+    page.table(view, concepts, asked)
+else:
+    page.cards(view, concepts, asked, among)
