@@ -6,9 +6,7 @@ its bytes); overlays under (picture, model, concept).
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import io
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +25,7 @@ from cbm.images.decode import decode
 from cbm.images.pictures import read_bytes, read_picture
 from cbm.ui import encoders, resources
 from cbm.ui.study import Study
-from cbm.ui.thumbnails import SIZE, draw_outcome, thumbnail
+from cbm.ui.thumbnails import SIZE, draw_outcome, encoded, square, thumbnail
 
 OPACITY = 0.72
 """How dark it gets where a concept does not respond, 0 to 1."""
@@ -139,12 +137,6 @@ def darken(picture: Image.Image, shares: Float32[np.ndarray, "rows columns"], op
     return Image.fromarray((np.asarray(picture, np.float32) * light[..., None]).astype(np.uint8))
 
 
-def data_url(picture: Image.Image, quality: int = 84) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="WEBP", quality=quality, method=3)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
 @st.cache_resource(max_entries=2048, show_spinner=False)
 def overlay(root: str, model: str, uri: str, concepts: tuple[int, ...], correct: bool | None = None, size: int = SIZE) -> str:
     """A square thumbnail with a concept's heat-map on it, as a data URL; the plain thumbnail where the picture cannot be read.
@@ -163,7 +155,7 @@ def overlay(root: str, model: str, uri: str, concepts: tuple[int, ...], correct:
         seen = as_seen(read_picture(uri, size=size * 3 // 2), shared.backbone.resize_mode)
     except (CbmError, OSError):
         return thumbnail(uri, size)
-    return data_url(draw_outcome(_square(darken(seen, shares), size), correct))
+    return encoded(draw_outcome(square(darken(seen, shares), size), correct))
 
 
 def prepare(study: Study, uris: Sequence[str]) -> None:
@@ -176,9 +168,3 @@ def prepare(study: Study, uris: Sequence[str]) -> None:
     # One unreadable picture must not cost the others their heat-map; `overlay` meets it again, alone.
     with contextlib.suppress(CbmError, OSError):
         patches_of(study, uris)
-
-
-def _square(picture: Image.Image, size: int) -> Image.Image:
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    return picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)

@@ -21,7 +21,6 @@ from cbm.ui.views import Bar, ConceptTile, EffectView, PictureTile, PredictionVi
 
 _BARS = 9
 _PROBABILITIES = 5
-_CANDIDATES = 5
 _EFFECT_PICTURES = 24
 
 
