@@ -1,8 +1,61 @@
-"""Two concept models on the same images: where they agree, where they differ, and which concepts they share."""
+"""Two concept models on the same images: `?model=&other=` says which."""
 
-from cbm.ui import navigation
-from cbm.ui.cards import page_title
+import streamlit as st
+
+from cbm.errors import MismatchError, NotFoundError
+from cbm.ui import access, empty, navigation, resources, session
+from cbm.ui.cards import page_title, show_error
+from cbm.ui.classify.questions import changes_predictions
+from cbm.ui.compare import panels, sides
+from cbm.ui.compare.concept_pairs import Matches, match_concepts, pair_list
+from cbm.ui.compare.questions import align, compare
 
 navigation.require_entry()
 
+
+@st.cache_resource(max_entries=8, show_spinner="Matching concepts …")
+def matches_of(root: str, first: str, second: str) -> Matches:
+    """Kept by ids: the matches of two large dictionaries take a second or two."""
+    return match_concepts(resources.study(root, first).model, resources.study(root, second).model)
+
+
+root = access.workspace_root()
+catalogue = resources.catalogue(root)
 page_title("Compare", "Two concept models on the same images: where they agree, where they differ, and which concepts they share.")
+if not catalogue.models:
+    empty.no_models("models to compare")
+    st.stop()
+model = session.current_model()
+study = resources.study(root, model)
+stored_edits = changes_predictions(study.model.recipe)
+edited = sides.is_edited(model, study)
+try:
+    choice = sides.choose(root, catalogue.models, model, session.asked("other"), edited=edited, stored_edits=stored_edits)
+except NotFoundError as error:
+    show_error(str(error))
+    choice = sides.choose(root, catalogue.models, model, None, edited=edited, stored_edits=stored_edits)
+if choice is None:
+    panels.nothing_to_compare()
+    st.stop()
+if choice.instead:
+    st.caption(f":material/info: “{catalogue.models[model]}” has no edits and shares no test images with another model; these two do.")
+panels.selectors(catalogue.models, choice, sides.offered(root, list(catalogue.models), choice))
+try:
+    left, right = sides.open_sides(root, catalogue.models, choice)
+    aligned = align(left.study, right.study)
+except MismatchError as error:
+    show_error(str(error))
+    st.stop()
+recipes = left.recipe, right.recipe
+comparison = compare(left.study, right.study, recipes, aligned)
+addresses = session.link(left.model, catalogue.default), session.link(right.model, catalogue.default)
+
+panels.headline_panel(left, right, aligned, comparison)
+first, second = st.columns(2, gap="large")
+with first:
+    panels.nec_panel(left, right, comparison)
+with second:
+    panels.class_panel(comparison)
+st.fragment(panels.images_panel)(left, right, aligned, comparison, address=addresses[0])
+matches = matches_of(root, left.model, right.model)
+st.fragment(panels.concepts_panel)(left, right, matches, pair_list(left.study, right.study, recipes, matches), addresses=addresses)

@@ -72,7 +72,8 @@ def test_results_follow_the_edits(open_app: OpenApp, workspace: Workspace) -> No
     app.session_state["recipes"] = {model: recipe}
     app.run()
     report = questions.class_report(study, recipe)
-    assert report.accuracy is not None and report.accuracy < study.accuracy
+    assert report.accuracy is not None
+    assert report.accuracy < study.accuracy
     figures = {metric.label: metric for metric in app.metric}
     assert figures["Accuracy"].value == f"{report.accuracy:.1%}"
     assert figures["Accuracy"].delta.startswith("-")

@@ -1,0 +1,187 @@
+"""Which concepts two models share: by the direction that they have in the embedding, and by their names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int
+
+from cbm.dictionaries.base import Dictionary
+from cbm.edits import Recipe
+from cbm.errors import MismatchError
+from cbm.model import ConceptModel
+from cbm.names.names import same_name_key
+from cbm.ui.study import Study
+
+LEAST_COSINE = 0.7
+"""From this cosine on two directions count as one concept, as is usual between sparse autoencoders of different seeds."""
+_BLOCK = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Pairs of concepts, and what stands alone. Shared by all visitors: the visitor's renames play no part."""
+
+    left: Int[np.ndarray, " pairs"]
+    right: Int[np.ndarray, " pairs"]
+    cosine: Float32[np.ndarray, " pairs"]
+    """Of the decoder directions; NaN where pairs were made by name."""
+    same_name: Bool[np.ndarray, " pairs"]
+    """Both have a good name, and it is the same."""
+    by: str
+    """`dictionary` (one and the same), `direction`, or `name` (no common embedding)."""
+    only_left: Int[np.ndarray, " some"]
+    """Concepts that no pair has."""
+    only_right: Int[np.ndarray, " some"]
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+
+@dataclass(frozen=True)
+class ConceptPair:
+    """One shared concept, with what it carries in each model."""
+
+    left: int
+    right: int
+    left_name: str
+    right_name: str
+    cosine: float | None
+    left_share: float
+    """Mean share of the contributions in the first model, 0 to 1, edits in force."""
+    right_share: float
+
+
+@dataclass(frozen=True)
+class LoneConcept:
+    """A concept that one of the models has for itself."""
+
+    index: int
+    name: str
+    share: float
+
+
+@dataclass(frozen=True)
+class PairList:
+    """The shared concepts that some class uses, those that count most differently first, and those that stand alone."""
+
+    pairs: tuple[ConceptPair, ...]
+    only_left: tuple[LoneConcept, ...]
+    only_right: tuple[LoneConcept, ...]
+    used: tuple[int, int]
+    """How many concepts each model uses."""
+
+
+def match_concepts(left: ConceptModel, right: ConceptModel, least: float = LEAST_COSINE) -> Matches:
+    """Pairs that are each other's nearest direction, of at least this cosine; by name where the embeddings are not the same."""
+    first, second = _directions(left), _directions(right)
+    names = [np.array([same_name_key(name) for name in model.concepts.names]) for model in (left, right)]
+    if first is None or second is None or first.shape[1] != second.shape[1] or not _same_backbone(left, right):
+        pairs = _by_name(left, right, names)
+        cosine = np.full(len(pairs[0]), np.nan, np.float32)
+        by = "name"
+    elif first.shape == second.shape and np.array_equal(first, second):
+        everything = np.arange(len(first))
+        pairs, cosine, by = (everything, everything), np.ones(len(first), np.float32), "dictionary"
+    else:
+        pairs, cosine = _mutual(first, second, least)
+        by = "direction"
+    return Matches(
+        pairs[0],
+        pairs[1],
+        cosine,
+        (names[0][pairs[0]] == names[1][pairs[1]]) & left.concepts.named[pairs[0]] & right.concepts.named[pairs[1]],
+        by,
+        np.setdiff1d(np.arange(left.head.size), pairs[0]),
+        np.setdiff1d(np.arange(right.head.size), pairs[1]),
+    )
+
+
+def pair_list(left: Study, right: Study, recipes: tuple[Recipe, Recipe], matches: Matches) -> PairList:
+    """The matches in words and figures, edits in force."""
+    shares = contribution_shares(left, recipes[0]), contribution_shares(right, recipes[1])
+    used = [share > 0 for share in shares]
+    counted = used[0][matches.left] | used[1][matches.right]
+    pairs = [
+        ConceptPair(
+            first,
+            second,
+            left.name(first, recipes[0]),
+            right.name(second, recipes[1]),
+            None if np.isnan(cosine) else float(cosine),
+            float(shares[0][first]),
+            float(shares[1][second]),
+        )
+        for first, second, cosine in zip(
+            matches.left[counted].tolist(), matches.right[counted].tolist(), matches.cosine[counted].tolist(), strict=True
+        )
+    ]
+    pairs.sort(key=lambda pair: (-abs(pair.left_share - pair.right_share), -max(pair.left_share, pair.right_share)))
+    return PairList(
+        tuple(pairs),
+        _alone(left, recipes[0], matches.only_left, shares[0]),
+        _alone(right, recipes[1], matches.only_right, shares[1]),
+        (int(used[0].sum()), int(used[1].sum())),
+    )
+
+
+def contribution_shares(study: Study, recipe: Recipe) -> Float[np.ndarray, " concepts"]:
+    """How much of all contributions to all class scores each concept carries on the held-out images; sums to 1."""
+    weight = np.abs(study.model.with_recipe(recipe).effective_head.weight).sum(axis=1)
+    size = np.asarray(abs(study.scored.codes).sum(axis=0)).ravel() * weight
+    return size / max(float(size.sum()), 1e-30)
+
+
+def strongest_rows(study: Study, concept: int, count: int) -> list[int]:
+    """The held-out images that have most of a concept."""
+    start, stop = study.columns.indptr[concept : concept + 2]
+    order = np.argsort(-study.columns.data[start:stop], kind="stable")[:count]
+    return study.columns.indices[start:stop][order].tolist()
+
+
+def _alone(study: Study, recipe: Recipe, concepts: np.ndarray, shares: np.ndarray) -> tuple[LoneConcept, ...]:
+    used = concepts[shares[concepts] > 0]
+    order = used[np.argsort(-shares[used], kind="stable")]
+    return tuple(LoneConcept(concept, study.name(concept, recipe), float(shares[concept])) for concept in order.tolist())
+
+
+def _directions(model: ConceptModel) -> Float32[np.ndarray, "concepts dim"] | None:
+    return np.asarray(model.bottleneck.directions, np.float32) if isinstance(model.bottleneck, Dictionary) else None
+
+
+def _same_backbone(left: ConceptModel, right: ConceptModel) -> bool:
+    if left.backbone is None or right.backbone is None:
+        return False
+    try:
+        left.backbone.require_match(right.backbone, "the two models")
+    except MismatchError:
+        return False
+    return True
+
+
+def _by_name(left: ConceptModel, right: ConceptModel, names: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """First concepts of equal name; those without a good name are left out."""
+    place = {name: index for index, name in reversed(list(enumerate(names[1].tolist()))) if right.concepts.named[index]}
+    first: dict[str, int] = {}
+    for index, name in enumerate(names[0].tolist()):
+        if left.concepts.named[index] and name in place:
+            first.setdefault(name, index)
+    return np.array(list(first.values()), np.int64), np.array([place[name] for name in first], np.int64)
+
+
+def _mutual(first: np.ndarray, second: np.ndarray, least: float) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    first, second = (part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12) for part in (first, second))
+    nearest = np.zeros(len(first), np.int64)
+    cosine = np.zeros(len(first), np.float32)
+    back, best_back = np.zeros(len(second), np.int64), np.full(len(second), -np.inf, np.float32)
+    for start in range(0, len(first), _BLOCK):
+        block = first[start : start + _BLOCK] @ second.T
+        nearest[start : start + _BLOCK] = block.argmax(axis=1)
+        cosine[start : start + _BLOCK] = block.max(axis=1)
+        rows = block.argmax(axis=0)
+        values = block[rows, np.arange(len(second))]
+        better = values > best_back
+        back[better], best_back[better] = rows[better] + start, values[better]
+    mutual = (back[nearest] == np.arange(len(first))) & (cosine >= least)
+    return (np.flatnonzero(mutual), nearest[mutual]), cosine[mutual]
