@@ -89,18 +89,32 @@ def sweep(
 @cli.command()
 def name(
     dictionary: Annotated[str, typer.Argument(help="Id of a dictionary.")],
-    vocabulary: Annotated[str, typer.Option(help="Id of a vocabulary.")],
+    vocabulary: Annotated[str, typer.Option(help="Id of a vocabulary, or english, attributes, scenes, a .txt or an .npz.")],
     rule: Annotated[Literal["combined", "centred", "cosine", "soft-wpmi"], typer.Option(help="Naming rule.")] = "combined",
     on: Annotated[str | None, typer.Option(help="Embedding set whose images fire the latents; the dictionary's own when absent.")] = None,
     unique: Annotated[bool, typer.Option("--unique", help="Give every name to one concept at most.")] = False,
+    pretrained: Annotated[
+        str | None, typer.Option(help="Tag or checkpoint file that encodes a list of names, where the backbone's own is not at hand.")
+    ] = None,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """Name the latents of a dictionary."""
     from cbm import verbs
 
     with progress_bar() as progress:
-        result = verbs.name(dictionary, vocabulary, rule=rule, on=on, unique=unique, workspace=open_workspace(workspace), progress=progress)
+        result = verbs.name(
+            dictionary,
+            vocabulary,
+            rule=rule,
+            on=on,
+            unique=unique,
+            pretrained=pretrained,
+            workspace=open_workspace(workspace),
+            device=device,
+            progress=progress,
+        )
     print_result(result, json)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from cbm.backbones.architectures import DEMO
 from cbm.dictionaries.sizes import sound_size
 from cbm.embeddings.sets import EmbeddingSet
-from cbm.errors import InvalidInputError, MissingWeightsError
+from cbm.errors import InvalidInputError
 from cbm.progress import CancelCheck, ProgressCallback
 from cbm.verbs import data
 from cbm.verbs.common import WorkspaceLike, load_set, open_workspace
@@ -20,6 +20,7 @@ from cbm.verbs.discovery import discover, name
 from cbm.verbs.modelling import train
 from cbm.verbs.results import Built, Embedded, Trained
 from cbm.verbs.stages import Stages
+from cbm.verbs.words import default_words, find_vocabulary
 from cbm.workspace import Workspace
 
 FEWEST_IMAGES = 20
@@ -85,7 +86,8 @@ def build(
             **common,
         )
     with stages.next() as tell:
-        words = _vocabulary(home, given, vocabulary, pretrained, device, tell, cancelled)
+        wanted = vocabulary or default_words(given.backbone)
+        words = find_vocabulary(home, wanted, given.backbone, pretrained=pretrained, device=device, progress=tell, cancelled=cancelled).id
     with stages.next() as tell:
         named = name(discovered.dictionary, words, workspace=home, progress=tell, cancelled=cancelled)
     notes = list(embedded.notes) if embedded else []
@@ -133,30 +135,3 @@ def _not_trainable(images: EmbeddingSet) -> str | None:
         return None
     kinds = "carry no labels" if not counts.any() else f"have {int((counts > 1).sum())} class with two or more images"
     return f"The images {kinds}, so no classifier was trained; sort them into one folder per class, or give a table with a label column."
-
-
-def _vocabulary(
-    home: Workspace,
-    images: EmbeddingSet,
-    wanted: str | None,
-    pretrained: str | None,
-    device: str,
-    tell: ProgressCallback,
-    cancelled: CancelCheck | None,
-) -> str:
-    """The id of the vocabulary, made with the backbone of the images."""
-    if wanted is not None and wanted.startswith("vocabulary-") and not Path(wanted).exists():
-        return home.get(wanted, "vocabulary").id
-    reference = images.backbone
-    demo = reference.architecture == DEMO
-    wanted = wanted or ("scenes" if demo else "english")
-    if reference.is_foreign and not demo and pretrained is None and Path(wanted).suffix != ".npz":
-        raise MissingWeightsError(
-            f"The vectors of {images.id} were computed elsewhere ({reference}), so names cannot be encoded without the weights. "
-            f"Give a vocabulary whose text embeddings exist, as .npz (embeddings, names), or ask for the weights by their tag "
-            f"({reference.pretrained})."
-        )
-    given_by_tag = demo or pretrained is None or Path(wanted).suffix == ".npz"
-    tag = (None if demo else reference.pretrained) if given_by_tag else pretrained
-    made = data.vocabulary(wanted, reference.architecture, tag, workspace=home, device=device, progress=tell, cancelled=cancelled)
-    return made.vocabulary

@@ -23,6 +23,8 @@ from cbm.names.vocabulary import Vocabulary
 from cbm.progress import CancelCheck, Progress, ProgressCallback
 from cbm.verbs.common import WorkspaceLike, embedding_parents, join_sets, open_workspace, require_space
 from cbm.verbs.results import Discovered, Named
+from cbm.verbs.stages import Stages
+from cbm.verbs.words import find_vocabulary, is_source
 from cbm.workspace import Artifact, Draft, artifact_id
 
 BASELINES = ("kmeans", "pca", "random", "neurons")
@@ -123,35 +125,46 @@ def name(
     rule: Rule = DEFAULT_RULE,
     on: str | None = None,
     unique: bool = False,
+    pretrained: str | None = None,
     workspace: WorkspaceLike = None,
+    device: str = "auto",
     progress: ProgressCallback | None = None,
     cancelled: CancelCheck | None = None,
 ) -> Named:
     """Give every latent of a dictionary candidate names from a vocabulary, and measure how the latents fire.
 
     Args:
+        vocabulary: id of a vocabulary, or a list of names (`english`, `attributes`, `scenes`, a .txt, an .npz) to be encoded first.
         on: embedding set whose images fire the latents; those that the dictionary was trained on when absent.
         unique: give every name to one latent at most.
+        pretrained: tag or checkpoint file of the backbone that encodes a list of names, where its own are not at hand.
 
     Raises:
         MismatchError: vocabulary, dictionary and images come from different backbones.
+        MissingWeightsError: a list of names cannot be encoded, for the backbone's weights are not here.
     """
     home = open_workspace(workspace)
-    source, words = home.get(dictionary, "dictionary"), home.get(vocabulary, "vocabulary")
+    source = home.get(dictionary, "dictionary")
     images = join_sets(home, [on] if on else embedding_parents(home, source))
+    stages = Stages([*([("encoding names", 3.0)] if is_source(vocabulary) else ()), ("naming concepts", 2.0)], progress, cancelled)
+    if is_source(vocabulary):
+        with stages.next() as tell:
+            words = find_vocabulary(
+                home, vocabulary, images.backbone, pretrained=pretrained, device=device, progress=tell, cancelled=cancelled
+            )
+    else:
+        words = home.get(vocabulary, "vocabulary")
     loaded = Vocabulary.load(words)
     images.backbone.require_match(loaded.backbone, f"{images.ids[0]} and {words.id}")
     require_space(images.space, source.parameters["space"], images.ids[0], source.id)
 
-    def write(draft: Draft) -> None:
-        bottleneck = load_dictionary(source.path)
-
+    def write(draft: Draft, tell: ProgressCallback) -> None:
         def begin(step: int, message: str) -> None:
             if cancelled is not None and cancelled():
                 raise Cancelled("Naming was stopped; nothing of it is kept, and it starts anew.")
-            if progress is not None:
-                progress(Progress(step, 3, message))
+            tell(Progress(step, 3, message))
 
+        bottleneck = load_dictionary(source.path)
         begin(0, "Encoding images into concepts")
         codes = bottleneck.encode(images.embeddings)
         begin(1, "Naming")
@@ -174,7 +187,8 @@ def name(
         )
 
     parents = (source.id, words.id, *images.ids)
-    artifact = home.create("concepts", {"rule": rule, "unique": unique}, parents, write)
+    with stages.next() as tell:
+        artifact = home.create("concepts", {"rule": rule, "unique": unique}, parents, lambda draft: write(draft, tell))
     figures = artifact.metrics
     return Named(artifact.id, figures["named"], figures["unique"], figures["mean_score"])
 

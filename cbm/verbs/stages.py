@@ -34,7 +34,8 @@ class Stages:
             raise Cancelled("Stopped. What was finished is kept; the same request goes on from there.")
         title, weight = self._stages[self._position]
         before = sum(weight for _, weight in self._stages[: self._position])
-        message = f"{self._position + 1} of {len(self._stages)}: {title}"
+        many = len(self._stages)
+        message = f"{self._position + 1} of {many}: {title}" if many > 1 else f"{title[:1].upper()}{title[1:]}"
 
         def tell(inner: Progress) -> None:
             if self._progress is not None:

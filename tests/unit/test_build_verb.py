@@ -94,6 +94,19 @@ def test_stopped_between_stages_keeps_what_was_finished(tmp_path: Path) -> None:
     assert verbs.build(SMALL, epochs=60, necs=(5,), workspace=workspace, device="cpu").model is not None
 
 
+def test_naming_takes_a_list_of_names_and_encodes_it(built: tuple[Workspace, Built, list[Progress]], tmp_path: Path) -> None:
+    workspace, result, _ = built
+    (tmp_path / "mine.txt").write_text("red\ngreen\na big star\n")
+    heard: list[Progress] = []
+    named = verbs.name(result.dictionary, str(tmp_path / "mine.txt"), workspace=workspace, device="cpu", progress=heard.append)
+    words = workspace.get(workspace.get(named.concepts).parents[1], "vocabulary")
+    assert words.metrics["count"] == 3
+    assert list(dict.fromkeys(progress.message for progress in heard)) == ["1 of 2: encoding names", "2 of 2: naming concepts"]
+    with pytest.raises(Cancelled):
+        verbs.name(result.dictionary, result.vocabulary, rule="cosine", workspace=workspace, cancelled=lambda: True)
+    assert named.concepts != result.concepts
+
+
 def test_images_without_labels_end_with_named_concepts(tmp_path: Path) -> None:
     result = verbs.build("scenes:free?count=30", epochs=40, workspace=tmp_path, device="cpu")
     assert result.model is None
