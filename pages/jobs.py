@@ -35,12 +35,13 @@ everything = jobs.list()
 if not everything:
     panels.empty()
     st.stop()
-live = [job for job in everything if job.live or job.resuming]
+others = [job for job in everything if job.id != asked]
+live = [job.id for job in others if job.live or job.resuming]
 if live:
     st.subheader("Now", anchor=False)
-    panels.living(jobs, [job.id for job in live])
+    panels.living(jobs, live, besides=asked)
 
-ended = [job for job in everything if not (job.live or job.resuming)]
+ended = [job for job in others if job.id not in live]
 if not ended:
     st.stop()
 st.subheader("Before" if live else "Ended", anchor=False)

@@ -38,8 +38,10 @@ def run(workspace: Workspace, identifier: str, attempt: int, stop: threading.Eve
     """Run the job's verb and write down how it ended; returns the exit status."""
     jobs = Jobs(workspace)
     job = jobs.get(identifier)
+    reporter = _Reporter(jobs, identifier, attempt)
     try:
-        result = _call(job.kind, job.parameters, workspace, _reporter(jobs, identifier, attempt), stop.is_set)
+        result = _call(job.kind, job.parameters, workspace, reporter, stop.is_set)
+        reporter.flush()
     except (Cancelled, Stopped):
         # Whether this was a cancel or the worker's own end is known to the worker.
         return EXIT_STOPPED
@@ -80,20 +82,28 @@ def _from_json(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def _reporter(jobs: Jobs, identifier: str, attempt: int) -> Callable[[Progress], None]:
-    from cbm.verbs.results import plain
+class _Reporter:
+    """Writes a verb's news to the table, not too often; the last news is not lost."""
 
-    last = -REPORT_SECONDS
+    def __init__(self, jobs: Jobs, identifier: str, attempt: int) -> None:
+        self._jobs, self._identifier, self._attempt = jobs, identifier, attempt
+        self._last = -REPORT_SECONDS
+        self._waiting: Progress | None = None
 
-    def report(progress: Progress) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= REPORT_SECONDS:
-            last = now
+    def __call__(self, progress: Progress) -> None:
+        self._waiting = progress
+        if time.monotonic() - self._last >= REPORT_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was left out so far, if anything."""
+        from cbm.verbs.results import plain
+
+        if self._waiting is not None:
+            progress, self._waiting = self._waiting, None
+            self._last = time.monotonic()
             figures = {name: value for name, value in plain(progress.figures).items() if value is not None}
-            jobs.report(identifier, attempt, Progress(progress.done, progress.total, progress.message, figures))
-
-    return report
+            self._jobs.report(self._identifier, self._attempt, Progress(progress.done, progress.total, progress.message, figures))
 
 
 def _listen(stop: threading.Event) -> None:

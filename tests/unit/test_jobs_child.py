@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from cbm.edits import AblateConcept, Recipe
 from cbm.jobs import Jobs
 from cbm.jobs.child import EXIT_FAILED, EXIT_STOPPED, _from_json, run
 from cbm.jobs.liveness import WorkerSign
+from cbm.progress import Progress
+from cbm.verbs.results import VerbResult
 from cbm.workspace import Workspace
 
 
@@ -58,4 +61,20 @@ def test_a_job_that_is_asked_to_stop_leaves_its_end_to_the_worker(jobs: Jobs) ->
     stop.set()
     assert run(jobs.workspace, identifier, 1, stop) == EXIT_STOPPED
     assert jobs.get(identifier).state == "running"
+    sign.close()
+
+
+def test_the_last_news_of_a_verb_is_not_lost(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def evaluate(model: str, on: str, *, progress: Callable[[Progress], None]) -> VerbResult:
+        for step in range(5):
+            progress(Progress(step + 1, 5, "Measuring", {"accuracy": 0.1 * step}))
+        return VerbResult()
+
+    monkeypatch.setattr("cbm.verbs.evaluate", evaluate, raising=False)
+    identifier = jobs.submit("evaluate", {"model": "model-1", "on": "embeddings-1"})
+    sign = WorkerSign(jobs.signs)
+    jobs.claim(identifier, 1, sign.name)
+    assert run(jobs.workspace, identifier, 1, threading.Event()) == 0
+    job = jobs.get(identifier)
+    assert (job.state, job.progress.done, job.figures) == ("done", 5, {"accuracy": 0.4})
     sign.close()

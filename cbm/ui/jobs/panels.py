@@ -32,17 +32,18 @@ def empty() -> None:
             st.page_link(navigation.START, label="Go to start", icon=":material/flag:")
 
 
-def living(jobs: Jobs, shown: Collection[str]) -> None:
+def living(jobs: Jobs, shown: Collection[str], besides: str | None) -> None:
     """The jobs that wait or run, asked again every second while there are any.
 
     Args:
         shown: those that live as the page is drawn; when one of them ends or another comes, the whole page is drawn again.
+        besides: a job that is shown elsewhere on the page.
     """
     root = access.workspace_root()
 
     @st.fragment(run_every=EVERY)
     def panel() -> None:
-        now = jobs.live()
+        now = [job for job in jobs.live() if job.id != besides]
         if {job.id for job in now} != set(shown):
             st.rerun()
         if any(job.state != "running" for job in now):
@@ -82,7 +83,7 @@ def ended(listed: Sequence[Job], models: Collection[str]) -> None:
             summary = results.summary(job)
             st.caption(words.facts(job, now) + (f" · {plain(summary)}" if summary else ""))
             if job.error:
-                st.caption(f":red[{plain(job.error)}]" if job.state == "failed" else plain(job.error))
+                st.markdown(f":red[{plain(job.error)}]" if job.state == "failed" else plain(job.error))
 
 
 def _name(job: Job) -> None:
@@ -145,7 +146,7 @@ def _log(jobs: Jobs, job: Job) -> None:
     def panel() -> None:
         text = jobs.log(job.id)
         if text:
-            st.code(text[-LOG_CHARACTERS:], language=None, height=240)
+            st.code(text[-LOG_CHARACTERS:], language=None, height=240 if text.count("\n") > 10 else "content")
         else:
             st.caption("Nothing so far." if job.live else "Nothing.")
 

@@ -157,14 +157,15 @@ def ago(moment: datetime, now: datetime) -> str:
 
 
 def facts(job: Job, now: datetime) -> str:
-    """Kind, time and duration of a job that has ended, in one line."""
+    """Kind, time and, where it has ended, duration of a job in one line."""
     parts = [kind(job)] if job.title and job.title != kind(job) else []
     parts.append(f"started {ago(job.started, now)}" if job.started else f"asked for {ago(job.created, now)}")
-    if job.started and job.seconds is not None:
+    if job.finished and job.seconds is not None:
         parts.append(f"took {duration(job.seconds)}" if job.state == "done" else f"ended after {duration(job.seconds)}")
     if job.attempt > 1:
         parts.append(f"attempt {job.attempt}")
-    return " · ".join(parts)
+    line = " · ".join(parts)
+    return line[:1].upper() + line[1:]
 
 
 def again(job: Job) -> str:
