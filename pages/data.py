@@ -1,8 +1,34 @@
 """Bring images or vectors, choose a CLIP backbone, encode them, and search them by words or by picture."""
 
-from cbm.ui import navigation
-from cbm.ui.cards import page_title
+from cbm.errors import NotFoundError
+from cbm.ui import access, navigation, resources, session
+from cbm.ui.cards import page_title, show_error
+from cbm.ui.data import adding, importing, library, work
+from cbm.ui.data.collection import cards_of
+from cbm.ui.data.sets import find_card
 
 navigation.require_entry()
+access.require_write()
 
 page_title("Data", "Bring images or vectors, choose a CLIP backbone, encode them, and search them by words or by picture.")
+root = access.workspace_root()
+adding.show_refusal()
+work.panel(root)
+cards = cards_of(root)
+view = work.view_choice()
+
+if view == work.IMAGES:
+    adding.add_images(root)
+elif view == work.VECTORS:
+    importing.import_vectors(root)
+elif not cards:
+    work.no_sets()
+else:
+    try:
+        card = find_card(cards, session.asked(library.SET))
+    except NotFoundError as error:
+        show_error(str(error))
+        card = cards[0]
+    library.set_gallery(cards, card.id)
+    artifact = next(artifact for artifact in resources.artifacts(root, "embeddings") if artifact.id == card.id)
+    library.opened_set(root, card, artifact)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 PICTURES = "pictures"
 """What the folder of pictures that came without a folder of their own is called."""
 VECTOR_SUFFIXES = (".npz",)
+CLASS_SUFFIXES = (".txt", ".json")
+"""Files of class names that may come with vectors."""
 _LONGEST_PART = 200
 """Bytes of a file's or folder's name; file systems stop at 255, and a number may have to be added."""
 _DEEPEST = 12
@@ -57,14 +59,15 @@ class _Plan:
     main: str
     """The name of the source, relative to the upload's folder."""
     unpack: str | None = None
-    """The archive whose pictures a table lists; it is unpacked beside the table and not kept itself."""
+    """The archive whose pictures a table lists, or that belong to vectors; it is unpacked and not kept itself."""
 
 
 def keep(root: str | Path, files: Sequence[Upload]) -> Path:
     """Keep uploaded files in the workspace, and return what `cbm.verbs.embed` or `cbm.verbs.import_vectors` takes as their source.
 
     Accepted are pictures (loose, or with the folders of a directory upload, which become labels), one archive of pictures, one table
-    (.csv, .tsv, .parquet) with its pictures loose or in one archive, or one file of vectors (.npz, or .parquet alone).
+    (.csv, .tsv, .parquet) with its pictures loose or in one archive, or one file of vectors (.npz, or .parquet alone), perhaps with class
+    names (.txt, .json) and an archive of its pictures, which is unpacked to the folder `PICTURES` beside them.
 
     Args:
         root: the workspace's folder.
@@ -150,16 +153,17 @@ def _plan(files: Sequence[Upload]) -> _Plan:
     archives = [name for name in named if name.lower().endswith(ARCHIVE_SUFFIXES)]
     pictures = [name for name in named if name not in {*vectors, *tables, *archives} and not is_ignored(name)]
     if vectors:
-        _require(len(named) == 1, f"{vectors[0]} holds vectors and is taken on its own; upload it without the other files.")
-        return _Plan("vectors", named, vectors[0])
+        _require(len(vectors) == 1 and not tables, f"{' and '.join((*vectors, *tables)[:2])}: one file of vectors is taken at a time.")
     _require(len(archives) <= 1, f"{len(archives)} archives at once cannot be told apart; upload one, or pack them into one.")
     _require(len(tables) <= 1, f"{' and '.join(tables[:2])}: only one table can describe the pictures; upload one.")
     _require(not (archives and pictures), f"Upload either {(archives or [''])[0]} or the loose pictures, not both.")
+    if vectors:
+        return _vectors_plan(named, vectors[0], archives, pictures)
     if tables and not (archives or pictures):
         _require(
             tables[0].lower().endswith(".parquet"), f"{tables[0]} lists pictures; upload it together with them (loose, or in one zip)."
         )
-        return _Plan("vectors", named, tables[0])
+        return _vectors_plan(named, tables[0], archives, pictures)
     if tables:
         wanted = {name: named[name] for name in (tables[0], *archives, *pictures)}
         return _Plan("table", wanted, tables[0], archives[0] if archives else None)
@@ -169,6 +173,15 @@ def _plan(files: Sequence[Upload]) -> _Plan:
         bool(pictures), f"{next(iter(named))} is no picture, archive, table or file of vectors. JPEG, PNG, WebP and zip are good choices."
     )
     return _Plan("pictures", {f"{PICTURES}/{name}": named[name] for name in pictures}, PICTURES)
+
+
+def _vectors_plan(named: Mapping[str, bytes], vectors: str, archives: Sequence[str], pictures: Sequence[str]) -> _Plan:
+    """Vectors, with a file of class names and an archive of the pictures where they came along."""
+    _require(not pictures, f"{vectors} holds vectors: put the pictures that belong to them into one zip, or leave them out.")
+    names = [name for name in named if name.lower().endswith(CLASS_SUFFIXES)]
+    _require(len(names) <= 1, f"{' and '.join(names[:2])}: one file of class names is enough.")
+    wanted = {name: named[name] for name in (vectors, *names, *archives)}
+    return _Plan("vectors", wanted, vectors, archives[0] if archives else None)
 
 
 def _open_archive(path: Path) -> ArchiveSource:
@@ -218,7 +231,8 @@ def _write(folder: Path, plan: _Plan) -> None:
         packed = folder / plan.unpack
         for record, payload in _open_archive(packed):
             if not isinstance(payload, Rejected):
-                _write_file(folder, clean_name(record.item), payload)
+                beside = f"{PICTURES}/" if plan.kind == "vectors" else ""
+                _write_file(folder, f"{beside}{clean_name(record.item)}", payload)
         packed.unlink()
 
 

@@ -162,7 +162,17 @@ def test_vectors_are_kept_as_they_are(tmp_path: Path) -> None:
     assert uploads.keep(tmp_path, [File("v.parquet", table.getvalue())]).name == "v.parquet"
 
 
+def test_vectors_may_bring_their_pictures_and_class_names(tmp_path: Path) -> None:
+    files = [File("v.npz", b"vectors"), File("classes.txt", b"cat\ndog\n"), File("pets.zip", packed({"a.png": picture()}))]
+    source = uploads.keep(tmp_path, files)
+    assert source.name == "v.npz"
+    assert (source.parent / "classes.txt").read_text() == "cat\ndog\n"
+    assert [path.name for path in (source.parent / uploads.PICTURES).iterdir()] == ["a.png"]
+    assert not (source.parent / "pets.zip").exists()
+
+
 BAD = {
+    "two files of vectors": ([File("v.npz", b""), File("w.npz", b"")], "one file of vectors"),
     "nothing": ([], "Nothing was uploaded"),
     "broken zip": ([File("x.zip", b"PK\x03\x04 broken")], "x.zip is no readable zip"),
     "text called zip": ([File("x.zip", b"hello")], "x.zip is no readable zip"),
@@ -174,7 +184,7 @@ BAD = {
     "two archives": ([File("a.zip", packed({})), File("b.zip", packed({}))], "2 archives"),
     "two tables": ([File("a.csv", b"path\n"), File("b.csv", b"path\n"), File("a.png", picture())], "only one table"),
     "zip and pictures": ([File("a.zip", packed({})), File("a.png", picture())], "not both"),
-    "vectors and pictures": ([File("v.npz", b""), File("a.png", picture())], "on its own"),
+    "vectors and pictures": ([File("v.npz", b""), File("a.png", picture())], "into one zip"),
     "side files only": ([File("notes.txt", b"words")], "no picture"),
     "a file that is a folder": (
         [File("t.csv", b"path\na.png\n"), File("t.zip", packed({"a.png": picture(), "t.csv/b.png": picture()}))],

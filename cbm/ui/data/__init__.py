@@ -1,0 +1,1 @@
+"""The data page: image sets and search in them, new images, foreign vectors."""

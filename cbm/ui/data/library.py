@@ -1,0 +1,270 @@
+"""The image sets of a workspace: a gallery of cards, and the chosen one opened with its pictures, its search and its tables."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from cbm.embeddings.sets import EmbeddingSet
+from cbm.ui import access, cards, navigation, resources, session, uploads
+from cbm.ui.data import searching, sets
+from cbm.ui.data.sets import Found, SetCard
+from cbm.ui.text import counted, plain
+from cbm.ui.thumbnails import strip, theme, thumbnail
+from cbm.ui.views import Headline, PictureTile
+from cbm.workspace import Artifact
+
+SET = "embeddings"
+"""Query parameter: the opened set."""
+LIKE = "like"
+"""Query parameter: the row whose neighbours are shown."""
+WORDS = "data_search"
+"""Key and query parameter of the search box."""
+CLASS = "data_class"
+SPLIT = "data_split"
+_UPLOAD = "data_query_picture"
+_TURN = "data_query_turn"
+ANY_CLASS, ANY_SPLIT = "All classes", "All splits"
+PER_PAGE = 24
+CARDS = 8
+
+
+def set_gallery(shown: Sequence[SetCard], opened: str) -> None:
+    """A card for every set; the title opens it."""
+    pages = -(-len(shown) // CARDS)
+    page = st.pagination(pages, key="data_sets_page") if pages > 1 else 1
+    with st.grid(4, min_column_width=145, gap="small", border=True, key="data_sets") as grid:
+        for card in shown[(page - 1) * CARDS : page * CARDS]:
+            with grid.cell():
+                _card(card, card.id == opened)
+
+
+def _card(card: SetCard, opened: bool) -> None:
+    if card.uris:
+        st.image(strip(card.uris, theme()), width="stretch", alt=f"Some pictures of {card.title}")
+    else:
+        st.caption(":material/hide_image: Vectors without pictures")
+    st.page_link(
+        navigation.DATA,
+        label=f"**{plain(card.title)}**",
+        icon=":material/check_circle:" if opened else None,
+        query_params={**access.address(), SET: card.address},
+        help=f"Open {card.source or card.id}",
+    )
+    labels = counted(card.classes, "class").replace("classs", "classes") if card.classes else "no labels"
+    st.caption(f"{counted(card.count, 'image')} · {labels}  \n{plain(card.backbone)} · {card.space}  \n{card.made}")
+
+
+def opened_set(root: str, card: SetCard, artifact: Artifact) -> None:
+    """Everything about one set: facts, search and pictures, tables."""
+    embeddings = resources.embedding_set(root, card.id)
+    st.subheader(plain(card.title), anchor=False)
+    cards.headline_row(_headlines(card), key="data_facts")
+    _browser(root, card)
+    _tables(embeddings, artifact)
+
+
+def _headlines(card: SetCard) -> tuple[Headline, ...]:
+    facts = [
+        Headline("Images", f"{card.count:,}", "Items with an embedding; identical files count each."),
+        Headline("Classes", f"{card.classes:,}" if card.classes else "none", "Labels come from folders or from a table."),
+        Headline("Backbone", card.backbone, f"The model that made the embeddings, {card.dim} numbers an image, kept as {card.space}."),
+        Headline("Rejected", f"{card.rejected:,}", "Files that could not be used; their list stands below."),
+    ]
+    return tuple(facts)
+
+
+@st.fragment
+def _browser(root: str, card: SetCard) -> None:
+    """Search box, filters and pictures; a fragment, so that a search draws nothing else anew."""
+    embeddings = resources.embedding_set(root, card.id)
+    problem = searching.why_not(root, card.id)
+    picture = _search_row(problem, can_search=True)
+    allowed = _filters(embeddings, card)
+    with st.container(key="data_results"):
+        found, line = _ask(root, card, allowed, picture)
+        if found is None:
+            cards.show_error(line)
+            return
+        _result_line(line, searched=bool(found.scores))
+        if not found.rows:
+            st.info("Nothing fits: choose another class or split, or clear the search.", icon=":material/search_off:")
+            return
+        pages = -(-len(found.rows) // PER_PAGE)
+        place = hashlib.sha256(f"{card.id} {line}".encode()).hexdigest()[:8]
+        page = st.pagination(pages, key=f"data_page-{place}") if pages > 1 else 1
+        part = slice((page - 1) * PER_PAGE, page * PER_PAGE)
+        _pictures(sets.picture_tiles(embeddings, Found(found.rows[part], found.scores[part])))
+
+
+def _search_row(problem: str | None, *, can_search: bool) -> uploads.Upload | None:
+    """The three ways to search; returns the picture to search by, if one was uploaded."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input(
+            "Search by words",
+            key=WORDS,
+            type="search",
+            placeholder="a red circle on the beach" if problem is None else "needs the backbone's weights",
+            bind="query-params",
+            on_change=_forget_others,
+            args=(WORDS,),
+            disabled=problem is not None,
+            width=340,
+            max_chars=access.limits().max_text,
+        )
+        with st.popover("Search by picture", icon=":material/image_search:", disabled=problem is not None):
+            uploaded = st.file_uploader(
+                "Images like this one",
+                type=["jpg", "jpeg", "png", "webp", "avif", "gif", "bmp", "tif", "tiff"],
+                key=f"{_UPLOAD}-{st.session_state.get(_TURN, 0)}",
+                on_change=_forget_others,
+                args=(_UPLOAD,),
+            )
+            st.caption("It is looked at in memory and not kept.")
+    if problem is not None:
+        st.caption(f":material/info: {plain(problem)}")
+    return uploaded
+
+
+def _forget_others(asked: str) -> None:
+    """Callback: one search at a time, the last one asked for."""
+    if asked != WORDS:
+        st.session_state[WORDS] = ""
+    if asked != LIKE:
+        session.put(LIKE, None)
+    if asked != _UPLOAD:
+        st.session_state[_TURN] = st.session_state.get(_TURN, 0) + 1
+
+
+def _like(row: int) -> None:
+    _forget_others(LIKE)
+    session.put(LIKE, row)
+
+
+def _clear() -> None:
+    _forget_others("")
+
+
+def _filters(embeddings: EmbeddingSet, card: SetCard) -> np.ndarray | None:
+    """The rows that may be shown; None where all may."""
+    splits = sets.splits_of(embeddings)
+    class_name = split = None
+    if card.classes or splits:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            if card.classes:
+                counts = sets.class_counts(embeddings)
+                sizes = dict(zip(counts["Class"], counts["Images"], strict=True))
+                class_name = st.selectbox(
+                    "Class",
+                    [ANY_CLASS, *sizes],
+                    key=CLASS,
+                    bind="query-params",
+                    format_func=lambda name: f"{name} ({sizes[name]:,})" if name in sizes else name,
+                    width=240,
+                )
+            if splits:
+                split = st.segmented_control(
+                    "Split", [ANY_SPLIT, *splits], default=ANY_SPLIT, required=True, key=SPLIT, bind="query-params"
+                )
+    chosen_class = None if class_name in (None, ANY_CLASS) else class_name
+    chosen_split = None if split in (None, ANY_SPLIT) else split
+    return None if chosen_class is None and chosen_split is None else sets.rows_of(embeddings, chosen_class, chosen_split)
+
+
+def _ask(root: str, card: SetCard, allowed: np.ndarray | None, picture: uploads.Upload | None) -> tuple[Found | None, str]:
+    """What is asked for, and a line that says so; no rows and the reason where it cannot be answered."""
+    words = str(st.session_state.get(WORDS) or "").strip()
+    like = session.asked(LIKE)
+    try:
+        if picture is not None:
+            digest = hashlib.sha256(picture.getvalue()).hexdigest()
+            found = searching.by_image(root, card.id, uploads.read_single(picture), digest, allowed)
+            return found, f"Nearest to {picture.name}"
+        if like is not None:
+            row = int(like) if like.isascii() and like.isdigit() else -1
+            found = searching.by_item(root, card.id, row, allowed)
+            item = resources.embedding_set(root, card.id).items["item"].iloc[row]
+            return found, f"Nearest to {sets.short_name(str(item))}"
+        if words and searching.why_not(root, card.id) is None:
+            return searching.by_text(root, card.id, words, allowed), f"Nearest to “{words}”"
+    except searching.CbmError as error:
+        return None, str(error)
+    rows = np.arange(card.count) if allowed is None else allowed
+    return Found(tuple(rows.tolist())), f"{counted(len(rows), 'image')}{'' if allowed is None else ' fit the choice'}"
+
+
+def _result_line(line: str, *, searched: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{plain(line)}**", width="content")
+        if searched:
+            st.caption("by the cosine of the embeddings", width="content")
+            st.button("Clear search", key="data_clear", icon=":material/close:", type="tertiary", on_click=_clear)
+
+
+def _pictures(tiles: Sequence[PictureTile]) -> None:
+    with st.grid("auto", min_column_width=118, gap="small", key="data_pictures") as grid:
+        for tile in tiles:
+            with grid.cell():
+                if tile.uri:
+                    st.image(thumbnail(tile.uri), width="stretch", alt=tile.alt)
+                else:
+                    st.markdown(f":material/hide_image: {plain(tile.alt)}")
+                st.button(
+                    plain(tile.title),
+                    key=f"data_like-{tile.row}",
+                    icon=":material/image_search:",
+                    type="tertiary",
+                    on_click=_like,
+                    args=(tile.row,),
+                    help=f"Find images like {tile.alt}",
+                )
+
+
+def _tables(embeddings: EmbeddingSet, artifact: Artifact) -> None:
+    """Classes, known concepts and rejected files; those that there are."""
+    concepts, rejected = sets.known_concepts(embeddings), sets.rejected_files(artifact)
+    with st.grid(2, min_column_width=300, gap="medium", key="data_tables") as grid:
+        with grid.cell():
+            st.markdown("##### Classes", anchors=False)
+            if embeddings.labelled.any():
+                table = sets.class_counts(embeddings)
+                st.dataframe(table, hide_index=True, key="data_classes", height=min(38 + 35 * len(table), 320))
+            else:
+                st.caption(
+                    "No labels: discovery and search work without them. To train a classifier, put the images of each class into a folder "
+                    "of its own, or name a `label` column in a table."
+                )
+        with grid.cell():
+            st.markdown("##### Known concepts", anchors=False)
+            if len(concepts):
+                _concept_table(concepts)
+            else:
+                st.caption("None: a table with a true / false column for each concept lets the app check what discovery finds.")
+        with grid.cell():
+            st.markdown("##### Rejected files", anchors=False)
+            if len(rejected):
+                st.dataframe(rejected, hide_index=True, key="data_rejected", height=min(38 + 35 * len(rejected), 320))
+                st.download_button(
+                    "Download as CSV",
+                    rejected.to_csv(index=False).encode(),
+                    f"rejected-{artifact.id}.csv",
+                    "text/csv",
+                    key="data_rejected_csv",
+                    icon=":material/download:",
+                    on_click="ignore",
+                )
+            else:
+                st.caption("None: every file could be used.")
+
+
+def _concept_table(concepts: object) -> None:
+    st.dataframe(
+        concepts,
+        hide_index=True,
+        key="data_concepts",
+        height=320,
+        column_config={"Share": st.column_config.ProgressColumn("Share of images", format="%.1f %%", min_value=0, max_value=100)},
+    )
