@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-MEGABYTE = 1_000_000
+MEGABYTE = 2**20
 HOUR = 3600.0
 _MANY_COUNTS = 10_000
 """Counts that are kept at most; visitors come and go, and the oldest ones have nothing left in their window."""

@@ -64,7 +64,8 @@ def find(base: Path, token: str) -> Path | None:
     if not _TOKEN.fullmatch(token):
         return None
     root = base / FOLDER / token
-    return root if root.is_dir() and not root.is_symlink() else None
+    # A late worker may make the folder of a deleted workspace again; it lacks the sign of a visit.
+    return root if (root / _SEEN).is_file() and not root.is_symlink() else None
 
 
 def gone(keep_days: float | None) -> NotFoundError:
@@ -106,7 +107,7 @@ def kept_bytes(root: Path) -> int:
 
 def live_jobs(base: Path) -> int:
     """Jobs that run or wait in any visitor's workspace."""
-    return sum(job.live for root in _all(base) if (root / "jobs").is_dir() for job in Jobs(Workspace(root)).list())
+    return sum(len(_live_jobs(root)) for root in _all(base))
 
 
 def home_of(root: str, identifier: str) -> str:
@@ -132,14 +133,11 @@ def is_below(path: Path, root: Path) -> bool:
 
 def delete(root: Path) -> None:
     """Delete a workspace with all that is in it; jobs that run are cancelled first."""
-    if (root / "jobs").is_dir():
-        jobs = Jobs(Workspace(root))
-        for job in jobs.list():
-            if job.live:
-                jobs.cancel(job.id)
-        deadline = time.monotonic() + STOP_SECONDS
-        while any(job.live for job in jobs.list()) and time.monotonic() < deadline:
-            time.sleep(0.1)
+    for identifier in _live_jobs(root):
+        Jobs(Workspace(root)).cancel(identifier)
+    deadline = time.monotonic() + STOP_SECONDS
+    while _live_jobs(root) and time.monotonic() < deadline:
+        time.sleep(0.1)
     _remove(root)
 
 
@@ -148,9 +146,10 @@ def sweep(base: Path, keep_days: float) -> list[str]:
     deleted = []
     for root in list(_all(base)):
         with contextlib.suppress(FileNotFoundError):
-            away = time.time() - (root / _SEEN).stat().st_mtime
+            sign = root / _SEEN
+            away = time.time() - (sign if sign.exists() else root).stat().st_mtime
             allowed = keep_days * 24 * 3600 if is_owned(root) else IDLE_SECONDS
-            if away > allowed and not (is_owned(root) and any(job.live for job in Jobs(Workspace(root)).list())):
+            if away > allowed and not _live_jobs(root):
                 _remove(root)
                 deleted.append(root.name)
     for left in (base / FOLDER).glob(".*"):
@@ -164,6 +163,11 @@ def sweep_now_and_then(base: Path, keep_days: float) -> None:
     """`sweep`, unless it was done lately."""
     if _SWEEPER.due(base):
         sweep(base, keep_days)
+
+
+def _live_jobs(root: Path) -> list[str]:
+    # Looking must not make a table of jobs where there is none.
+    return [job.id for job in Jobs(Workspace(root)).live()] if (root / "jobs" / "jobs.db").is_file() else []
 
 
 def _all(base: Path) -> Iterator[Path]:

@@ -1,0 +1,203 @@
+"""The modes and their limits: they hold in Python, whatever a widget says."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from cbm.errors import InvalidInputError
+from cbm.jobs import Jobs
+from cbm.ui import access, visitors
+from cbm.ui.limits import DEMO, HOSTED, LOCAL, MEGABYTE, SlidingWindow
+from cbm.workspace import Workspace
+
+
+@pytest.fixture
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CBM_WORKSPACE", str(tmp_path))
+    monkeypatch.delenv("CBM_MODE", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def demo(local: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CBM_MODE", "demo")
+    return local
+
+
+@pytest.fixture
+def hosted(local: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The workspace of a visitor; who that is, sessions decide, which have tests of their own."""
+    monkeypatch.setenv("CBM_MODE", "hosted")
+    root = visitors.enter(local, visitors.new_token())
+    monkeypatch.setattr(access, "_visitor_root", lambda: root)
+    monkeypatch.setattr(access, "put_address", lambda: None)
+    return root
+
+
+def test_mode_is_local_unless_said_otherwise(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert access.mode() is access.Mode.LOCAL
+    monkeypatch.setenv("CBM_MODE", "")
+    assert access.mode() is access.Mode.LOCAL
+    monkeypatch.setenv("CBM_MODE", "hosted")
+    assert access.mode() is access.Mode.HOSTED
+
+
+@pytest.mark.parametrize("asked", ["Demo", "read-only", "hosted "])
+def test_wrong_mode_is_refused_with_the_right_ones(local: Path, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    monkeypatch.setenv("CBM_MODE", asked)
+    with pytest.raises(InvalidInputError, match="local, hosted or demo"):
+        access.mode()
+
+
+def test_every_mode_has_all_limits_and_local_has_the_widest() -> None:
+    for field in dataclasses.fields(LOCAL):
+        widest, hosted, demo = (getattr(limits, field.name) for limits in (LOCAL, HOSTED, DEMO))
+        if widest is not None:
+            assert hosted <= widest
+            assert demo <= widest
+
+
+def test_local_mode_has_no_quota(local: Path) -> None:
+    access.require_write()
+    access.require_paths()
+    access.check_uploads({f"{number}.png": MEGABYTE for number in range(5000)})
+    access.check_images(10**6)
+    access.check_encoding(10**6)
+    for _ in range(30):
+        access.check_job({"source": "/anywhere"})
+
+
+def test_a_file_that_is_too_large_is_refused_with_the_limit(local: Path) -> None:
+    access.check_upload("birds.zip", 200 * MEGABYTE)
+    with pytest.raises(access.LimitError, match=r"birds\.zip has 201\.0 MB; a file may have 200 MB"):
+        access.check_upload("birds.zip", 201 * MEGABYTE)
+
+
+def test_demo_refuses_whatever_is_kept_and_looks_at_one_picture_only(demo: Path) -> None:
+    with pytest.raises(access.NotAllowedError, match="read-only demo"):
+        access.require_write()
+    with pytest.raises(access.NotAllowedError):
+        access.check_uploads({"one.png": 10})
+    with pytest.raises(access.NotAllowedError):
+        access.check_job({})
+    with pytest.raises(access.NotAllowedError):
+        access.require_paths()
+    access.check_uploads({"one.png": 10}, kept=False)
+    with pytest.raises(access.LimitError, match="single image"):
+        access.check_uploads({"one.png": 10, "two.png": 10}, kept=False)
+    with pytest.raises(access.LimitError, match="20 MB"):
+        access.check_uploads({"one.png": 21 * MEGABYTE}, kept=False)
+    assert not list(demo.iterdir())
+
+
+def test_hosted_uploads_share_one_quota(hosted: Path) -> None:
+    access.check_uploads({"a.zip": 90 * MEGABYTE})
+    (hosted / "uploads" / "abc").mkdir(parents=True)
+    with (hosted / "uploads" / "abc" / "a.zip").open("wb") as file:
+        file.truncate(250 * MEGABYTE)
+    with pytest.raises(access.LimitError, match="holds 250 MB of uploads and may hold 300 MB"):
+        access.check_uploads({"b.zip": 90 * MEGABYTE})
+    access.check_uploads({"b.zip": 40 * MEGABYTE})
+    access.check_uploads({"b.png": 90 * MEGABYTE}, kept=False)
+
+
+def test_hosted_visitors_bring_so_many_files_and_images(hosted: Path) -> None:
+    with pytest.raises(access.LimitError, match="501 files were chosen; 500 files"):
+        access.check_uploads({f"{number}.png": 1 for number in range(501)})
+    access.check_images(3000)
+    with pytest.raises(access.LimitError, match="3,001 images"):
+        access.check_images(3001)
+
+
+def test_what_is_typed_has_a_length(hosted: Path) -> None:
+    access.check_text("a" * 200)
+    with pytest.raises(access.LimitError, match="The name has 201 characters; 200"):
+        access.check_text("a" * 201, "The name")
+
+
+def test_writing_makes_the_workspace_the_visitors_own(hosted: Path) -> None:
+    assert not access.owns_workspace()
+    access.require_write()
+    assert access.owns_workspace()
+
+
+def test_hosted_jobs_read_nothing_outside_the_visitors_workspace(hosted: Path, local: Path) -> None:
+    (hosted / "uploads").mkdir()
+    access.check_job({"source": str(hosted / "uploads" / "abc"), "backbone": "ViT-B-32", "pretrained": "openai", "k": 8, "on": ["name"]})
+    for parameters in (
+        {"source": "/etc"},
+        {"source": str(local / "uploads")},
+        {"source": f"{hosted}/uploads/../../../uploads"},
+        {"source": "docs"},
+        {"pretrained": "~/weights.pt"},
+        {"vocabulary": "../names.txt"},
+        {"embeddings": ["embeddings-01", "/etc/passwd"]},
+    ):
+        with pytest.raises(access.NotAllowedError, match="Upload the images instead"):
+            access.check_job(parameters)
+
+
+def test_hosted_jobs_draw_no_more_scenes_than_may_be_uploaded(hosted: Path) -> None:
+    access.check_job({"source": "scenes:classes?count=100&seed=0&split=train"})
+    with pytest.raises(access.LimitError, match="100,000 images"):
+        access.check_job({"source": "scenes:classes?count=100000&seed=0&split=train"})
+
+
+def test_so_many_jobs_run_or_wait_for_one_visitor(hosted: Path) -> None:
+    jobs = Jobs(Workspace(hosted))
+    identifiers = []
+    for number in range(4):
+        access.check_job()
+        identifiers.append(jobs.submit("demo", {"seed": number}))
+    with pytest.raises(access.LimitError, match="4 of your jobs"):
+        access.check_job()
+    jobs.cancel(identifiers[0])
+    access.check_job()
+
+
+def test_so_many_jobs_an_hour_for_one_visitor(hosted: Path) -> None:
+    jobs = Jobs(Workspace(hosted))
+    for number in range(20):
+        access.check_job()
+        jobs.cancel(jobs.submit("demo", {"seed": number}))
+    with pytest.raises(access.LimitError, match=r"20 jobs an hour .* Wait 60 minutes"):
+        access.check_job()
+
+
+def test_so_many_jobs_for_all_visitors(hosted: Path, local: Path) -> None:
+    for number in range(20):
+        other = visitors.enter(local, visitors.new_token())
+        Jobs(Workspace(other)).submit("demo", {"seed": number})
+    with pytest.raises(access.LimitError, match="busy with the jobs of other visitors"):
+        access.check_job()
+
+
+def test_encodings_are_counted_within_an_hour(hosted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "_ENCODINGS", SlidingWindow())
+    access.check_encoding(599)
+    access.check_encoding()
+    with pytest.raises(access.LimitError, match="600 texts or images an hour"):
+        access.check_encoding()
+
+
+def test_window_slides() -> None:
+    now = 0.0
+    window = SlidingWindow(60, clock=lambda: now)
+    assert window.take("anna", 3, 2) is None
+    now = 30.0
+    assert window.take("anna", 3) is None
+    assert window.take("anna", 3) == 30.0
+    assert window.take("bert", 3, 3) is None
+    assert window.take("bert", 3, 4) == 60.0
+    now = 60.0
+    assert window.take("anna", 3, 2) is None
+    assert window.take("anna", 3) == 30.0
+
+
+def test_nobody_has_a_hosted_workspace_outside_a_visit(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CBM_MODE", "hosted")
+    with pytest.raises(access.NotAllowedError, match="nobody is visiting"):
+        access.workspace_root()
