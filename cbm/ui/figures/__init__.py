@@ -103,7 +103,7 @@ def _sign_markers(values: Sequence[float], faded: Sequence[bool] | None = None) 
     }
 
 
-def _diverging(names: Sequence[str], values: Sequence[float], labels: Sequence[str], hover: Sequence[str], title: str) -> Figure:
+def diverging_bars(names: Sequence[str], values: Sequence[float], labels: Sequence[str], hover: Sequence[str], title: str = "") -> Figure:
     """Horizontal bars around zero, the first on top; each has its label at the tip, outside the bar."""
     keys = [str(position) for position in range(len(names))]  # names may repeat; positions may not
     bars = {
@@ -153,7 +153,7 @@ def contribution_bars(bars: Sequence[Bar], *, rest: float, bias: float, target: 
     shares = [f"{bar.share:.0%} of the score" for bar in bars] + [""] * (len(rows) - len(bars))
     hover = [f"{head}{signed(value, 3)} logits<br>{share}" for (_, value, head), share in zip(rows, shares, strict=True)]
     title = f"← against   logits of “{shorten(target, 24)}”   for →"
-    return _diverging([name for name, _, _ in rows], values, [signed(value) for value in values], hover, title)
+    return diverging_bars([name for name, _, _ in rows], values, [signed(value) for value in values], hover, title)
 
 
 def score_bars(scores: Sequence[tuple[str, float]], *, unit: str, start: float = 0.0, end: float | None = None) -> Figure:
@@ -188,7 +188,7 @@ def class_weight_bars(class_weights: Sequence[tuple[str, float]]) -> Figure:
     names = [name for name, _ in class_weights]
     values = [value for _, value in class_weights]
     hover = [f"<b>{name}</b><br>{signed(value, 3)} logits per unit of activation" for name, value in class_weights]
-    return _diverging(names, values, [signed(value) for value in values], hover, "weight (logits per unit of activation)")
+    return diverging_bars(names, values, [signed(value) for value in values], hover, "weight (logits per unit of activation)")
 
 
 def probability_change(probabilities: Sequence[tuple[str, float, float]], *, truth: str | None) -> Figure:

@@ -56,6 +56,6 @@ def class_concept_bars(concepts: Sequence[ClassConcept]) -> Figure:
         for entry in concepts
     ]
     values = [entry.contribution for entry in concepts]
-    figure = figures._diverging([entry.name for entry in concepts], values, [figures.signed(value) for value in values], hover)
+    figure = figures.diverging_bars([entry.name for entry in concepts], values, [figures.signed(value) for value in values], hover)
     figure.update_xaxes(title_text="mean contribution (logits)")
     return figure
