@@ -1,10 +1,13 @@
 """Every concept of the chosen model: cards, map, table. An address with `?concept=17` leads on to that concept's own page."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from cbm.ui import access, empty, navigation, resources, selections, session
 from cbm.ui.cards import page_title
 from cbm.ui.concepts import page, panels, shared, state
+from cbm.ui.concepts.map_panel import map_panel
 from cbm.ui.concepts.table import shown_concepts
 from cbm.ui.concepts.view import Asked, candidates, listed
 
@@ -43,7 +46,9 @@ selections.chip(model, "concepts", "concepts")
 concepts = listed(shown, asked, among)
 
 if kind == "Map":
-    page.map_panel(view, among.kept(asked.filters), concepts)
+    # The map shows where the selection lies among the rest, so it is not narrowed to it.
+    on_map = candidates(study, shown, replace(asked, members=None), related=related, near=near)
+    map_panel(view, on_map.kept(asked.filters))
 if kind == "Merges":
     page.merges(view, among.kept(asked.filters))
 elif kind == "Table":

@@ -137,8 +137,3 @@ def merges(view: View, kept: Bool[np.ndarray, " concepts"]) -> None:
     panels.suggested_merges(
         groups[(page - 1) * panels.GROUPS_PER_PAGE : page * panels.GROUPS_PER_PAGE], view.tile, model=view.model, address=view.address
     )
-
-
-def map_panel(view: View, kept: Bool[np.ndarray, " concepts"], concepts: Int[np.ndarray, " some"]) -> None:
-    """The map of the concepts that are listed."""
-    st.caption("The map is being drawn up.")

@@ -38,18 +38,18 @@ def search_bar(classes: Sequence[str]) -> tuple[str, Sort, str | None, str]:
             type="search",
             placeholder="vehicle, stripes, …",
             live="300ms",
-            width=270,
+            width=240,
             bind="query-params",
             on_change=state.first_page,
         )
-        sort = st.selectbox("Sort by", list(Sort), key=state.SORT, width=160, bind="query-params", on_change=state.first_page)
+        sort = st.selectbox("Sort by", list(Sort), key=state.SORT, width=145, bind="query-params", on_change=state.first_page)
         of_class = st.selectbox(
             "Used by class",
             list(classes),
             index=None,
             key=state.CLASS,
             placeholder="Any",
-            width=170,
+            width=145,
             bind="query-params",
             on_change=state.first_page,
         )

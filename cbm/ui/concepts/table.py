@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
+import scipy.sparse
 from jaxtyping import Bool, Float32, Int
 
 from cbm.edits import Recipe
@@ -68,6 +69,8 @@ class ConceptColumns:
     predictiveness: Float32[np.ndarray, " concepts"]
     top_class: Int[np.ndarray, " concepts"]
     """Class whose logit the concept raises most; −1 where no class uses it."""
+    fires_for: Int[np.ndarray, " concepts"]
+    """Class on whose images the concept is active most, by the sum of activations; −1 where it is silent on all that have a class."""
     folded: tuple[str, ...]
     spelling: Int[np.ndarray, " concepts"]
     """A number for each way of writing a name that counts as the same."""
@@ -95,11 +98,19 @@ def concept_columns(study: Study) -> ConceptColumns:
             score=np.array([tile.name_score for tile in tiles], np.float32),
             predictiveness=np.array([tile.predictiveness for tile in tiles], np.float32),
             top_class=np.array([-1 if tile.top_class is None else of_class[tile.top_class] for tile in tiles]),
+            fires_for=_fires_for(study),
             folded=tuple(tile.name.casefold() for tile in tiles),
             spelling=np.array([spellings[key] for key in keys]),
             spellings=spellings,
         )
     return found
+
+
+def _fires_for(study: Study) -> Int[np.ndarray, " concepts"]:
+    known = np.flatnonzero(study.labels >= 0)
+    member = scipy.sparse.csr_matrix((np.ones(len(known)), (study.labels[known], known)), shape=(len(study.classes), study.images))
+    sums = np.asarray((member @ abs(study.columns)).todense())
+    return np.where(sums.max(axis=0, initial=0) > 0, sums.argmax(axis=0) if len(sums) else 0, -1)
 
 
 @dataclass(frozen=True, eq=False)
