@@ -14,7 +14,7 @@ import streamlit as st
 from cbm.embeddings.sets import EmbeddingSet
 from cbm.errors import CorruptArtifactError
 from cbm.jobs import Jobs
-from cbm.ui import visitors
+from cbm.ui import access, visitors
 from cbm.ui.study import Study
 from cbm.verbs.modelling import load_model
 from cbm.workspace import Artifact, Workspace
@@ -183,9 +183,19 @@ def backbone(architecture: str, pretrained: str | None) -> SharedBackbone:
     return SharedBackbone(Backbone(architecture, pretrained or None), Lock())
 
 
-@st.cache_resource(show_spinner=False)
 def jobs(root: str) -> Jobs:
-    """The jobs of a workspace."""
+    """The jobs of a workspace.
+
+    Raises:
+        NotAllowedError: in demo mode, where even their empty table would have to be written.
+    """
+    if not access.may_write():
+        access.require_write()
+    return _jobs(root)
+
+
+@st.cache_resource(max_entries=10_000, show_spinner=False)
+def _jobs(root: str) -> Jobs:
     return Jobs(Workspace(root))
 
 
