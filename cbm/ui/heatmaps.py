@@ -1,14 +1,13 @@
 """Heat-maps on pictures: what a concept does not respond to is darkened, so that the picture itself stays readable.
 
-Patch embeddings are kept in memory, the last few megabytes of them, under the picture's address (or, for an uploaded one, the digest of
-its bytes); overlays under (picture, model, concept).
+Patch embeddings are kept in memory, the last few megabytes of them, under the picture's address; overlays under (picture, model, concept).
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -30,8 +29,6 @@ from cbm.ui.thumbnails import SIZE, draw_outcome, encoded, square, thumbnail
 OPACITY = 0.72
 """How dark it gets where a concept does not respond, 0 to 1."""
 _KEPT_BYTES = 64_000_000
-
-Pictures = Callable[[str], Image.Image]
 
 
 @dataclass(frozen=True)
@@ -73,11 +70,8 @@ def why_not(study: Study) -> str | None:
     return why_never(study) or encoders.why_not(study)
 
 
-def patches_of(study: Study, names: Sequence[str], read: Pictures | None = None) -> list[Float32[np.ndarray, "rows columns dim"]]:
+def patches_of(study: Study, uris: Sequence[str]) -> list[Float32[np.ndarray, "rows columns dim"]]:
     """Raw patch embeddings of pictures, in one batch for those not asked for lately.
-
-    Args:
-        names: addresses of pictures; or any names that `read` turns into pictures.
 
     Raises:
         MissingWeightsError: the backbone is not at hand.
@@ -85,16 +79,28 @@ def patches_of(study: Study, names: Sequence[str], read: Pictures | None = None)
     """
     shared = encoders.encoder(study)
     store = _store(shared.backbone.store_key)
-    found = {name: patches for name in names if (patches := store.get(name)) is not None}
-    missing = [name for name in dict.fromkeys(names) if name not in found]
+    found = {name: patches for name in uris if (patches := store.get(name)) is not None}
+    missing = [name for name in dict.fromkeys(uris) if name not in found]
     if missing:
-        pictures = [read(name) if read else _as_encoded(name, shared.backbone.image_size) for name in missing]
+        pictures = [_as_encoded(name, shared.backbone.image_size) for name in missing]
         with shared.lock:
             fresh = shared.backbone.encode_patches(pictures)
         for name, patches in zip(missing, fresh, strict=True):
             found[name] = patches.copy()
             store.put(name, found[name])
-    return [found[name] for name in names]
+    return [found[name] for name in uris]
+
+
+def encode_patches(study: Study, picture: Image.Image) -> Float32[np.ndarray, "rows columns dim"]:
+    """Raw patch embeddings of one picture that nobody else may see: they are not kept.
+
+    Raises:
+        MissingWeightsError: the backbone is not at hand.
+        InvalidInputError: the backbone has no patches.
+    """
+    shared = encoders.encoder(study)
+    with shared.lock:
+        return shared.backbone.encode_patches([picture])[0]
 
 
 def heat(study: Study, patches: Float32[np.ndarray, "rows columns dim"], concepts: Sequence[int]) -> Float32[np.ndarray, "rows columns"]:
