@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
@@ -15,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import planted
 from planted import OpenApp
 
+from cbm.names.meaning import SentenceEncoder
 from cbm.workspace import Workspace
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
@@ -38,6 +42,21 @@ def no_workers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     wanted: list[str] = []
     monkeypatch.setattr("cbm.jobs.attached.Crew.ensure", lambda _, root, **__: wanted.append(str(root)))
     return wanted
+
+
+@pytest.fixture(autouse=True)
+def quick_meanings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names mean what letters they have: loading the real encoder takes seconds, and its own tests use it."""
+
+    def encode(self: SentenceEncoder, texts: Sequence[str]) -> np.ndarray:
+        vectors = np.zeros((len(texts), 4096), np.float32)
+        for row, text in enumerate(texts):
+            word = f" {planted.SYNONYMS.get(text.casefold(), text.casefold())} "
+            for start in range(len(word) - 2):
+                vectors[row, zlib.crc32(word[start : start + 3].encode()) % 4096] += 1
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+
+    monkeypatch.setattr(SentenceEncoder, "encode", encode)
 
 
 @pytest.fixture(scope="session")

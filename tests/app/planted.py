@@ -27,6 +27,8 @@ DIM = 64
 SPARE = 6
 """Concepts beyond the true ones: they fire at random and have no name."""
 NEC = 5
+SYNONYMS = {"crimson": "red"}
+"""What the tests' own encoder takes for the same word."""
 
 OpenApp = Callable[..., AppTest]
 """Opens a page of the app, given its name, perhaps a workspace, and query parameters."""

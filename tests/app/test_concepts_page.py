@@ -1,4 +1,4 @@
-"""The gallery of concepts, and a concept's own page by its address."""
+"""A concept's own page by its address, and the edits that are made there."""
 
 from __future__ import annotations
 
@@ -11,44 +11,6 @@ from cbm.images.scenes import CONCEPTS
 from cbm.workspace import Workspace
 
 COUNT = len(CONCEPTS) + SPARE
-
-
-def names(app: AppTest) -> list[str]:
-    return [link.value.strip("*").removeprefix(":gray[*").removesuffix("*]") for link in app.grid(key="concepts").page_link]
-
-
-def test_gallery_shows_concepts_with_pictures(open_app: OpenApp) -> None:
-    app = open_app("concepts")
-    assert len(names(app)) == 24
-    assert len(app.grid(key="concepts").image) == 24
-    assert any(f"{COUNT} concepts of {COUNT}" in caption.value for caption in app.caption)
-
-
-def test_search_finds_a_concept_by_name(open_app: OpenApp) -> None:
-    app = open_app("concepts")
-    app.text_input(key="concept_search").set_value("striped").run()
-    assert names(app) == ["striped"]
-
-
-def test_search_finds_concepts_by_the_class_they_speak_for(open_app: OpenApp) -> None:
-    app = open_app("concepts")
-    app.text_input(key="concept_search").set_value("valentine").run()
-    assert names(app)
-    assert all("for valentine" in caption.value for caption in app.grid(key="concepts").caption)
-
-
-def test_search_without_a_hit_says_what_to_do(open_app: OpenApp) -> None:
-    app = open_app("concepts")
-    app.text_input(key="concept_search").set_value("zebra").run()
-    assert any("zebra" in text.value for text in app.markdown)
-    assert any("shorter word" in caption.value for caption in app.caption)
-
-
-def test_sorting_by_name_is_alphabetical(open_app: OpenApp) -> None:
-    app = open_app("concepts")
-    app.selectbox(key="concept_sort").select("Name").run()
-    shown = [name.casefold() for name in names(app)]
-    assert shown == sorted(shown)
 
 
 def test_permalink_opens_one_concept_with_its_evidence(open_app: OpenApp) -> None:
