@@ -110,7 +110,7 @@ def watch(job_id: str, *, key: str, curves: Sequence[str] = (), on_done: Callabl
 
 
 def _live_panel(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None:
-    attempt, root = job.attempt, access.workspace_root()
+    drawn, root = (job.state, job.attempt), access.workspace_root()
 
     @st.fragment(run_every=EVERY)
     def panel() -> None:
@@ -119,9 +119,10 @@ def _live_panel(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None
         except CbmError as error:
             show_error(str(error))
             return
-        if not (now.live or now.resuming) or now.attempt != attempt or _trouble(root, now) is not None:
+        if (now.state, now.attempt) != drawn or _trouble(root, now) is not None:
             # What this panel was drawn for is over: the page as a whole says what came of it.
-            resources.forget_catalogue()
+            if not now.live:
+                resources.forget_catalogue()
             st.rerun()
         _living(jobs, now, key, curves)
 
