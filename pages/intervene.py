@@ -5,9 +5,11 @@ import streamlit as st
 from cbm.errors import NotFoundError
 from cbm.ui import access, empty, navigation, resources, session
 from cbm.ui.cards import page_title, show_error
-from cbm.ui.intervene import effect_panel, measuring, panels
+from cbm.ui.intervene import difference, effect_panel, keeping, measuring, panels
 from cbm.ui.intervene.chooser import image_chooser
+from cbm.ui.intervene.examples import experiments_panel
 from cbm.ui.intervene.steering import group_of, steering_view
+from cbm.ui.intervene.suggesting import suggestions_panel
 from cbm.ui.text import counted
 
 navigation.require_entry()
@@ -45,17 +47,23 @@ with left:
 with right:
     panels.controls(view)
     panels.steering(view, recipe, model=model, address=address, asked=concept)
+    if difference.changed(view):
+        difference.difference_panel(view)
 
 st.subheader("What your edits do", anchor=False, divider="gray")
-if not recipe.position:
-    st.caption(f"Nothing has been changed. Apply an edit, and its effect on all {counted(study.images, 'held-out image')} stands here.")
-else:
-    left, right = st.columns([26, 13], gap="medium")
-    with left:
-        effect = measuring.effect(root, model, recipe)
-        if effect is None:
-            st.caption("These edits change names only; every prediction stays.")
-        else:
-            effect_panel.effect_panel(effect, study.item)
-    with right:
-        effect_panel.edits_panel(recipe, measuring.marginals(root, model, recipe), model=model)
+left, right = st.columns([26, 13], gap="medium")
+with left:
+    effect = measuring.effect(root, model, recipe)
+    if not recipe.position:
+        st.caption(f"Nothing has been changed. Apply an edit, and its effect on all {counted(study.images, 'held-out image')} stands here.")
+        experiments_panel(root, model)
+    elif effect is None:
+        st.caption("These edits change names only; every prediction stays.")
+    else:
+        effect_panel.effect_panel(effect, study.item)
+with right:
+    effect_panel.edits_panel(recipe, measuring.marginals(root, model, recipe), model=model)
+    keeping.upload_panel(study, recipe, model=model)
+    keeping.save_panel(recipe, study.model.recipe, root=root, model=model)
+
+suggestions_panel(study, row, recipe, root=root, model=model)

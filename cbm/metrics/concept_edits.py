@@ -10,7 +10,7 @@ import scipy.sparse
 from jaxtyping import Bool, Float32, Int
 
 from cbm.codes import Codes
-from cbm.edits import AblateConcept, ClassScope, Edit, GlobalScope, Recipe, ScaleConcept
+from cbm.edits import AblateConcept, ClassScope, GlobalScope, Recipe, ScaleConcept, Scope
 from cbm.errors import InvalidInputError, MismatchError
 from cbm.metrics.effect import compare_predictions
 from cbm.metrics.truth import area_under_roc
@@ -43,7 +43,7 @@ class ConceptSuggestion:
 
     concept: int
     name: str
-    edit: Edit
+    edit: AblateConcept | ScaleConcept
     separation: float
     """AUC of the activation for telling the mistakes in focus from right images of the same true classes; 0.5 is chance."""
     push: float
@@ -128,7 +128,7 @@ class _Contributions:
         constant = np.zeros(self.codes.shape[1], bool)
         constant[list(self.head.always_on)] = True
         concepts = self.codes.indices
-        used = weight.any(axis=1)[concepts] & ~special[self.rows] & ~constant[concepts]
+        used = np.asarray(weight.any(axis=1))[concepts] & ~special[self.rows] & ~constant[concepts]
         entries = np.flatnonzero(used)
         size = max(1, _CHUNK // self.classes)
         for start in range(0, len(entries), size):
@@ -200,8 +200,8 @@ def suggest_concept_edits(
     for concept, best in _ranked(sweeps, separation)[:count]:
         factor, where = tries[best]
         name = model.names[concept]
-        scope = GlobalScope() if where is None else ClassScope(model.classes[where])
-        edit: Edit = AblateConcept(concept, name, scope) if factor == 0 else ScaleConcept(concept, name, factor, scope)
+        scope: Scope = GlobalScope() if where is None else ClassScope(model.classes[where])
+        edit = AblateConcept(concept, name, scope) if factor == 0 else ScaleConcept(concept, name, factor, scope)
         after = held_out.apply(model.recipe.append(edit)).argmax(axis=1)
         effect = compare_predictions(before, after, labels, model.classes)
         fixed = int(focus[effect.corrected].sum())

@@ -28,7 +28,8 @@ class Panel {
     this.held = null;
     root.replaceChildren(
       make("div", "scores", make("p", "verdict"), make("ol", "classes"), make("p", "legend")),
-      make("div", "concepts", make("div", "rows"), make("p", "sum")),
+      make("div", "rows"),
+      make("p", "sum"),
       make("div", "status", make("span", "words"), button("apply", "Apply", () => this.commit()), button("back", "Put back", () => this.putBack())),
     );
     for (const name of ["verdict", "classes", "legend", "rows", "sum", "status", "words"]) this[name] = root.querySelector("." + name);
@@ -56,6 +57,7 @@ class Panel {
     for (let row = 0; row < news.rows.length; row++)
       this.extent = Math.max(this.extent, Math.abs(this.worth(row, 1)), Math.abs(this.worth(row, news.rows[row].position)));
     this.extent *= 1.25;
+    this.end = 0;
     this.buildRows();
     this.chooseSlots();
     this.paint();
@@ -204,6 +206,7 @@ class Panel {
     const best = largest(this.current);
     const { classes, truth } = this.data;
     this.takeRisers(probabilities);
+    this.widen(probabilities);
     this.slots.forEach((column, place) => this.paintClass(this.lines[place], column, probabilities[column], column === best));
     const verdict = `Now: ${classes[best]}, ${percent(probabilities[best])}`;
     this.verdict.textContent = truth === null ? verdict : `${verdict} ${best === truth ? "✓ right" : "✗ wrong"}`;
@@ -211,6 +214,15 @@ class Panel {
     else this.paintRow(row, classes[best], probabilities[best]);
     this.paintSum();
     this.paintStatus();
+  }
+
+  /** The bars end at the first of 10, 25, 50 and 100 % that holds them all; while a thumb moves they only ever grow longer. */
+  widen(probabilities) {
+    const most = Math.max(...this.slots.map((column) => Math.max(probabilities[column], this.probabilitiesBefore[column])));
+    const end = [0.1, 0.25, 0.5].find((candidate) => candidate >= most && candidate >= this.end) ?? 1;
+    if (end === this.end) return;
+    this.end = end;
+    this.legend.textContent = `Bars end at ${percent(end)}. Upright mark: before your edits. Right: change of the score.`;
   }
 
   paintClass(line, column, probability, predicted) {
@@ -224,11 +236,12 @@ class Panel {
     }
     const before = this.probabilitiesBefore[column];
     line.element.classList.toggle("predicted", predicted);
-    line.fill.style.transform = `scaleX(${probability.toFixed(4)})`;
-    line.mark.style.left = `${(100 * before).toFixed(2)}%`;
+    line.fill.style.transform = `scaleX(${(probability / this.end).toFixed(4)})`;
+    line.mark.style.left = `${((100 * before) / this.end).toFixed(2)}%`;
     line.mark.hidden = Math.abs(before - probability) < 5e-4;
     line.value.textContent = percent(probability);
-    line.change.textContent = signed(this.current[column] - this.data.before[column]);
+    const change = signed(this.current[column] - this.data.before[column]);
+    line.change.textContent = change === "0" ? "" : change;
     line.bar.title = `${percent(before)} before the edits, ${percent(probability)} now; score ${this.current[column].toFixed(2)}`;
   }
 
@@ -268,7 +281,7 @@ class Panel {
     } else if (this.disagreement > DISAGREEMENT) {
       this.words.textContent = `⚠ The server's scores differ from the preview by ${this.disagreement.toPrecision(2)}. What you see is the server's.`;
       this.status.classList.add("differs");
-    } else this.words.textContent = "";
+    } else this.words.textContent = this.data.rows.length ? "Drag a slider. By keyboard: arrows move, 0 ablates, Enter applies, Esc puts back." : "";
   }
 
   // Which classes are shown
@@ -281,7 +294,6 @@ class Panel {
     this.slots = [...this.pinned, ...rest].sort((a, b) => this.current[b] - this.current[a]);
     this.lines = this.slots.map(() => this.buildLine());
     this.classes.replaceChildren(...this.lines.map((line) => line.element));
-    this.legend.textContent = "Upright mark: before your edits. Right: change of the score.";
   }
 
   /** A class that rises above the least of those shown takes its place, so that no winner is out of sight. */

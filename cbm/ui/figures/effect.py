@@ -51,7 +51,9 @@ def accuracy_moves(moved: Sequence[tuple[str, float, float]]) -> Figure:
         hoverinfo="skip",
     )
     low, high = min(min(before, after) for _, before, after in shown), max(max(before, after) for _, before, after in shown)
-    figure.update_xaxes(range=[low - 0.12, high + 0.12], tickformat=".0%", title_text="accuracy: ○ before, ▸ after")
+    figure.update_xaxes(
+        range=[low - 0.12, high + 0.12], tickformat=".0%", title_text="accuracy, from before the edits (circle) to after (arrow)"
+    )
     figure.update_yaxes(
         autorange="reversed", type="category", tickvals=keys, ticktext=[shorten(name, 22) for name, _, _ in shown], showgrid=False
     )

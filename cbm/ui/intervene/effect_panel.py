@@ -90,7 +90,7 @@ def _linked_pictures(tiles: Sequence[PictureTile], item_of: Callable[[int], str]
                     key=f"{key}-{tile.row}",
                     type="tertiary",
                     width="stretch",
-                    help="Look at this image",
+                    help=f"{tile.alt}. Look at this image",
                     on_click=session.put_image_in_link,
                     args=(item_of(tile.row),),
                 )
@@ -105,6 +105,8 @@ def edits_panel(recipe: Recipe, marginals: Sequence[Marginal | None], *, model: 
     undone = len(recipe) - recipe.position
     if undone:
         st.caption(f"{counted(undone, 'edit')} taken back; redo brings them again.")
+    if not len(recipe):
+        st.caption("None yet. They appear here one by one, each with what it changes.")
     if lines:
         st.caption("Each line counts what the edit changes on top of those above it.")
 
@@ -114,8 +116,17 @@ def _edit_line(line: EditLine, marginal: Marginal | None, *, model: str, last: b
         key = f"edit-{line.position}"
         st.session_state[key] = line.enabled
         st.toggle(f"{line.icon} {plain(line.text)}", key=key, on_change=_switch, args=(model, line.position, key))
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.caption(_marginal_words(line, marginal), width="stretch")
+        st.caption(_marginal_words(line, marginal))
+        with st.container(horizontal=True, gap="small"):
+            st.button(
+                "Remove",
+                key=f"remove-{line.position}",
+                type="tertiary",
+                icon=":material/delete:",
+                help="Take this edit off the list. To be able to bring it back, switch it off instead.",
+                on_click=session.change_recipe,
+                args=(model, _without(line.position)),
+            )
             if not last:
                 st.button(
                     "Back to here",
@@ -126,15 +137,6 @@ def _edit_line(line: EditLine, marginal: Marginal | None, *, model: str, last: b
                     on_click=session.change_recipe,
                     args=(model, _back_to(line.position + 1)),
                 )
-            st.button(
-                "",
-                key=f"remove-{line.position}",
-                type="tertiary",
-                icon=":material/delete:",
-                help="Remove this edit from the list",
-                on_click=session.change_recipe,
-                args=(model, _without(line.position)),
-            )
 
 
 def _marginal_words(line: EditLine, marginal: Marginal | None) -> str:

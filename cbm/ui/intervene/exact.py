@@ -18,7 +18,6 @@ from cbm.edits import (
     describe,
 )
 from cbm.ui import session
-from cbm.ui.intervene.steering import SteeringRow
 from cbm.ui.text import plain
 
 CONCEPT = "edit_concept"
@@ -28,7 +27,7 @@ _HOW = {_ACTIVATION: ("Ablate", "Scale by", "Set to"), _WEIGHT: ("Remove", "Scal
 
 
 def exact_edits(
-    rows: Sequence[SteeringRow],
+    names: Mapping[int, str],
     *,
     model: str,
     classes: Sequence[str],
@@ -40,10 +39,10 @@ def exact_edits(
     """Choose a concept and a number, and apply.
 
     Args:
+        names: of the concepts that can be chosen.
         weights: concept -> its weight for the explained class, edits in force.
         asked: the concept to begin with, once.
     """
-    names = {row.concept: row.name for row in rows}
     if not names:
         return
     with st.expander("Exact numbers and weights", icon=":material/pin:"):

@@ -101,7 +101,7 @@ def steering(view: SteeringView, recipe: Recipe, *, model: str, address: Mapping
         st.switch_page(navigation.CONCEPT, query_params={**address, "concept": str(opened)})
     target = view.classes[view.target]
     exact_edits(
-        view.rows,
+        {row.concept: row.name for row in view.rows} | dict(view.unused),
         model=model,
         classes=view.classes,
         target=target,

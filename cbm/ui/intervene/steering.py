@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -48,6 +48,8 @@ class SteeringView:
     rows: tuple[SteeringRow, ...]
     unit: Float32[np.ndarray, "rows classes"]
     """What each row adds to each logit at multiplier 1, edits of weights in force."""
+    before: Float32[np.ndarray, "rows classes"]
+    """What each row added without any edit."""
     now: Mapping[int, Float32[np.ndarray, " classes"]]
     """What a row adds now, where that is not position · unit, because edits made it differ between classes."""
     logits: Float32[np.ndarray, " classes"]
@@ -57,8 +59,10 @@ class SteeringView:
     rest: float
     """What concepts without a slider add to the target's logit."""
     bias: float
-    more: int = field(default=0)
-    """Active concepts without a slider."""
+    more: int
+    """Concepts in use without a slider: those that matter least."""
+    unused: tuple[tuple[int, str], ...]
+    """Active concepts for which no class has a weight: they have no slider, but could be given a weight."""
 
 
 def steering_view(study: Study, row: int, recipe: Recipe, target: str | None = None, asked: int | None = None) -> SteeringView:
@@ -79,7 +83,11 @@ def steering_view(study: Study, row: int, recipe: Recipe, target: str | None = N
     truth = int(study.labels[row]) if study.labels[row] >= 0 else None
     asking = sorted({target_index, int(before.argmax())} | (set() if truth is None else {truth}))
     worth = np.abs(groups.unit[:, asking]).max(axis=1, initial=0)
-    order = np.argsort(-worth - 1e9 * (groups.concepts == asked), kind="stable")[:MOST_ROWS]
+    anywhere = np.abs(groups.unit).max(axis=1, initial=0) + np.abs(groups.contributions).max(axis=1, initial=0)
+    first = groups.concepts == asked
+    order = np.lexsort((-anywhere, -worth, ~first))
+    # A slider of a concept that no class uses would move nothing.
+    order = order[(anywhere > 0)[order] | first[order]][:MOST_ROWS]
     kept = groups.take(order)
     positions = kept.seen[:, target_index] / kept.strengths
     difference = np.abs(kept.contributions - positions[:, None] * kept.unit).max(axis=1, initial=0)
@@ -97,12 +105,14 @@ def steering_view(study: Study, row: int, recipe: Recipe, target: str | None = N
             )
         ),
         unit=kept.unit.astype(np.float32),
+        before=kept.before.astype(np.float32),
         now={int(place): kept.contributions[place].astype(np.float32) for place in uneven},
         logits=logits,
         logits_before=before,
         rest=float(contributions[0] - contributions[1]),
         bias=float(study.model.head.bias[target_index]),
-        more=len(groups.concepts) - len(kept.concepts),
+        more=int((anywhere > 0).sum()) - int((anywhere[order] > 0).sum()),
+        unused=tuple((concept, study.name(concept, recipe)) for concept in groups.concepts[(anywhere == 0) & ~first].tolist()),
     )
 
 
@@ -117,6 +127,7 @@ class _Groups:
     seen: Float64[np.ndarray, "shown classes"]
     contributions: Float64[np.ndarray, "shown classes"]
     unit: Float64[np.ndarray, "shown classes"]
+    before: Float64[np.ndarray, "shown classes"]
 
     def take(self, order: np.ndarray) -> _Groups:
         members = tuple(self.members[place] for place in order.tolist())
@@ -128,6 +139,7 @@ class _Groups:
             self.seen[order],
             self.contributions[order],
             self.unit[order],
+            self.before[order],
         )
 
 
@@ -156,7 +168,14 @@ def _grouped(study: Study, recipe: Recipe, head: EffectiveHead, indices: np.ndar
     moved = strengths > 0
     members = tuple(tuple(concepts[(group == place) & moved].tolist()) for place in range(len(firsts)))
     return _Groups(
-        firsts.astype(np.int64), members, added(strengths), silent, added(seen), added(weights * seen), added(weights * strengths[:, None])
+        firsts.astype(np.int64),
+        members,
+        added(strengths),
+        silent,
+        added(seen),
+        contributions=added(weights * seen),
+        unit=added(weights * strengths[:, None]),
+        before=added(head.base[concepts] * activations[:, None]),
     )
 
 
