@@ -1,4 +1,4 @@
-"""Verbs that make and use concept models: train, evaluate, explain, edit, export."""
+"""Verbs that make and use concept models: train, evaluate, explain, edit, export, load."""
 
 from __future__ import annotations
 
@@ -93,13 +93,14 @@ def edit(
     model: Annotated[str, typer.Argument(help="Id of a concept model.")],
     recipe: Annotated[Path, typer.Option(help="JSON file of edits; see docs/edits.md.")],
     on: Annotated[str | None, typer.Option(help="Held-out embedding set to measure on; the model's test set when absent.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Put the recipe in the place of the model's own edits.")] = False,
     workspace: WorkspaceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Apply a recipe to a model and measure what it changes on held-out data."""
     from cbm import verbs
 
-    print_result(verbs.edit(model, recipe, on=on, workspace=open_workspace(workspace)), json)
+    print_result(verbs.edit(model, recipe, on=on, replace=replace, workspace=open_workspace(workspace)), json)
 
 
 @cli.command()
@@ -115,3 +116,18 @@ def export(
 
     formats = tuple(part.strip() for part in format.split(",") if part.strip())
     print_result(verbs.export(model, folder, formats=formats, workspace=open_workspace(workspace)), json)
+
+
+@cli.command()
+def load(
+    bundle: Annotated[Path, typer.Argument(help="Folder of an exported bundle, or a .zip of it.")],
+    on: Annotated[
+        str | None, typer.Option(help="Embedding set to show and measure it with; its own test set when absent and here.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Take an exported bundle into the workspace."""
+    from cbm import verbs
+
+    print_result(verbs.import_bundle(bundle, on=on, workspace=open_workspace(workspace)), json)

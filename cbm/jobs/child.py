@@ -20,12 +20,14 @@ from typing import Any
 from cbm.errors import Cancelled, CbmError, InvalidInputError
 from cbm.jobs.records import GIVEN
 from cbm.jobs.store import Jobs
+from cbm.locking import FileLock
 from cbm.progress import Progress
 from cbm.workspace import Workspace
 
 EXIT_FAILED = 1
 EXIT_STOPPED = 3
 EXIT_ORPHANED = 4
+ALONE_SECONDS = 30.0
 REPORT_SECONDS = 0.25
 """News in between are left out: nobody reads faster, and every report is a write to the disk."""
 
@@ -75,7 +77,7 @@ def _from_json(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
             arguments["settings"] = DemoSettings(**arguments["settings"])
         except TypeError as error:
             raise InvalidInputError(f"The demo's settings are not as expected ({error}); see cbm.demo.DemoSettings.") from error
-    if kind == "edit" and isinstance(arguments.get("recipe"), dict):
+    if kind in ("edit", "export") and isinstance(arguments.get("recipe"), dict):
         from cbm.edits import Recipe
 
         arguments["recipe"] = Recipe.from_json(json.dumps(arguments["recipe"]))
@@ -120,12 +122,31 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise Stopped
 
 
+def _alone(workspace: Workspace, identifier: str) -> FileLock:
+    """Waits until no earlier attempt of this job runs: that of a worker that was killed may need a moment to notice."""
+    folder = Jobs(workspace).folder / "running"
+    folder.mkdir(exist_ok=True)
+    lock = FileLock(folder / f"{identifier}.lock")
+    end = time.monotonic() + ALONE_SECONDS
+    while True:
+        try:
+            lock.acquire()
+        except InvalidInputError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.1)
+        else:
+            return lock
+
+
 def main() -> None:
     root, identifier, attempt = sys.argv[1:]
     stop = threading.Event()
     signal.signal(signal.SIGTERM, _terminate)
     threading.Thread(target=_listen, args=(stop,), daemon=True).start()
+    lock = _alone(Workspace(root), identifier)
     code = run(Workspace(root), identifier, int(attempt), stop)
+    lock.discard()
     sys.stdout.flush()
     sys.stderr.flush()
     # Not sys.exit: threads that a library left behind must not keep a finished job from ending.

@@ -17,7 +17,21 @@ Interruption = Literal["", "died", "stopped"]
 LIVE: tuple[State, ...] = ("queued", "running")
 RETRYABLE: tuple[State, ...] = ("failed", "cancelled", "interrupted")
 
-KINDS = ("embed", "import_vectors", "vocabulary", "discover", "name", "train", "evaluate", "edit", "export", "demo", "build", "sweep")
+KINDS = (
+    "embed",
+    "import_vectors",
+    "vocabulary",
+    "discover",
+    "name",
+    "train",
+    "evaluate",
+    "edit",
+    "export",
+    "import_bundle",
+    "demo",
+    "build",
+    "sweep",
+)
 """The library verbs that may run as jobs; see `cbm.verbs`."""
 
 MAX_RESUMES = 2

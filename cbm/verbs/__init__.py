@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cbm.verbs.building import build
+    from cbm.verbs.bundles import export, import_bundle
     from cbm.verbs.data import embed, import_vectors, vocabulary
     from cbm.verbs.discovery import discover, name
-    from cbm.verbs.modelling import edit, evaluate, explain, export, train
+    from cbm.verbs.modelling import edit, evaluate, explain, train
     from cbm.verbs.sweeping import sweep
 
 _HOMES = {
@@ -26,12 +27,27 @@ _HOMES = {
     "evaluate": "modelling",
     "explain": "modelling",
     "edit": "modelling",
-    "export": "modelling",
+    "export": "bundles",
+    "import_bundle": "bundles",
     "build": "building",
     "sweep": "sweeping",
 }
 
-__all__ = ["build", "discover", "edit", "embed", "evaluate", "explain", "export", "import_vectors", "name", "sweep", "train", "vocabulary"]
+__all__ = [
+    "build",
+    "discover",
+    "edit",
+    "embed",
+    "evaluate",
+    "explain",
+    "export",
+    "import_bundle",
+    "import_vectors",
+    "name",
+    "sweep",
+    "train",
+    "vocabulary",
+]
 
 
 def __getattr__(verb: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -245,6 +245,31 @@ def _training_config(
         raise InvalidInputError(f"Unknown variant {variant!r}; choose one of {', '.join((*VARIANTS, *PRESETS, *BASELINES))}.")
     config = TrainingConfig(variant=make_variant(variant, width=width, k=k, matryoshka=matryoshka), epochs=epochs, seed=seed)
     return config if learning_rate is None else dataclasses.replace(config, learning_rate=learning_rate)
+
+
+def training_arguments(recorded: Mapping[str, Any], dim: int) -> dict[str, Any]:
+    """The arguments with which `discover` makes the request that a dictionary recorded as `training`.
+
+    Args:
+        dim: of the embeddings.
+
+    Raises:
+        InvalidInputError: no arguments lead to it: the dictionary was trained with a configuration of its own.
+    """
+    if "name" not in recorded.get("variant", {}):
+        return {name: recorded[name] for name in ("variant", "width", "k", "seed")}
+    variant = recorded["variant"]
+    settings = {"epochs": recorded["epochs"], "learning_rate": recorded["learning_rate"], "seed": recorded["seed"]}
+    shares = None if variant["matryoshka"] is None else tuple(variant["matryoshka"])
+    own = {"variant": variant["name"], "width": variant["width"], "k": variant["k"], "matryoshka": shares, **settings}
+    for arguments in (own, {"variant": "dn-cbm", **settings}):
+        full = {"width": None, "k": 32, "matryoshka": None, **arguments}
+        if full["k"] is None:
+            continue
+        config = _training_config(dim=dim, **full)
+        if json.loads(json.dumps(config.to_json())) == json.loads(json.dumps(recorded)):
+            return {name: value for name, value in arguments.items() if value is not None}
+    raise InvalidInputError("The dictionary was trained with settings that the verb discover does not take, so no script can repeat it.")
 
 
 def _hold_out(embeddings: Float32[np.ndarray, "rows dim"], seed: int) -> tuple[np.ndarray, np.ndarray]:

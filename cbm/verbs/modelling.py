@@ -1,4 +1,4 @@
-"""The verbs that make and use concept models: train, evaluate, explain, edit, export."""
+"""The verbs that make and use concept models: train, evaluate, explain, edit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -22,7 +22,7 @@ from cbm.names.vocabulary import Vocabulary
 from cbm.progress import CancelCheck, ProgressCallback
 from cbm.verbs.common import WorkspaceLike, load_set, open_workspace, require_space
 from cbm.verbs.held_out import Rows, all_rows, test_rows_of, training_and_test
-from cbm.verbs.results import ContributionLine, Edited, Evaluated, Explained, Exported, PathPoint, Trained
+from cbm.verbs.results import ContributionLine, Edited, Evaluated, Explained, PathPoint, Trained
 from cbm.workspace import Artifact, Draft, Workspace
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def evaluate(model: str, on: str, *, workspace: WorkspaceLike = None) -> Evaluat
     home = open_workspace(workspace)
     loaded = load_model(home, model).model
     images = load_set(home, on)
-    _require_model_world(images, loaded)
+    require_model_world(images, loaded)
     return Evaluated(evaluate_model(loaded, images))
 
 
@@ -166,25 +166,11 @@ def edit(
     change = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe), before)
     after = before.with_recipe(change if replace else before.recipe.append(*change.active))
     rows = all_rows(load_set(home, on)).labelled() if on else opened.test_rows(home)
-    _require_model_world(rows.source, before)
+    require_model_world(rows.source, before)
     groups = rows.groups if (rows.groups >= 0).any() else None
     effect = measure_effect(before, after, rows.embeddings, rows.labels_among(before.classes), groups, rows.source.groups, rows.items)
     artifact = _write_edited(home, opened.artifact, after, rows, effect)
     return _edited(artifact, effect)
-
-
-def export(
-    model: str, folder: str | Path, *, formats: Sequence[str] = ("bundle", "onnx", "saelens"), workspace: WorkspaceLike = None
-) -> Exported:
-    """Write a model as a folder that works without this project; the ONNX graph is compared with the model on its own test images."""
-    from cbm.bundle.save import save_bundle
-
-    home = open_workspace(workspace)
-    opened = load_model(home, model)
-    check_on = opened.test_rows(home).embeddings[:512] if opened.has_test_rows(home) else None
-    metrics = dict(opened.artifact.metrics) if opened.artifact else None
-    report = save_bundle(opened.model, folder, formats, metrics=metrics, check_on=check_on)
-    return Exported(str(report.folder), report.files, report.max_abs_difference)
 
 
 @dataclass(frozen=True)
@@ -246,7 +232,7 @@ def _require_same_world(images: EmbeddingSet, table: ConceptTable, concepts: str
     require_space(images.space, table.details["space"], images.id, concepts)
 
 
-def _require_model_world(images: EmbeddingSet, model: ConceptModel) -> None:
+def require_model_world(images: EmbeddingSet, model: ConceptModel) -> None:
     if model.backbone is not None:
         model.backbone.require_match(images.backbone, f"the model and {images.id}")
     require_space(images.space, model.space, images.id, "the model")
@@ -301,7 +287,7 @@ def _embedding_of(
         vectors = backbone.encode_images([picture])
         return to_space(vectors, model.space)[0], item  # type: ignore[arg-type]
     images = load_set(home, on) if on else opened.test_rows(home).source
-    _require_model_world(images, model)
+    require_model_world(images, model)
     row = images.find(item)
     return images.embeddings[row], str(images.items["item"].iloc[row])
 
@@ -313,8 +299,13 @@ def _write_edited(home: Workspace, parent: Artifact, after: ConceptModel, rows: 
         draft.metrics.update(effect=effect.to_dict(), **{key: value for key, value in parent.metrics.items() if key != "effect"})
         write_model(after, draft.path)
 
-    parameters = {"recipe": after.recipe.to_json(), "measured_on": rows.record()}
-    return home.create("model", parameters, tuple(dict.fromkeys((parent.id, rows.source.id))), write)
+    parameters, parents = edit_request(parent.id, after.recipe, rows)
+    return home.create("model", parameters, parents, write)
+
+
+def edit_request(parent: str, recipe: Recipe, rows: Rows) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Parameters and parents of the model that `edit` makes of a model's id, the whole recipe, and the rows to measure on."""
+    return {"recipe": recipe.to_json(), "measured_on": rows.record()}, tuple(dict.fromkeys((parent, rows.source.id)))
 
 
 def _edited(artifact: Artifact, effect: EditEffect) -> Edited:

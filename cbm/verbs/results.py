@@ -158,6 +158,18 @@ class Exported(VerbResult):
 
 
 @dataclass(frozen=True)
+class ImportedBundle(VerbResult):
+    model: str
+    classes: int
+    concepts: int
+    images: int
+    """That it is shown and measured with here; 0 where none were chosen."""
+    accuracy: float | None
+    """On those of them whose label it knows; None without any."""
+    on: str | None
+
+
+@dataclass(frozen=True)
 class Demonstrated(VerbResult):
     embeddings: str
     dictionary: str
