@@ -49,7 +49,7 @@ left, right = st.columns([11, 17], gap="large")
 with right:
     panels.verdict(scene)
     panels.concepts(scene)
-panels.counterfactual(scene)
+    panels.counterfactual(scene)
 panels.nearest(scene)
 # Last, because it may have to load the backbone: what the model says does not wait for it.
 with left:

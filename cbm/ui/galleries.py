@@ -29,23 +29,26 @@ def picture_grid(
     draw: Callable[[PictureTile], str] = tile_picture,
     link: Callable[[PictureTile], Mapping[str, str]] | None = None,
 ) -> None:
-    """Thumbnails with one line of text each; ✓ or ✗ in the line and at the border of those that the model gets right or wrong.
+    """Thumbnails with their titles; ✓ or ✗ in the title and at the border of those that the model gets right or wrong.
 
     Args:
         width: least width of a picture in pixels.
         columns: at most so many beside each other.
         draw: data URL of a tile's picture.
-        link: query parameters under which the image page shows a tile's image; the line of text then leads there.
+        link: query parameters under which the image page shows a tile's image; the title's first line then leads there.
     """
     with st.grid(columns, min_column_width=width, gap="small", key=key) as grid:
         for tile in tiles:
             with grid.cell():
                 st.image(draw(tile), width="stretch", alt=tile.alt)
-                line = f"{_MARKS[tile.correct]}{plain(tile.title)}"
+                line, _, rest = tile.title.partition("\n")
+                line = f"{_MARKS[tile.correct]}{plain(line)}"
                 if link is None:
-                    st.caption(line)
-                else:
-                    st.page_link(navigation.IMAGE, label=line, help=tile.alt, query_params=dict(link(tile)))
+                    st.caption(f"{line}  \n{plain(rest)}" if rest else line)
+                    continue
+                st.page_link(navigation.IMAGE, label=line, help=tile.alt, query_params=dict(link(tile)))
+                if rest:
+                    st.caption(plain(rest))
 
 
 def picture_chooser(tiles: Sequence[PictureTile], *, chosen: int | None, on_choose: Callable[[int], None], key: str) -> None:

@@ -132,12 +132,13 @@ def _digits(edges: Float64[np.ndarray, " edges"]) -> int:
 
 
 def high_and_low(study: Study, fired: Firing, class_name: str, count: int) -> tuple[list[int], list[int]]:
-    """Rows of a class on which the concept is strongest, and on which it is weakest (silent ones first); the two never overlap."""
+    """Rows of a class on which the concept fires most, and on which it is weakest (silent ones first); the two never overlap."""
     members = np.flatnonzero(study.labels == study.model.class_index(class_name))
     strengths = fired.dense()[members]
     order = members[np.argsort(-strengths, kind="stable")]
+    firing = frozenset(fired.rows.tolist())
     share = min(count, (len(order) + 1) // 2)
-    return order[:share].tolist(), order[max(share, len(order) - count) :][::-1].tolist()
+    return [row for row in order[:share].tolist() if row in firing], order[max(share, len(order) - count) :][::-1].tolist()
 
 
 def class_weights(study: Study, fired: Firing, recipe: Recipe) -> tuple[tuple[str, float], ...]:

@@ -95,8 +95,11 @@ def candidates_panel(scene: Scene) -> None:
     if not detail.candidates:
         st.caption("This model's concepts were not named from a vocabulary.")
         return
+    scores = [score for _, score in detail.candidates]
+    # Some rules score below zero; bars then start a little below the least of them.
+    start = 0.0 if min(scores) >= 0 or max(scores) > 0.3 else min(scores) - 0.15 * (max(scores) - min(scores) or 1.0)
     st.plotly_chart(
-        figures.score_bars(detail.candidates, unit="score"),
+        figures.score_bars(detail.candidates, unit="score", start=start),
         key="concept_candidates",
         config=figures.CHART_OPTIONS,
         alt="Candidate names: " + ", ".join(f"{name} {score:.2f}" for name, score in detail.candidates),

@@ -40,7 +40,7 @@ def strength_histogram(
     layout = {
         "height": 220,
         "xaxis": {"title": {"text": "activation, where it is not zero"}, "showgrid": False},
-        "yaxis": {"title": {"text": "images"}, "rangemode": "tozero", "nticks": 5},
+        "yaxis": {"title": {"text": "images"}, "rangemode": "tozero", "nticks": 5, **({"dtick": 1} if counts.max(initial=0) < 5 else {})},
         "margin": {"l": 8, "r": 16, "t": 18, "b": 8},
     }
     return figures.plain_figure([bars], layout)

@@ -108,7 +108,7 @@ def judge(study: Study, subject: Subject, recipe: Recipe, target: str | None) ->
         ),
         logit=explanation.logit,
         bias=explanation.bias,
-        counter=_counter(study, model, subject),
+        counter=_counter(study, model, subject, recipe),
     )
 
 
@@ -119,15 +119,14 @@ def _probabilities_before(study: Study, subject: Subject) -> np.ndarray:
     return softmax(np.asarray(subject.codes @ head.weight.T + head.bias, np.float32))[0]
 
 
-def _counter(study: Study, model: ConceptModel, subject: Subject) -> Counter | None:
+def _counter(study: Study, model: ConceptModel, subject: Subject, recipe: Recipe) -> Counter | None:
     found = model.counterfactual_codes(subject.codes, subject.item)
     if not found.possible:
         return None
     scope = GlobalScope() if subject.row is None else ImageScope(subject.item)
-    names = study.model.concepts.names
     return Counter(
-        names=found.names,
-        edits=tuple(AblateConcept(member, names[member], scope) for member in found.members),
+        names=tuple(study.name(concept, recipe) for concept in found.concepts),
+        edits=tuple(AblateConcept(member, study.concept_names[member], scope) for member in found.members),
         rival=study.classes[found.rival],
         share=float(softmax(found.logits[None])[0][found.rival]),
     )

@@ -26,7 +26,7 @@ _CHART = "image_shares"
 _TARGET = "image_target"
 _PREDICTION = "the prediction"
 _NEAR = 6
-_LISTED = 8
+_LISTED = 6
 _SIDE = 480
 """Longest side of the large picture in pixels."""
 
@@ -207,22 +207,21 @@ def _patch_lists(scene: Scene, found: Sequence[PatchConcept], place: tuple[int, 
     st.markdown(f"**Patch in row {place[0] + 1}, column {place[1] + 1}**")
     if not found:
         st.caption("No concept fires at this patch on its own.")
-    for title, entries in (
-        ("Also in the whole image", [entry for entry in found if entry.elsewhere]),
-        ("Only here", [entry for entry in found if not entry.elsewhere]),
-    ):
-        if not entries:
-            continue
-        st.caption(f"{title} ({len(entries)})")
-        for entry in entries[:_LISTED]:
-            with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
+    both = [entry for entry in found if entry.elsewhere]
+    only = [entry for entry in found if not entry.elsewhere]
+    for column, title, entries in zip(st.columns(2, gap="small"), ("Whole image too", "Only here"), (both, only), strict=True):
+        with column:
+            st.caption(f"{title} ({len(entries)})")
+            for entry in entries[:_LISTED]:
+                name = scene.study.name(entry.concept, scene.recipe)
                 st.page_link(
                     navigation.CONCEPT,
-                    label=plain(figures.shorten(scene.study.name(entry.concept, scene.recipe), 24)),
+                    label=f"{plain(figures.shorten(name, 16))} :gray[{entry.activation:.1f}]",
                     query_params={**scene.address, "concept": str(entry.concept)},
-                    help=f"Open concept {entry.concept}",
+                    help=f"{name}, concept {entry.concept}: activation {entry.activation:.2f} at this patch",
                 )
-                st.caption(f"{entry.activation:.2f}", width="content")
+            if len(entries) > _LISTED:
+                st.caption(f"and {len(entries) - _LISTED} weaker ones")
 
 
 # What would change it, and what is near
@@ -289,6 +288,4 @@ def nearest(scene: Scene) -> None:
 
 def _near_tiles(scene: Scene, found: Sequence[Near]) -> list[PictureTile]:
     tiles = scene.study.pictures([near.row for near in found], scene.recipe)
-    return [
-        replace(tile, title=f"{near.similarity:.2f} · {figures.shorten(tile.title, 14)}") for tile, near in zip(tiles, found, strict=True)
-    ]
+    return [replace(tile, title=f"{near.similarity:.2f}\n{tile.title}") for tile, near in zip(tiles, found, strict=True)]
