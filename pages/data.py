@@ -4,25 +4,27 @@ from cbm.errors import NotFoundError
 from cbm.ui import access, navigation, resources, session
 from cbm.ui.cards import page_title, show_error
 from cbm.ui.data import adding, importing, library, work
-from cbm.ui.data.collection import cards_of
+from cbm.ui.data.collection import collection
 from cbm.ui.data.sets import find_card
 
 navigation.require_entry()
-access.require_write()
 
 page_title("Data", "Bring images or vectors, choose a CLIP backbone, encode them, and search them by words or by picture.")
 root = access.workspace_root()
 adding.show_refusal()
 work.panel(root)
-cards = cards_of(root)
+found = collection(root)
+cards = found.cards
 view = work.view_choice()
+for message in found.broken:
+    show_error(message)
 
 if view == work.IMAGES:
     adding.add_images(root)
 elif view == work.VECTORS:
     importing.import_vectors(root)
 elif not cards:
-    work.no_sets()
+    work.no_sets(root)
 else:
     try:
         card = find_card(cards, session.asked(library.SET))

@@ -30,6 +30,8 @@ CPU_BATCH = 16
 ACCELERATOR_BATCH = 128
 _BATCHES_AHEAD = 4
 _WRITE_CHUNK = 4096
+_REASON = 120
+"""Characters of a reason in a line of progress."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def _encode_missing(
         if progress is not None:
             rate = run.encoded / max(time.perf_counter() - started, 1e-9)
             figures = {"images_per_second": rate, "encoded": float(run.encoded), "rejected": float(len(run.rejected))}
-            progress(Progress(run.seen, max(len(source), run.seen), f"Embedding {source.name}", figures))
+            progress(Progress(run.seen, max(len(source), run.seen), f"Embedding {source.name}{_last_rejected(run)}", figures))
 
     items = prepared_items(source, backbone.resize, backbone.image_size, part.__contains__, _BATCHES_AHEAD * batch_size)
     try:
@@ -179,6 +181,15 @@ def _encode_missing(
     encode_batch()
     report()
     return run
+
+
+def _last_rejected(run: _Run) -> str:
+    """For whoever watches: how many files were turned away so far, and why the last one was."""
+    if not run.rejected:
+        return ""
+    last = run.rejected[-1]
+    reason = last.reason if len(last.reason) <= _REASON else f"{last.reason[:_REASON]} …"
+    return f"; {len(run.rejected):,} rejected, the last one {last.item}: {reason}"
 
 
 def _source_digest(run: _Run, source: ImageSource) -> str:

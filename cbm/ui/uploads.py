@@ -113,6 +113,11 @@ def read_single(file: Upload) -> Image.Image:
         raise InvalidInputError(f"{Path(file.name).name} cannot be used: {error.reason}.") from error
 
 
+def without_folders(root: str | Path, message: str) -> str:
+    """A message about an upload as its sender should read it: by the name that they gave, without the server's folders."""
+    return re.sub(re.escape(f"{Workspace(root).uploads}{os.sep}") + r"[0-9a-f]{16}(/|\b)", "", message)
+
+
 def clean_name(name: str) -> str:
     """A file name from a browser as a path below the upload's folder, with "/".
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import streamlit as st
 
 from cbm.errors import CbmError
-from cbm.images.sources import ARCHIVE_SUFFIXES
-from cbm.ui import access, cards, job_panel, resources, uploads
+from cbm.images.sources import ARCHIVE_SUFFIXES, TABLE_SUFFIXES
+from cbm.ui import access, cards, job_panel, resources, session, uploads
 from cbm.ui.data import pace
 from cbm.ui.data.backbone_choice import Choice, backbone_choice
+from cbm.ui.data.library import file_list
 from cbm.ui.data.pace import Pace
 from cbm.ui.data.preview import LOOKED_AT, Preview, look_at
 from cbm.ui.text import counted, plain
@@ -22,6 +23,8 @@ from cbm.workspace import Workspace
 
 UPLOAD, UPLOAD_FOLDER, PATH, EXAMPLE = "Upload files", "Upload a folder", "Folder on this machine", "Example scenes"
 WAY = "data_way"
+VIEW = "data_view"
+"""Query parameter: which view of the page is shown; none for the image sets."""
 _KEPT = "data_kept_upload"
 _REFUSED = "data_refused"
 _SCENES = {
@@ -49,11 +52,13 @@ def add_images(root: str) -> None:
             source = _source(root)
             preview = None if source is None else _preview(root, source)
         except CbmError as error:
-            cards.show_error(str(error))
+            cards.show_error(uploads.without_folders(root, str(error)))
             return
         if source is None or preview is None:
             return
         draw_preview(preview)
+    if not preview.count:
+        return
     with st.container(border=True, key="data_step_backbone"):
         st.markdown("##### 2 · Backbone", anchors=False)
         choice = backbone_choice()
@@ -102,8 +107,8 @@ def keep_once(root: str, files: Sequence[uploads.Upload]) -> Path:
 
 
 def uploaded_title(files: Sequence[uploads.Upload]) -> str:
-    """What to call an upload: its archive or table, else the number of its files."""
-    named = [file.name for file in files if file.name.lower().endswith((*ARCHIVE_SUFFIXES, ".csv", ".tsv", ".parquet"))]
+    """What to call an upload: its file of vectors, archive or table, else the number of its files."""
+    named = [file.name for file in files if file.name.lower().endswith((*uploads.VECTOR_SUFFIXES, *ARCHIVE_SUFFIXES, *TABLE_SUFFIXES))]
     return Path(named[0]).name if named else counted(len(files), "uploaded file")
 
 
@@ -146,6 +151,10 @@ def _looked_at(address: str, confine: bool, stamp: int) -> Preview:
 
 def draw_preview(preview: Preview) -> None:
     """What a source holds: a line of counts, pictures, classes, and the files that will be turned away."""
+    if not preview.count:
+        cards.show_error("None of these files is a picture that can be read. JPEG, PNG, WebP, AVIF, GIF, BMP and TIFF are.")
+        _preview_details(preview)
+        return
     found = [counted(preview.count, "image")]
     if preview.classes:
         found.append(f"{len(preview.classes):,} {'class' if len(preview.classes) == 1 else 'classes'}")
@@ -176,8 +185,7 @@ def _preview_details(preview: Preview) -> None:
             st.dataframe({"Class": [name for name, _ in shown], "Images": [count for _, count in shown]}, hide_index=True, height=240)
     if preview.rejected:
         with st.expander(f"{counted(len(preview.rejected), 'file')} will be rejected", icon=":material/block:", expanded=True):
-            files, reasons = zip(*preview.rejected[:_LISTED], strict=True)
-            st.dataframe({"File": files, "Reason": reasons}, hide_index=True, key="data_preview_rejected")
+            file_list(preview.rejected[:_LISTED], key="data_preview_rejected")
     if preview.kind != "scenes" and preview.looked_at < preview.count + len(preview.rejected):
         st.caption(f"The first bytes of {LOOKED_AT:,} files were read; the others are judged while they are encoded.")
 
@@ -191,7 +199,10 @@ def _encode(root: str, source: Source, preview: Preview, choice: Choice) -> None
     )
     measured = _pace(root, preview, choice)
     if measured is not None:
-        st.markdown(f"{counted(preview.count, 'image')}: **{measured.duration(preview.count)}** ({plain(measured.source)}).")
+        st.markdown(
+            f"{counted(preview.count, 'image')}: **{measured.duration(preview.count)}**, and some seconds to start "
+            f"({plain(measured.source)})."
+        )
     elif choice.here:
         st.button("Measure the time", key="data_measure", icon=":material/timer:", on_click=_measured, args=(choice, preview.probe))
         st.caption("Loads the backbone and encodes a few pictures.")
@@ -202,7 +213,6 @@ def _encode(root: str, source: Source, preview: Preview, choice: Choice) -> None
         key="data_encode",
         type="primary",
         icon=":material/play_arrow:",
-        disabled=preview.count == 0,
         on_click=_submit,
         args=(source, preview.count, choice),
     )
@@ -244,6 +254,7 @@ def _submit(source: Source, count: int, choice: Choice) -> None:
         parameters["pretrained"] = choice.pretrained
     try:
         job_panel.submit("embed", parameters, title=f"Encode {counted(count, 'image')} of {source.title}")
+        session.put(VIEW, None)
     except CbmError as error:
         refuse(str(error))
 

@@ -31,6 +31,8 @@ class Choice:
 
     @property
     def name(self) -> str:
+        if self.architecture == DEMO:
+            return "the demo backbone"
         return self.architecture if not self.pretrained else f"{self.architecture} · {Path(self.pretrained).name}"
 
 

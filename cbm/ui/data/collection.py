@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import streamlit as st
 
 from cbm.errors import CorruptArtifactError
@@ -9,16 +11,27 @@ from cbm.ui import resources
 from cbm.ui.data.sets import SetCard, set_card
 
 
-def cards_of(root: str) -> list[SetCard]:
-    """A card for every image set that can be read, newest first."""
-    found = (_card(root, artifact.id) for artifact in resources.artifacts(root, "embeddings"))
-    return [card for card in found if card is not None]
+@dataclass(frozen=True)
+class Collection:
+    """The image sets of a workspace, newest first."""
+
+    cards: tuple[SetCard, ...]
+    broken: tuple[str, ...]
+    """One message for each set that cannot be read."""
+
+
+def collection(root: str) -> Collection:
+    """What there is; a damaged set does not hide the others."""
+    cards, broken = [], []
+    for artifact in resources.artifacts(root, "embeddings"):
+        try:
+            cards.append(_card(root, artifact.id))
+        except CorruptArtifactError as error:
+            broken.append(str(error))
+    return Collection(tuple(cards), tuple(broken))
 
 
 @st.cache_resource(max_entries=512, show_spinner=False)
-def _card(root: str, identifier: str) -> SetCard | None:
+def _card(root: str, identifier: str) -> SetCard:
     artifact = next(artifact for artifact in resources.artifacts(root, "embeddings") if artifact.id == identifier)
-    try:
-        return set_card(artifact, resources.embedding_set(root, identifier))
-    except CorruptArtifactError:
-        return None
+    return set_card(artifact, resources.embedding_set(root, identifier))

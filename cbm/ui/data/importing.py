@@ -12,8 +12,8 @@ import streamlit as st
 from cbm.backbones.architectures import architecture_names, find_architecture
 from cbm.embeddings.foreign import read_class_names, read_foreign
 from cbm.errors import CbmError, NotFoundError
-from cbm.ui import access, cards, job_panel, uploads
-from cbm.ui.data.adding import keep_once, refuse, uploaded_title
+from cbm.ui import access, cards, job_panel, session, uploads
+from cbm.ui.data.adding import VIEW, keep_once, refuse, uploaded_title
 from cbm.ui.data.backbone_choice import all_offers
 from cbm.ui.text import counted, plain
 
@@ -46,7 +46,7 @@ def import_vectors(root: str) -> None:
         try:
             vectors = _vectors(root)
         except CbmError as error:
-            cards.show_error(str(error))
+            cards.show_error(uploads.without_folders(root, str(error)))
             return
         if vectors is None:
             return
@@ -221,5 +221,6 @@ def _submit(vectors: Vectors, architecture: str, tag: str) -> None:
         parameters["classes"] = vectors.classes
     try:
         job_panel.submit("import_vectors", parameters, title=f"Import {counted(vectors.count, 'vector')} of {vectors.title}")
+        session.put(VIEW, None)
     except CbmError as error:
         refuse(str(error))

@@ -30,6 +30,7 @@ _TURN = "data_query_turn"
 ANY_CLASS, ANY_SPLIT = "All classes", "All splits"
 PER_PAGE = 24
 CARDS = 8
+_IN_WORDS = 5
 
 
 def set_gallery(shown: Sequence[SetCard], opened: str) -> None:
@@ -54,14 +55,22 @@ def _card(card: SetCard, opened: bool) -> None:
         query_params={**access.address(), SET: card.address},
         help=f"Open {card.source or card.id}",
     )
-    labels = counted(card.classes, "class").replace("classs", "classes") if card.classes else "no labels"
-    st.caption(f"{counted(card.count, 'image')} · {labels}  \n{plain(card.backbone)} · {card.space}  \n{card.made}")
+    labels = f"{card.classes:,} {'class' if card.classes == 1 else 'classes'}" if card.classes else "no labels"
+    backbone = f"{card.backbone} · {card.trained}" if card.trained else card.backbone
+    st.caption(f"{counted(card.count, 'image')} · {labels}  \n{plain(backbone)} · {card.space}  \n{card.made}")
 
 
 def opened_set(root: str, card: SetCard, artifact: Artifact) -> None:
     """Everything about one set: facts, search and pictures, tables."""
     embeddings = resources.embedding_set(root, card.id)
-    st.subheader(plain(card.title), anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.subheader(plain(card.title), anchor=False, width="content")
+        st.page_link(
+            navigation.DISCOVER,
+            label="Discover concepts in it",
+            icon=":material/arrow_forward:",
+            query_params={**access.address(), SET: card.address},
+        )
     cards.headline_row(_headlines(card), key="data_facts")
     _browser(root, card)
     _tables(embeddings, artifact)
@@ -71,7 +80,12 @@ def _headlines(card: SetCard) -> tuple[Headline, ...]:
     facts = [
         Headline("Images", f"{card.count:,}", "Items with an embedding; identical files count each."),
         Headline("Classes", f"{card.classes:,}" if card.classes else "none", "Labels come from folders or from a table."),
-        Headline("Backbone", card.backbone, f"The model that made the embeddings, {card.dim} numbers an image, kept as {card.space}."),
+        Headline(
+            "Backbone",
+            card.backbone,
+            f"The model that made the embeddings, {card.dim} numbers an image, kept as {card.space}.",
+            card.trained or None,
+        ),
         Headline("Rejected", f"{card.rejected:,}", "Files that could not be used; their list stands below."),
     ]
     return tuple(facts)
@@ -80,52 +94,52 @@ def _headlines(card: SetCard) -> tuple[Headline, ...]:
 @st.fragment
 def _browser(root: str, card: SetCard) -> None:
     """Search box, filters and pictures; a fragment, so that a search draws nothing else anew."""
-    embeddings = resources.embedding_set(root, card.id)
     problem = searching.why_not(root, card.id)
-    picture = _search_row(problem, can_search=True)
-    allowed = _filters(embeddings, card)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        picture = _search(problem)
+        allowed = _filters(root, card)
+    if problem is not None:
+        st.caption(f":material/info: {plain(problem)}")
     with st.container(key="data_results"):
         found, line = _ask(root, card, allowed, picture)
         if found is None:
             cards.show_error(line)
             return
-        _result_line(line, searched=bool(found.scores))
-        if not found.rows:
-            st.info("Nothing fits: choose another class or split, or clear the search.", icon=":material/search_off:")
-            return
         pages = -(-len(found.rows) // PER_PAGE)
         place = hashlib.sha256(f"{card.id} {line}".encode()).hexdigest()[:8]
-        page = st.pagination(pages, key=f"data_page-{place}") if pages > 1 else 1
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            _result_line(line, searched=bool(found.scores))
+            page = st.pagination(pages, key=f"data_page-{place}") if pages > 1 else 1
+        if not len(found.rows):
+            st.info("Nothing fits: choose another class or split, or clear the search.", icon=":material/search_off:")
+            return
         part = slice((page - 1) * PER_PAGE, page * PER_PAGE)
+        embeddings = resources.embedding_set(root, card.id)
         _pictures(sets.picture_tiles(embeddings, Found(found.rows[part], found.scores[part])))
 
 
-def _search_row(problem: str | None, *, can_search: bool) -> uploads.Upload | None:
-    """The three ways to search; returns the picture to search by, if one was uploaded."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input(
-            "Search by words",
-            key=WORDS,
-            type="search",
-            placeholder="a red circle on the beach" if problem is None else "needs the backbone's weights",
-            bind="query-params",
+def _search(problem: str | None) -> uploads.Upload | None:
+    """Two of the three ways to search (the third is at every picture); returns the picture to search by, if one was uploaded."""
+    st.text_input(
+        "Search by words",
+        key=WORDS,
+        type="search",
+        placeholder="a red circle on the beach" if problem is None else "needs the backbone's weights",
+        bind="query-params",
+        on_change=_forget_others,
+        args=(WORDS,),
+        disabled=problem is not None,
+        width=300,
+    )
+    with st.popover("Search by picture", icon=":material/image_search:", disabled=problem is not None):
+        uploaded = st.file_uploader(
+            "Images like this one",
+            type=["jpg", "jpeg", "png", "webp", "avif", "gif", "bmp", "tif", "tiff"],
+            key=f"{_UPLOAD}-{st.session_state.get(_TURN, 0)}",
             on_change=_forget_others,
-            args=(WORDS,),
-            disabled=problem is not None,
-            width=340,
-            max_chars=access.limits().max_text,
+            args=(_UPLOAD,),
         )
-        with st.popover("Search by picture", icon=":material/image_search:", disabled=problem is not None):
-            uploaded = st.file_uploader(
-                "Images like this one",
-                type=["jpg", "jpeg", "png", "webp", "avif", "gif", "bmp", "tif", "tiff"],
-                key=f"{_UPLOAD}-{st.session_state.get(_TURN, 0)}",
-                on_change=_forget_others,
-                args=(_UPLOAD,),
-            )
-            st.caption("It is looked at in memory and not kept.")
-    if problem is not None:
-        st.caption(f":material/info: {plain(problem)}")
+        st.caption("It is looked at in memory and not kept.")
     return uploaded
 
 
@@ -148,30 +162,26 @@ def _clear() -> None:
     _forget_others("")
 
 
-def _filters(embeddings: EmbeddingSet, card: SetCard) -> np.ndarray | None:
+def _filters(root: str, card: SetCard) -> np.ndarray | None:
     """The rows that may be shown; None where all may."""
-    splits = sets.splits_of(embeddings)
+    sizes = dict(card.sizes)
     class_name = split = None
-    if card.classes or splits:
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            if card.classes:
-                counts = sets.class_counts(embeddings)
-                sizes = dict(zip(counts["Class"], counts["Images"], strict=True))
-                class_name = st.selectbox(
-                    "Class",
-                    [ANY_CLASS, *sizes],
-                    key=CLASS,
-                    bind="query-params",
-                    format_func=lambda name: f"{name} ({sizes[name]:,})" if name in sizes else name,
-                    width=240,
-                )
-            if splits:
-                split = st.segmented_control(
-                    "Split", [ANY_SPLIT, *splits], default=ANY_SPLIT, required=True, key=SPLIT, bind="query-params"
-                )
+    if sizes:
+        class_name = st.selectbox(
+            "Class",
+            [ANY_CLASS, *sizes],
+            key=CLASS,
+            bind="query-params",
+            format_func=lambda name: f"{name} ({sizes[name]:,})" if name in sizes else name,
+            width=240,
+        )
+    if card.splits:
+        split = st.segmented_control("Split", [ANY_SPLIT, *card.splits], default=ANY_SPLIT, required=True, key=SPLIT, bind="query-params")
     chosen_class = None if class_name in (None, ANY_CLASS) else class_name
     chosen_split = None if split in (None, ANY_SPLIT) else split
-    return None if chosen_class is None and chosen_split is None else sets.rows_of(embeddings, chosen_class, chosen_split)
+    if chosen_class is None and chosen_split is None:
+        return None
+    return sets.rows_of(resources.embedding_set(root, card.id), chosen_class, chosen_split)
 
 
 def _ask(root: str, card: SetCard, allowed: np.ndarray | None, picture: uploads.Upload | None) -> tuple[Found | None, str]:
@@ -192,16 +202,18 @@ def _ask(root: str, card: SetCard, allowed: np.ndarray | None, picture: uploads.
             return searching.by_text(root, card.id, words, allowed), f"Nearest to “{words}”"
     except searching.CbmError as error:
         return None, str(error)
-    rows = np.arange(card.count) if allowed is None else allowed
-    return Found(tuple(rows.tolist())), f"{counted(len(rows), 'image')}{'' if allowed is None else ' fit the choice'}"
+    rows = searching.browsing_order(root, card.id) if allowed is None else allowed
+    return Found(rows), f"{counted(len(rows), 'image')}{'' if allowed is None else ' fit the choice'}"
 
 
 def _result_line(line: str, *, searched: bool) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", width="content"):
         st.markdown(f"**{plain(line)}**", width="content")
         if searched:
             st.caption("by the cosine of the embeddings", width="content")
             st.button("Clear search", key="data_clear", icon=":material/close:", type="tertiary", on_click=_clear)
+        else:
+            st.caption("A click on a name finds the images like it.", width="content")
 
 
 def _pictures(tiles: Sequence[PictureTile]) -> None:
@@ -211,7 +223,7 @@ def _pictures(tiles: Sequence[PictureTile]) -> None:
                 if tile.uri:
                     st.image(thumbnail(tile.uri), width="stretch", alt=tile.alt)
                 else:
-                    st.markdown(f":material/hide_image: {plain(tile.alt)}")
+                    st.caption(f":material/hide_image: {plain(tile.alt.partition(', class ')[0])}")
                 st.button(
                     plain(tile.title),
                     key=f"data_like-{tile.row}",
@@ -246,7 +258,7 @@ def _tables(embeddings: EmbeddingSet, artifact: Artifact) -> None:
         with grid.cell():
             st.markdown("##### Rejected files", anchors=False)
             if len(rejected):
-                st.dataframe(rejected, hide_index=True, key="data_rejected", height=min(38 + 35 * len(rejected), 320))
+                file_list(list(zip(rejected["File"], rejected["Reason"], strict=True)), key="data_rejected")
                 st.download_button(
                     "Download as CSV",
                     rejected.to_csv(index=False).encode(),
@@ -258,6 +270,14 @@ def _tables(embeddings: EmbeddingSet, artifact: Artifact) -> None:
                 )
             else:
                 st.caption("None: every file could be used.")
+
+
+def file_list(files: Sequence[tuple[str, str]], *, key: str) -> None:
+    """Files with reasons: in full sentences where they are few, else as a table."""
+    if len(files) <= _IN_WORDS:
+        st.markdown("\n".join(f"- **{plain(name)}**: {plain(reason)}" for name, reason in files))
+        return
+    st.dataframe({"File": [name for name, _ in files], "Reason": [reason for _, reason in files]}, hide_index=True, key=key, height=320)
 
 
 def _concept_table(concepts: object) -> None:

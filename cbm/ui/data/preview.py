@@ -1,4 +1,4 @@
-"""What a source of images holds, before anything is encoded: a cheap look at names and at the first bytes of files."""
+"""What a source of images holds, before anything is encoded: a cheap look at names, at the first bytes of files, and at a few pictures."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cbm.errors import RejectedImageError
+from cbm.errors import CbmError, RejectedImageError
 from cbm.images.archive import ZipSource
 from cbm.images.formats import HEADER_BYTES, sniff
+from cbm.images.pictures import read_picture
 from cbm.images.records import ImageRecord, ImageSource, Rejected
 from cbm.images.sources import open_source
 
 SHOWN = 12
 """Pictures of a preview."""
+_SPARE = 8
+"""More that are tried where some of those cannot be read."""
+_LOOK = 128
+"""Pixels a side at which they are decoded."""
 LOOKED_AT = 2000
 """Files whose first bytes are read; of a larger source the rest is judged while it is encoded."""
 PROBED = 8
@@ -50,7 +55,7 @@ class Preview:
 
 
 def look_at(source: str, *, confine: bool = False) -> Preview:
-    """Open a source and say what it holds; pictures are not decoded.
+    """Open a source and say what it holds; only the pictures that are shown are decoded.
 
     Raises:
         NotFoundError, InvalidInputError: as `cbm.images.sources.open_source`.
@@ -66,8 +71,10 @@ def look_at(source: str, *, confine: bool = False) -> Preview:
             rejected.append((entry.item, bad[entry.item]))
         else:
             records.append(entry)
+    shown, unreadable = _readable(_some(records, SHOWN + _SPARE))
+    rejected += unreadable
+    records = [record for record in records if record.item not in dict(unreadable)]
     classes = Counter(record.label for record in records if record.label is not None)
-    shown = _some(records, SHOWN)
     return Preview(
         source=source,
         name=opened.name,
@@ -82,8 +89,24 @@ def look_at(source: str, *, confine: bool = False) -> Preview:
         notes=tuple(opened.notes),
         uris=tuple(record.uri for record in shown),
         labels=tuple(record.label or "" for record in shown),
-        probe=tuple(record.uri for record in _some(records, PROBED)),
+        probe=tuple(record.uri for record in shown[:PROBED]),
     )
+
+
+def _readable(records: list[ImageRecord]) -> tuple[list[ImageRecord], list[tuple[str, str]]]:
+    """The first pictures that can be decoded, and those before them that cannot, with the reason."""
+    shown: list[ImageRecord] = []
+    bad: list[tuple[str, str]] = []
+    for record in records:
+        try:
+            read_picture(record.uri, size=_LOOK)
+        except CbmError as error:
+            bad.append((record.item, str(error)))
+        else:
+            shown.append(record)
+        if len(shown) == SHOWN:
+            break
+    return shown, bad
 
 
 def _first_bytes(source: ImageSource) -> Iterator[tuple[str, str]]:

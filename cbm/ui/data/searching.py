@@ -14,6 +14,7 @@ from cbm.backbones.reference import BackboneReference
 from cbm.embeddings.search import Searcher
 from cbm.errors import CbmError, MissingWeightsError, NotFoundError
 from cbm.ui import access, resources
+from cbm.ui.data import sets
 from cbm.ui.data.sets import Found
 from cbm.ui.resources import SharedBackbone
 from cbm.workspace import Workspace
@@ -77,6 +78,12 @@ def _backbone(root: str, identifier: str) -> SharedBackbone:
         raise MissingWeightsError(problem)
     reference = resources.embedding_set(root, identifier).backbone
     return resources.backbone(reference.architecture, _checkpoint(root, identifier, reference))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def browsing_order(root: str, identifier: str) -> np.ndarray:
+    """The order in which a set is shown where nothing is asked for."""
+    return sets.mixed_order(resources.embedding_set(root, identifier))
 
 
 def by_text(root: str, identifier: str, text: str, allowed: np.ndarray | None = None) -> Found:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 import numpy as np
 
+from cbm.backbones.reference import BackboneReference
 from cbm.embeddings.sets import CONCEPT_PREFIX, UNKNOWN, EmbeddingSet
 from cbm.errors import CorruptArtifactError, NotFoundError
 from cbm.ui.views import PictureTile
@@ -31,17 +32,25 @@ class SetCard:
     source: str
     """What the source called itself."""
     count: int
-    classes: int
-    pictures: int
-    """Items that have a picture; vectors from elsewhere may have none."""
+    sizes: tuple[tuple[str, int], ...]
+    """Images of each class."""
+    splits: tuple[str, ...]
+    """Names of the splits; empty where there is only one, or none."""
     dim: int
     backbone: str
+    """The architecture."""
+    trained: str
+    """The tag or file of its weights; empty for the one that ships."""
     space: str
     made: str
     """The day, as 2026-11-22."""
     rejected: int
     uris: tuple[str, ...]
     """Pictures for the card, of as many classes as there are."""
+
+    @property
+    def classes(self) -> int:
+        return len(self.sizes)
 
     @property
     def address(self) -> str:
@@ -53,30 +62,33 @@ class SetCard:
 class Found:
     """Rows of a set in the order in which they are shown, with their scores where they were searched for."""
 
-    rows: tuple[int, ...]
-    scores: tuple[float, ...] = ()
+    rows: Sequence[int] | np.ndarray
+    scores: Sequence[float] = ()
 
 
 def set_title(name: str) -> str:
-    """A source's own name as people read it: `scenes:classes?count=400&split=test` becomes "Drawn scenes: classes, test"."""
+    """A source's own name as people read it: `scenes:classes?count=400&split=test` becomes "Scenes: classes, test"."""
     if not name.startswith("scenes:"):
         return name or "Unnamed"
     kind, _, query = name.removeprefix("scenes:").partition("?")
     split = parse_qs(query).get("split", [""])[0]
-    return f"Drawn scenes: {kind}{f', {split}' if split else ''}"
+    return f"Scenes: {kind}{f', {split}' if split else ''}"
 
 
 def set_card(artifact: Artifact, embeddings: EmbeddingSet) -> SetCard:
     has_picture = (embeddings.items["uri"] != "").to_numpy()
+    counts = class_counts(embeddings)
+    splits = tuple(str(name) for name in embeddings.items["split"].unique() if name)
     return SetCard(
         id=artifact.id,
         title=set_title(embeddings.name),
         source=embeddings.name,
         count=len(embeddings),
-        classes=len(np.unique(embeddings.labels[embeddings.labelled])),
-        pictures=int(has_picture.sum()),
+        sizes=tuple(zip(counts["Class"], (int(count) for count in counts["Images"]), strict=True)),
+        splits=splits if len(splits) > 1 else (),
         dim=embeddings.dim,
-        backbone=backbone_name(embeddings),
+        backbone=embeddings.backbone.architecture,
+        trained=_tag(embeddings.backbone),
         space=embeddings.space,
         made=artifact.created[:10],
         rejected=int(artifact.metrics.get("rejected", 0)),
@@ -84,13 +96,8 @@ def set_card(artifact: Artifact, embeddings: EmbeddingSet) -> SetCard:
     )
 
 
-def backbone_name(embeddings: EmbeddingSet) -> str:
-    reference = embeddings.backbone
-    return (
-        reference.architecture
-        if reference.pretrained in ("", reference.architecture)
-        else f"{reference.architecture} · {reference.pretrained}"
-    )
+def _tag(reference: BackboneReference) -> str:
+    return "" if reference.pretrained == reference.architecture else reference.pretrained
 
 
 def _spread(labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -163,6 +170,16 @@ def rejected_files(artifact: Artifact) -> pandas.DataFrame:
         raise CorruptArtifactError(f"{file} cannot be read ({error}); encode the images again.") from error
 
 
+def mixed_order(embeddings: EmbeddingSet) -> np.ndarray:
+    """All rows, one of every class first, then a second of every class, and so on: a first page that shows what there is."""
+    labels = embeddings.labels
+    by_class = np.argsort(labels, kind="stable")
+    starts = np.searchsorted(labels[by_class], labels[by_class], side="left")
+    turn = np.empty(len(labels), np.int64)
+    turn[by_class] = np.arange(len(labels)) - starts
+    return np.lexsort((labels, turn))
+
+
 def rows_of(embeddings: EmbeddingSet, class_name: str | None, split: str | None) -> np.ndarray:
     """The rows of a class and a split, where given."""
     wanted = np.ones(len(embeddings), bool)
@@ -171,12 +188,6 @@ def rows_of(embeddings: EmbeddingSet, class_name: str | None, split: str | None)
     if split is not None:
         wanted &= embeddings.split(split)
     return np.flatnonzero(wanted)
-
-
-def splits_of(embeddings: EmbeddingSet) -> tuple[str, ...]:
-    """Names of the splits; empty where there is only one, or none."""
-    names = tuple(str(name) for name in embeddings.items["split"].unique() if name)
-    return names if len(names) > 1 else ()
 
 
 def picture_tiles(embeddings: EmbeddingSet, found: Found) -> tuple[PictureTile, ...]:

@@ -6,20 +6,38 @@ import streamlit as st
 
 from cbm.jobs import Job
 from cbm.ui import job_panel, navigation, session
+from cbm.ui.data.adding import VIEW
 from cbm.ui.data.library import SET
 from cbm.ui.text import counted
 
 KINDS = ("embed", "import_vectors")
-VIEW = "data_view"
+_CHOICE = "data_view_choice"
 SETS, IMAGES, VECTORS = "Image sets", "Add images", "Import vectors"
 
 
 def view_choice() -> str:
     """Which of the page's three views is shown; part of the address."""
-    chosen = st.segmented_control(
-        "View", [SETS, IMAGES, VECTORS], default=SETS, required=True, key=VIEW, bind="query-params", label_visibility="collapsed"
+    asked = session.asked(VIEW)
+    shown = asked if asked in (SETS, IMAGES, VECTORS) else SETS
+    st.session_state[_CHOICE] = shown
+    st.segmented_control(
+        "View", [SETS, IMAGES, VECTORS], required=True, key=_CHOICE, on_change=_choose, format_func=_named, label_visibility="collapsed"
     )
-    return str(chosen or SETS)
+    return shown
+
+
+def _named(view: str) -> str:
+    icons = {SETS: ":material/photo_library:", IMAGES: ":material/add_photo_alternate:", VECTORS: ":material/upload_file:"}
+    return f"{icons[view]} {view}"
+
+
+def _choose() -> None:
+    go(str(st.session_state[_CHOICE] or SETS))
+
+
+def go(view: str) -> None:
+    """Callback: show a view."""
+    session.put(VIEW, None if view == SETS else view)
 
 
 def panel(root: str) -> None:
@@ -37,7 +55,7 @@ def _open_result(job: Job) -> None:
     """Show what was made; runs before the view is drawn."""
     if job.result is not None:
         session.put(SET, str(job.result["embeddings"]).partition("-")[2][:8])
-    st.session_state[VIEW] = SETS
+    go(SETS)
 
 
 def _summary(job: Job) -> None:
@@ -55,8 +73,12 @@ def _summary(job: Job) -> None:
     st.markdown(" · ".join(parts))
 
 
-def no_sets() -> None:
+def no_sets(root: str) -> None:
     """An empty workspace: what would stand here, and the three ways to fill it."""
+    job = job_panel.latest(root, KINDS)
+    if job is not None and job.live:
+        st.caption("The first image set is being made; it opens here when it is done.")
+        return
     with st.container(border=True, horizontal_alignment="center", key="data_empty"):
         st.markdown("## :material/photo_library:", text_alignment="center", anchors=False)
         st.subheader("No images yet", anchor=False, text_alignment="center", width="stretch")
@@ -67,11 +89,7 @@ def no_sets() -> None:
         )
         with st.container(horizontal=True, horizontal_alignment="center"):
             st.button(
-                "Add images", key="data_go_images", type="primary", icon=":material/add_photo_alternate:", on_click=_go, args=(IMAGES,)
+                "Add images", key="data_go_images", type="primary", icon=":material/add_photo_alternate:", on_click=go, args=(IMAGES,)
             )
-            st.button("Import vectors", key="data_go_vectors", icon=":material/upload_file:", on_click=_go, args=(VECTORS,))
+            st.button("Import vectors", key="data_go_vectors", icon=":material/upload_file:", on_click=go, args=(VECTORS,))
         st.page_link(navigation.START, label="Or build the demo on the start page", icon=":material/flag:")
-
-
-def _go(view: str) -> None:
-    st.session_state[VIEW] = view
