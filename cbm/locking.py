@@ -55,6 +55,11 @@ class FileLock:
         file.flush()
         self._file = file
 
+    def discard(self) -> None:
+        """Release the lock and remove its file, for locks of one piece of work."""
+        self._path.unlink(missing_ok=True)
+        self.release()
+
     def release(self) -> None:
         if self._file is not None:
             self._file.close()

@@ -122,9 +122,13 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise Stopped
 
 
-def _alone(workspace: Workspace, identifier: str) -> FileLock:
-    """Waits until no earlier attempt of this job runs: that of a worker that was killed may need a moment to notice."""
-    folder = Jobs(workspace).folder / "running"
+def _alone(workspace: Workspace, identifier: str) -> FileLock | None:
+    """Wait until no earlier attempt of this job runs: that of a worker that was killed may need a moment to notice.
+
+    Returns:
+        The lock to hold meanwhile; None where the other does not end: then the locks of what both write to decide.
+    """
+    folder = Jobs(workspace).running
     folder.mkdir(exist_ok=True)
     lock = FileLock(folder / f"{identifier}.lock")
     end = time.monotonic() + ALONE_SECONDS
@@ -133,7 +137,7 @@ def _alone(workspace: Workspace, identifier: str) -> FileLock:
             lock.acquire()
         except InvalidInputError:
             if time.monotonic() >= end:
-                raise
+                return None
             time.sleep(0.1)
         else:
             return lock
@@ -146,7 +150,8 @@ def main() -> None:
     threading.Thread(target=_listen, args=(stop,), daemon=True).start()
     lock = _alone(Workspace(root), identifier)
     code = run(Workspace(root), identifier, int(attempt), stop)
-    lock.discard()
+    if lock is not None:
+        lock.discard()
     sys.stdout.flush()
     sys.stderr.flush()
     # Not sys.exit: threads that a library left behind must not keep a finished job from ending.

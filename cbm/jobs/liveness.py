@@ -20,7 +20,7 @@ class WorkerSign:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
+        sweep(folder)
         while True:
             self.name = f"{os.getpid()}-{secrets.token_hex(4)}"
             self._path = folder / f"{self.name}.lock"
@@ -46,7 +46,8 @@ def living(folder: Path) -> int:
     return sum(not is_free(path) for path in folder.glob("*.lock"))
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
+    """Remove the locks that dead processes left."""
     for path in folder.glob("*.lock"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > STALE_SECONDS and is_free(path):

@@ -39,6 +39,7 @@ class Jobs:
         self.workspace = workspace
         self.folder = workspace.root / "jobs"
         self.signs = self.folder / "workers"
+        self.running = self.folder / "running"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._queue = JobQueue(self.folder)
         with self._connection() as database:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from cbm.jobs.child import EXIT_STOPPED
-from cbm.jobs.liveness import WorkerSign
+from cbm.jobs.liveness import WorkerSign, sweep
 from cbm.jobs.queue import JobQueue
 from cbm.jobs.store import Jobs
 from cbm.workspace import Workspace
@@ -68,6 +68,7 @@ class Worker:
         self._sign = WorkerSign(self._jobs.signs)
         try:
             self._jobs.workspace.sweep()
+            sweep(self._jobs.running)
             looked = busy = time.monotonic()
             self._look_around()
             while not (self._stopping.is_set() or self._leaving.is_set()):

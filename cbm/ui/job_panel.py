@@ -138,13 +138,16 @@ def _trouble(root: str, job: Job) -> str | None:
 
 
 def _no_worker(job: Job, key: str, trouble: str) -> None:
-    st.error(
-        f"**{plain(words.title(job))}** waits, but the worker ends as soon as it starts. It said: {plain(trouble)}",
-        icon=":material/power_off:",
-    )
-    with st.container(horizontal=True):
-        st.button("Start the worker again", key=f"{key}-start", icon=":material/replay:", on_click=_start_worker)
+    worker_trouble(trouble, key)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{plain(words.title(job))} waits for it.", width="stretch")
         cancel_button(job, key)
+
+
+def worker_trouble(trouble: str, key: str) -> None:
+    """No worker stays alive: what the last one said, and a way to try again."""
+    st.error(f"Jobs wait, but the worker that runs them ends as soon as it starts. It said: {plain(trouble)}", icon=":material/power_off:")
+    st.button("Start the worker again", key=f"{key}-start", icon=":material/replay:", on_click=_start_worker)
 
 
 def _start_worker() -> None:

@@ -11,7 +11,7 @@ import pytest
 from cbm.demo import TINY, DemoSettings
 from cbm.edits import AblateConcept, Recipe
 from cbm.jobs import Jobs
-from cbm.jobs.child import EXIT_FAILED, EXIT_STOPPED, _from_json, run
+from cbm.jobs.child import EXIT_FAILED, EXIT_STOPPED, _alone, _from_json, run
 from cbm.jobs.liveness import WorkerSign
 from cbm.progress import Progress
 from cbm.verbs.results import VerbResult
@@ -78,3 +78,15 @@ def test_the_last_news_of_a_verb_is_not_lost(jobs: Jobs, monkeypatch: pytest.Mon
     job = jobs.get(identifier)
     assert (job.state, job.progress.done, job.figures) == ("done", 5, {"accuracy": 0.4})
     sign.close()
+
+
+def test_an_attempt_waits_until_the_earlier_one_has_ended(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier = _alone(jobs.workspace, "job-1")
+    assert earlier is not None
+    threading.Timer(0.5, earlier.discard).start()
+    later = _alone(jobs.workspace, "job-1")
+    assert later is not None
+    monkeypatch.setattr("cbm.jobs.child.ALONE_SECONDS", 0.2)
+    assert _alone(jobs.workspace, "job-1") is None
+    assert _alone(jobs.workspace, "job-2") is not None
+    later.discard()

@@ -48,6 +48,9 @@ def living(jobs: Jobs, shown: Collection[str], besides: str | None) -> None:
             st.rerun()
         if any(job.state != "running" for job in now):
             job_workers.ensure(root)
+            trouble = job_workers.trouble(root)
+            if trouble is not None:
+                job_panel.worker_trouble(trouble, "live")
         for job in now:
             _living_card(jobs, job)
 
