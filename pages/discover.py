@@ -1,8 +1,43 @@
 """Find the concepts that a backbone sees in your images, compare with baselines, and give them names."""
 
-from cbm.ui import navigation
-from cbm.ui.cards import page_title
+import streamlit as st
+
+from cbm.errors import NotFoundError
+from cbm.ui import access, navigation
+from cbm.ui.cards import page_title, show_error
+from cbm.ui.discover import address, cached, empty
+from cbm.ui.discover.detail import run_panel
+from cbm.ui.discover.gallery import gallery
+from cbm.ui.discover.names import names_panel
+from cbm.ui.discover.new_run import new_run
+from cbm.ui.discover.sweep_view import sweep_view
+from cbm.ui.discover.work import work_panel
 
 navigation.require_entry()
 
 page_title("Discover", "Find the concepts that a backbone sees in your images, compare with baselines, and give them names.")
+access.require_write()
+root = access.workspace_root()
+work_panel(root)
+sets = cached.image_sets(root)
+if not sets:
+    empty.no_images()
+    st.stop()
+runs = cached.runs(root)
+view = address.chosen_view(bool(runs))
+if view == address.SWEEP:
+    sweep_view(root, sets, runs)
+elif view == address.NEW or not runs:
+    if not runs:
+        empty.no_runs()
+    new_run(sets, runs)
+else:
+    try:
+        run = address.chosen_run(runs)
+    except NotFoundError as error:
+        show_error(str(error))
+        run = runs[0]
+    if len(runs) > 1:
+        gallery(root, runs, run)
+    run_panel(root, run)
+    names_panel(root, run)

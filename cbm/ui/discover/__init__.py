@@ -1,0 +1,1 @@
+"""The discover page: runs as a gallery, new runs, sweeps, and names."""

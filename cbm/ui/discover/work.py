@@ -1,0 +1,54 @@
+"""The job that the discover page shows: running, or ended without a result."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import streamlit as st
+
+from cbm.errors import NotFoundError
+from cbm.jobs import Job
+from cbm.ui import job_panel, session
+from cbm.ui.discover import address
+from cbm.workspace import Workspace
+
+KINDS = ("discover", "sweep", "name", "vocabulary")
+CURVES = ("fvu", "l0", "dead")
+_REMEMBERED = timedelta(days=1)
+
+
+def work_panel(root: str) -> None:
+    """The newest job of this page where it lives or ended without a result, or the one that the address names."""
+    job_panel.show_refusal()
+    job = job_panel.latest(root, KINDS)
+    if job is None or not _worth_showing(job):
+        return
+    with st.container(border=True, key="discover_work"):
+        job = job_panel.watch(job.id, key="discover_job", curves=CURVES, on_done=lambda done: _open_result(root, done))
+        if job.state in ("cancelled", "interrupted") and job.kind in ("discover", "sweep"):
+            st.caption(
+                "A training that was stopped has no dictionary yet, only a checkpoint: it appears among the runs once it is finished. "
+                + ("Dictionaries of the sweep that were finished are there. " if job.kind == "sweep" else "")
+                + "Resume goes on exactly where it was."
+            )
+
+
+def _worth_showing(job: Job) -> bool:
+    if job.live or job.resuming or session.asked(job_panel.PARAMETER) == job.id:
+        return True
+    recent = job.finished is not None and datetime.now(UTC) - job.finished < _REMEMBERED
+    return job.state != "done" and recent
+
+
+def _open_result(root: str, job: Job) -> None:
+    result = job.result or {}
+    if job.kind == "discover":
+        address.open_run(result["dictionary"])
+    elif job.kind == "sweep":
+        address.show_view(address.SWEEP)
+    elif job.kind == "name":
+        try:
+            parents = Workspace(root).get(result["concepts"], "concepts").parents
+        except NotFoundError:
+            return
+        address.open_table(parents[0], result["concepts"])
