@@ -28,13 +28,14 @@ def app(
 ) -> None:
     """Open the web app; the worker that runs its jobs starts and ends with it."""
     from cbm.paths import APP
+    from cbm.ui.access import server_options
 
     if workspace is not None:
         os.environ["CBM_WORKSPACE"] = str(workspace.expanduser().absolute())
     # Streamlit reads .streamlit/config.toml, where the theme lives, from the folder it is started in.
     os.chdir(APP.parent)
     headless = "false" if open_browser and host == "localhost" and _has_display() else "true"
-    options = ["--server.address", host, "--server.port", str(port), "--server.headless", headless]
+    options = ["--server.address", host, "--server.port", str(port), "--server.headless", headless, *server_options()]
     _start_worker()
     from streamlit.web.cli import main as streamlit
 

@@ -59,6 +59,14 @@ def limits() -> Limits:
     return {Mode.LOCAL: LOCAL, Mode.HOSTED: HOSTED, Mode.DEMO: DEMO}[mode()]
 
 
+def server_options() -> list[str]:
+    """Options of `streamlit run` that depend on the mode: strangers send no more than they may, and see no names of errors."""
+    if mode() is Mode.LOCAL:
+        return []
+    # The browser is told the smallest whole number of megabytes; the exact limit is checked here.
+    return ["--server.maxUploadSize", str(-(-limits().max_upload_bytes // MEGABYTE)), "--client.showErrorDetails", "none"]
+
+
 def may_write() -> bool:
     """Whether anything can be uploaded, computed or kept."""
     return mode() is not Mode.DEMO
