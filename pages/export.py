@@ -1,8 +1,43 @@
-"""Take the concept model with you: choose formats, read the model card, download."""
+"""Take the concept model with you, edits included; and take one in."""
 
-from cbm.ui import navigation
+import streamlit as st
+
+from cbm.ui import access, empty, navigation, resources, session
 from cbm.ui.cards import page_title
+from cbm.ui.export import contents, loading, panels
+from cbm.ui.text import counted, plain
 
 navigation.require_entry()
 
+root = access.workspace_root()
+catalogue = resources.catalogue(root)
 page_title("Export", "Take the concept model with you: choose formats, read the model card, download.")
+if not catalogue.models:
+    empty.no_models("models to export")
+    loading.panel(first=True)
+    st.stop()
+model = session.current_model()
+study = resources.study(root, model)
+recipe = session.recipe(model)
+edited = study.model.with_recipe(recipe)
+
+panels.refusal()
+active = len(recipe.active)
+st.markdown(
+    f"**{plain(catalogue.models[model])}**: {counted(study.concepts, 'concept')}, {len(study.classes):,} classes, "
+    + (f"with {counted(active, 'edit')} in force." if active else "without edits.")
+)
+left, right = st.columns(2, gap="large")
+with left:
+    st.subheader("What goes into it", anchor=False)
+    formats = panels.format_choice(edited)
+    files = contents.planned_files(edited, formats)
+    panels.download_panel(root, model, recipe, study.model.recipe, formats, files)
+    panels.contents_panel(files, formats)
+    panels.folder_panel(root, model, recipe, study.model.recipe, formats)
+with right:
+    st.subheader("The model card, as it will read", anchor=False)
+    panels.card_panel(contents.card_text(edited, study.metrics, formats))
+panels.script_panel(root, model, recipe)
+panels.example_panel(edited, contents.file_name(model, recipe, study.model.recipe), formats)
+loading.panel()
