@@ -66,15 +66,23 @@ def _counted(view: View, concepts: Int[np.ndarray, " some"]) -> str:
     return f"{counted(len(concepts), 'concept')} of {int(view.shown.standing.sum()):,}"
 
 
+def _selectable(view: View, concepts: Int[np.ndarray, " some"], asked: Asked) -> panels.Selectable | None:
+    """What is listed, where that is less than everything and not the selection itself."""
+    if len(concepts) == int(view.shown.standing.sum()) or (asked.members is not None and len(concepts) == len(asked.members)):
+        return None
+    return panels.Selectable(view.model, concepts, asked.text.strip() or asked.of_class)
+
+
 def cards(view: View, concepts: Int[np.ndarray, " some"], asked: Asked, among: Candidates) -> None:
     """A page of cards."""
     if not len(concepts):
         _nothing(asked)
         return
     pages = -(-len(concepts) // panels.PER_PAGE)
-    page = panels.result_line(_counted(view, concepts), pages)
+    page = panels.result_line(_counted(view, concepts), pages, picking=True, found=_selectable(view, concepts, asked))
     here = concepts[(page - 1) * panels.PER_PAGE : page * panels.PER_PAGE].tolist()
-    panels.picking_bar(view.model, concepts, here, view.shown.names, asked.pins, asked.text)
+    if st.session_state[state.PICKING]:
+        panels.picking_bar(view.model, here, view.shown.names, asked.pins, view.address)
     found = among.found
     panels.card_grid(
         [view.tile(concept) for concept in here],
@@ -91,7 +99,7 @@ def table(view: View, concepts: Int[np.ndarray, " some"], asked: Asked) -> None:
         _nothing(asked)
         return
     pages = -(-len(concepts) // panels.PER_TABLE_PAGE)
-    page = panels.result_line(_counted(view, concepts), pages)
+    page = panels.result_line(_counted(view, concepts), pages, found=_selectable(view, concepts, asked))
     here = concepts[(page - 1) * panels.PER_TABLE_PAGE : page * panels.PER_TABLE_PAGE]
     panels.concept_table(
         concept_frame(view.study, view.shown, here),
@@ -99,8 +107,7 @@ def table(view: View, concepts: Int[np.ndarray, " some"], asked: Asked) -> None:
         largest=float(view.shown.columns.predictiveness.max(initial=0)),
         key=f"concepts_table-{page}",
     )
-    st.session_state[state.PICKING] = True
-    panels.picking_bar(view.model, concepts, here.tolist(), view.shown.names, asked.pins, asked.text)
+    panels.picking_bar(view.model, here.tolist(), view.shown.names, asked.pins, view.address)
     st.download_button(
         f"Download all {counted(len(concepts), 'row')} as CSV",
         lambda: concept_frame(view.study, view.shown, concepts).to_csv(index=False).encode(),

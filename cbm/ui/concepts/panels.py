@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -18,15 +19,19 @@ from cbm.ui.text import counted, percent, plain
 from cbm.ui.thumbnails import strip, theme
 from cbm.ui.views import ConceptTile
 
-VIEWS = {
-    "Cards": ":material/grid_view:",
-    "Map": ":material/scatter_plot:",
-    "Table": ":material/table_rows:",
-    "Merges": ":material/merge:",
-}
+VIEWS = ("Cards", "Map", "Table", "Merges")
 PER_PAGE = 24
 PER_TABLE_PAGE = 500
 GROUPS_PER_PAGE = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Selectable:
+    """What is listed, to be kept as a selection."""
+
+    model: str
+    concepts: Int[np.ndarray, " some"]
+    name: str | None
 
 
 def search_bar(classes: Sequence[str]) -> tuple[str, Sort, str | None, str]:
@@ -55,11 +60,10 @@ def search_bar(classes: Sequence[str]) -> tuple[str, Sort, str | None, str]:
         )
         view = st.segmented_control(
             "View",
-            list(VIEWS),
+            VIEWS,
             default="Cards",
             required=True,
             key=state.VIEW,
-            format_func=lambda name: name,
             bind="query-params",
             on_change=state.first_page,
         )
@@ -82,11 +86,28 @@ def filter_pills(counts: Mapping[Filter, int], unknown: bool) -> frozenset[Filte
     return frozenset(chosen or ())
 
 
-def result_line(text: str, pages: int) -> int:
-    """What is listed, and which page of it is shown."""
-    left, right = st.columns([2, 3], vertical_alignment="center")
-    left.caption(text)
-    with right.container(horizontal=True, horizontal_alignment="right"):
+def result_line(text: str, pages: int, *, picking: bool | None = None, found: Selectable | None = None) -> int:
+    """What is listed, and which page of it is shown.
+
+    Args:
+        picking: whether cards may be picked; None where there are none, or where all can be.
+        found: offered to become a selection.
+    """
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small", key="concepts_line"):
+        with st.container(horizontal=True, vertical_alignment="center", width="content", gap="medium"):
+            st.caption(text, width="content")
+            if picking is not None:
+                st.toggle("Pick several", key=state.PICKING, persist_state="session")
+            if found is not None:
+                st.button(
+                    f"Select all {len(found.concepts):,}",
+                    key="select_found",
+                    icon=":material/select:",
+                    type="tertiary",
+                    on_click=state.select_found,
+                    args=(found.model, tuple(found.concepts.tolist()), found.name),
+                    help="Keep what is listed as a selection that other pages can use.",
+                )
         return state.pager(pages)
 
 
@@ -110,28 +131,13 @@ def card_grid(
                     st.checkbox("Pick", key=key, on_change=state.tick, args=(model, tile.index, key))
 
 
-def picking_bar(
-    model: str, found: Int[np.ndarray, " some"], page: Sequence[int], names: Sequence[str], pinned: Sequence[int], searched: str
-) -> None:
-    """Pick several cards, and merge, hide, pin or select them; or select everything that was found."""
+def picking_bar(model: str, page: Sequence[int], names: Sequence[str], pinned: Sequence[int], address: Mapping[str, str]) -> None:
+    """What can be done with the picked concepts together: select, merge, hide, pin."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="concepts_bar"):
-        st.toggle("Pick several", key=state.PICKING, persist_state="session")
-        if not st.session_state[state.PICKING]:
-            if searched or len(found) < len(names):
-                st.button(
-                    f"Select all {len(found):,} found",
-                    key="select_found",
-                    icon=":material/select:",
-                    type="tertiary",
-                    on_click=state.select_found,
-                    args=(model, tuple(found.tolist()), searched or None),
-                    help="Keep them as a selection that other pages can use.",
-                )
-            return
         picks = state.picks(model)
         st.button("Pick this page", key="pick_page", type="tertiary", on_click=state.set_picks, args=(model, (*picks, *page)))
         if not picks:
-            st.caption("Tick cards, then merge, hide, pin or select them together.")
+            st.caption("Tick some, then merge, hide, pin or select them together.", width="content")
             return
         shown = [names[concept] for concept in picks]
         st.badge(f"{len(picks)} picked")
@@ -141,6 +147,8 @@ def picking_bar(
             st.text_input("Name", key="merge_name", placeholder=shown[0], max_chars=80)
             st.button("Merge into one", key="merge_picked", type="primary", on_click=state.merge_picked, args=(model, shown, "merge_name"))
         st.button("Hide", key="hide_picked", icon=":material/visibility_off:", on_click=state.hide_picked, args=(model, shown))
+        if len(picks) == 1:
+            st.page_link(navigation.CONCEPT, label="Open", icon=":material/visibility:", query_params={**address, "concept": str(picks[0])})
         everything = all(concept in pinned for concept in picks)
         st.button("Unpin" if everything else "Pin", key="pin_picked", icon=":material/keep:", on_click=state.pin, args=(model,))
         st.button("None", key="drop_picks", icon=":material/close:", type="tertiary", on_click=state.drop_picks, args=(model,))
@@ -150,7 +158,7 @@ def concept_table(frame: pd.DataFrame, *, model: str, largest: float, key: str) 
     """One page of the table; ticked rows are picked."""
     # Streamlit sends what it is given as it is: what nobody sees here stays in the download.
     chosen = st.dataframe(
-        frame.drop(columns=["named", "hidden", "stands_for"]),
+        frame.drop(columns=["named", "hidden", "stands_for"]).assign(frequency=100 * frame["frequency"]),
         key=key,
         hide_index=True,
         height=560,
@@ -161,7 +169,11 @@ def concept_table(frame: pd.DataFrame, *, model: str, largest: float, key: str) 
             "concept": st.column_config.NumberColumn("No.", width="small"),
             "name": st.column_config.TextColumn("Name", width="medium"),
             "frequency": st.column_config.ProgressColumn(
-                "Frequency", format="percent", min_value=0.0, max_value=float(frame["frequency"].max() or 1), help="Share of the images."
+                "Frequency",
+                format="%.2f %%",
+                min_value=0.0,
+                max_value=100 * float(frame["frequency"].max() or 1),
+                help="Share of the images.",
             ),
             "predictiveness": st.column_config.ProgressColumn(
                 "Predictiveness", format="%.4f", min_value=0.0, max_value=largest or 1.0, help="Mean |contribution|, in logits."
