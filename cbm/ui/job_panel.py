@@ -18,6 +18,7 @@ from cbm.ui.text import plain
 
 PARAMETER = "job"
 EVERY = "500ms"
+MANY_CURVES = 6
 _SEEN_LIVE = "jobs_seen_live"
 _REFUSED = "job_refused"
 
@@ -72,14 +73,15 @@ def latest(root: str, kinds: Collection[str]) -> Job | None:
     return next((job for job in fitting if job.id == asked), fitting[0] if fitting else None)
 
 
-def watch(job_id: str, *, key: str, curves: Sequence[str] = (), on_done: Callable[[Job], None] | None = None) -> Job:
+def watch(job_id: str, *, key: str, curves: Sequence[str] | None = (), on_done: Callable[[Job], None] | None = None) -> Job:
     """Draw a job: how far it is while it lives, how it ended after that. Only a living job is asked again and again.
 
     When it ends the whole page runs once more, with what it made in the catalogue.
 
     Args:
         key: of the panel, unique on the page.
-        curves: names among the job's figures to be drawn while they come; those that it does not report are left out.
+        curves: names among the job's figures to be drawn while they come; those that it does not report are left out. None draws the
+            first `MANY_CURVES` that it reports.
         on_done: called once, in the run of the page that first sees the job done; not when a visitor comes to a job that was done before.
 
     Returns:
@@ -96,12 +98,12 @@ def watch(job_id: str, *, key: str, curves: Sequence[str] = (), on_done: Callabl
         trouble = _trouble(root, job)
         with st.container(key=key):
             if trouble is None:
-                _live_panel(jobs, job, key, tuple(curves))
+                _live_panel(jobs, job, key, curves)
             else:
                 _no_worker(job, key, trouble)
         return job
     with st.container(key=key):
-        _ended(jobs, job, key, tuple(curves))
+        _ended(jobs, job, key, curves)
     if _forget_live(job_id):
         resources.forget_catalogue()
         if job.state == "done" and on_done is not None:
@@ -109,7 +111,7 @@ def watch(job_id: str, *, key: str, curves: Sequence[str] = (), on_done: Callabl
     return job
 
 
-def _live_panel(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None:
+def _live_panel(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> None:
     drawn, root = (job.state, job.attempt), access.workspace_root()
 
     @st.fragment(run_every=EVERY)
@@ -154,7 +156,7 @@ def _start_worker() -> None:
     job_workers.ensure(access.workspace_root(), anew=True)
 
 
-def _living(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None:
+def _living(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> None:
     others = job_workers.others_first(access.workspace_root()) if job.state == "queued" else 0
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.progress(job.fraction, text=words.progress_line(job, jobs.ahead(job), others))
@@ -177,10 +179,12 @@ def cancel_button(job: Job, key: str) -> None:
     )
 
 
-def _curves(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None:
-    if not curves:
+def _curves(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> None:
+    if curves is not None and not curves:
         return
     reported = jobs.history(job.id)
+    if curves is None:
+        curves = list({name: None for entry in reported for name in entry.figures})[:MANY_CURVES]
     drawn = [name for name in curves if sum(name in entry.figures for entry in reported) > 1]
     if not drawn:
         return
@@ -196,7 +200,7 @@ def _curves(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None:
             )
 
 
-def _ended(jobs: Jobs, job: Job, key: str, curves: tuple[str, ...]) -> None:
+def _ended(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> None:
     state = STATES[job.state]
     text = f"**{state.label}**: {plain(words.title(job))}. {plain(job.error or '')}".rstrip()
     if job.state == "done":

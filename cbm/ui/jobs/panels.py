@@ -119,8 +119,7 @@ def detail(jobs: Jobs, job: Job, models: Collection[str]) -> None:
             _name(job)
             _result_link(job, models, "detail")
             st.button("Close", key="close_job", type="tertiary", icon=":material/close:", on_click=open_job, args=(None,))
-        names = {name: None for entry in jobs.history(job.id) for name in entry.figures}
-        job_panel.watch(job.id, key="job", curves=tuple(names)[:6])
+        job_panel.watch(job.id, key="job", curves=None)
         st.caption(f"{words.facts(job, datetime.now(UTC))} · `{job.id}`")
         asked, log = st.columns(2, gap="medium")
         with asked:
