@@ -6,7 +6,7 @@ import contextlib
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from cbm.errors import InvalidInputError, NotFoundError
@@ -91,6 +91,15 @@ class Jobs:
         sql = f"SELECT {table.WITHOUT_LOG} FROM jobs WHERE state IN ('queued', 'running') OR {_RESUMING} ORDER BY number"
         with self._connection() as database:
             return [table.job_of(row) for row in database.execute(sql, (MAX_RESUMES,))]
+
+    def newest(self, kinds: Collection[str], prefer: str | None = None) -> Job | None:
+        """The job of these kinds that was asked for last, or the one called `prefer` if it is among them; without its log."""
+        self._mark_orphans()
+        places = ", ".join("?" for _ in kinds)
+        sql = f"SELECT {table.WITHOUT_LOG} FROM jobs WHERE kind IN ({places}) ORDER BY id = ? DESC, number DESC LIMIT 1"
+        with self._connection() as database:
+            row = database.execute(sql, (*kinds, prefer or "")).fetchone()
+        return None if row is None else table.job_of(row)
 
     def log(self, identifier: str) -> str:
         """The last lines that a job printed.

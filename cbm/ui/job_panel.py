@@ -67,10 +67,7 @@ def latest(root: str, kinds: Collection[str]) -> Job | None:
     """The job of these kinds that a page should show: the one that the address names, else the newest; None where there is none."""
     if not access.may_write():
         return None
-    jobs = resources.jobs(root).list()
-    asked = session.asked(PARAMETER)
-    fitting = [job for job in jobs if job.kind in kinds]
-    return next((job for job in fitting if job.id == asked), fitting[0] if fitting else None)
+    return resources.jobs(root).newest(kinds, prefer=session.asked(PARAMETER))
 
 
 def watch(job_id: str, *, key: str, curves: Sequence[str] | None = (), on_done: Callable[[Job], None] | None = None) -> Job:

@@ -360,3 +360,19 @@ def test_an_interrupted_job_gives_way_to_the_same_request_made_anew(jobs: Jobs) 
     assert not job.resuming
     assert second in str(job.error)
     assert jobs.get(second).state == "queued"
+
+
+def test_the_newest_of_some_kinds_unless_another_is_asked_for(jobs: Jobs) -> None:
+    first = jobs.submit("embed", {"source": "/x"})
+    second = jobs.submit("embed", {"source": "/y"})
+    other = jobs.submit("import_vectors", REQUEST)
+
+    def newest(*kinds: str, prefer: str | None = None) -> str | None:
+        found = jobs.newest(kinds, prefer)
+        return None if found is None else found.id
+
+    assert newest("embed") == second
+    assert newest("embed", "import_vectors") == other
+    assert newest("embed", prefer=first) == first
+    assert newest("embed", prefer=other) == second
+    assert newest("export") is newest() is None
