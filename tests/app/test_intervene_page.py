@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from planted import OpenApp, correctable
 from streamlit.testing.v1 import AppTest
 
-from cbm.edits import AblateConcept, Recipe
-from cbm.ui import resources
+from cbm.edits import AblateConcept, AblateConcepts, Recipe, ScaleConcept, ZeroWeight
+from cbm.jobs import Jobs, child
+from cbm.ui import resources, session
+from cbm.ui.figures import signed
+from cbm.ui.intervene import examples, measuring, suggesting
+from cbm.ui.selection_links import Selection, encode_selection
 from cbm.ui.study import Study
 from cbm.workspace import Workspace
 
@@ -133,3 +138,198 @@ def test_worst_group_is_measured_where_there_are_groups(open_app: OpenApp, works
 
 def test_empty_workspace_points_to_the_start_page(open_app: OpenApp, tmp_path: Path) -> None:
     assert open_app("intervene", root=tmp_path / "nothing").subheader[0].value == "No predictions yet"
+
+
+# Edits one by one
+
+
+def apply_first(app: AppTest, times: int = 1) -> AppTest:
+    """Ablate the first concepts of the list, one after the other."""
+    for place in range(times):
+        app.selectbox(key="edit_concept").select_index(place).run()
+        app.button(key="apply_edit").click().run()
+        assert not app.exception
+    return app
+
+
+def recipe_of(app: AppTest) -> Recipe:
+    return next(iter(app.session_state["recipes"].values()))
+
+
+def texts(app: AppTest) -> str:
+    return "\n".join(str(element.value) for element in [*app.markdown, *app.caption, *app.error, *app.subheader])
+
+
+def test_each_edit_says_what_it_changes_and_back_to_here_takes_the_later_ones_back(open_app: OpenApp, workspace: Workspace) -> None:
+    app = apply_first(open_app("intervene"), 3)
+    recipe, model = recipe_of(app), resources.catalogue(str(workspace.root)).default
+    for entry in measuring.marginals(str(workspace.root), model, recipe):
+        assert entry is not None
+        words = f"{entry.corrected:,} corrected" if entry.changed else "no prediction changes"
+        assert any(words in caption.value for caption in app.caption)
+    assert "back_to-2" not in {button.key for button in app.button}
+    app.button(key="back_to-0").click().run()
+    assert recipe_of(app).position == 1
+    assert "2 edits taken back" in texts(app)
+    app.button(key="redo").click().run()
+    app.button(key="redo").click().run()
+    assert recipe_of(app) == recipe
+    app.button(key="remove-1").click().run()
+    assert recipe_of(app).active == (recipe.active[0], recipe.active[2])
+
+
+def test_weights_can_be_edited_and_the_difference_is_shown(open_app: OpenApp, workspace: Workspace) -> None:
+    study = study_of(workspace)
+    app = open_app("intervene")
+    view = study.prediction(study.rows(wrong_only=True)[0], Recipe())
+    app.segmented_control(key="edit_what").set_value("Weight").run()
+    app.selectbox(key="edit_concept").set_value(view.bars[0].index).run()
+    app.button(key="apply_edit").click().run()
+    assert recipe_of(app).active == (ZeroWeight(view.bars[0].index, view.bars[0].name, view.target),)
+    after = study.prediction(view.row, recipe_of(app), view.target)
+    assert "Before, after, difference" in texts(app)
+    assert f"**{signed(view.logit)}** | **{signed(after.logit)}**" in texts(app)
+    app.button(key="undo").click().run()
+    assert "Before, after, difference" not in texts(app)
+
+
+def test_pictures_of_what_changed_lead_to_those_images(open_app: OpenApp, workspace: Workspace) -> None:
+    study = study_of(workspace)
+    row, concept = correctable(study)
+    app = open_app("intervene", image=study.item(row))
+    app.selectbox(key="edit_concept").set_value(concept).run()
+    app.button(key="apply_edit").click().run()
+    other = next(button for button in app.button if (button.key or "").startswith("effect-"))
+    chosen = int((other.key or "").rpartition("-")[2])
+    other.click().run()
+    assert "".join(app.query_params["image"]) == study.item(chosen)
+
+
+def test_prepared_experiments_stand_where_nothing_was_edited_and_do_what_they_say(open_app: OpenApp, workspace: Workspace) -> None:
+    app = open_app("intervene")
+    keys = [button.key for button in app.button if (button.key or "").startswith("experiment-")]
+    assert len(keys) == 3
+    app.button(key="experiment-mistake").click().run()
+    experiment = examples.experiments(study_of(workspace), "")[0]
+    assert recipe_of(app).active == experiment.edits
+    assert "".join(app.query_params["image"]) == experiment.guide.parameters["image"]
+    assert any(badge.value.endswith("right]") for badge in app.markdown if "badge" in badge.value)
+    assert "experiment-mistake" not in {button.key for button in app.button}
+
+
+def test_selection_is_ablated_as_one_edit(open_app: OpenApp) -> None:
+    address = encode_selection(Selection("warm colours", "concepts", (1, 4, 7)))
+    assert address is not None
+    app = open_app("intervene", selection=address)
+    app.button(key="ablate_selection").click().run()
+    assert recipe_of(app).active == (AblateConcepts((1, 4, 7), "warm colours"),)
+    assert "1 edit in force" in texts(app)
+
+
+# Suggestions
+
+
+def test_suggested_weights_put_the_image_right(open_app: OpenApp, workspace: Workspace) -> None:
+    study = study_of(workspace)
+    row = study.rows(wrong_only=True)[0]
+    app = open_app("intervene")
+    assert "suggestion-0" not in {button.key for button in app.button}
+    app.button(key="suggest").click().run()
+    app.button(key="suggestion-0").click().run()
+    assert not app.exception
+    assert verdict(app) == study.prediction(row, Recipe()).truth
+    app.button(key="suggest").click().run()
+    assert "nothing to put right" in app.error[0].value
+
+
+def test_suggestions_against_a_kind_of_mistake_are_measured(open_app: OpenApp, workspace: Workspace) -> None:
+    study = study_of(workspace)
+    app = open_app("intervene")
+    app.segmented_control(key="suggest_about").set_value("A kind of mistake").run()
+    app.button(key="suggest").click().run()
+    assert not app.exception
+    mistake = suggesting.confusions(study, study.scored.base_logits.argmax(axis=1))[0]
+    proposals = suggesting.mistake_proposals(study, mistake.truth, mistake.said, Recipe())
+    shown = [proposal for proposal in proposals if proposal.net > 0] or list(proposals)
+    for proposal in shown[:1]:
+        assert f"{proposal.corrected:,} corrected] · :orange[✗ {proposal.newly_wrong:,} newly wrong]" in texts(app)
+        app.button(key="suggestion-0").click().run()
+        assert recipe_of(app).active == proposal.edits
+
+
+# Recipes from files, and keeping
+
+
+def upload(app: AppTest, content: bytes, name: str = "recipe.json") -> AppTest:
+    uploader = next(element for element in app.file_uploader if (element.key or "").startswith("recipe_file"))
+    uploader.set_value((name, content, "application/json")).run()
+    assert not app.exception
+    return app
+
+
+def test_uploaded_recipe_is_checked_and_applied(open_app: OpenApp, workspace: Workspace) -> None:
+    study = study_of(workspace)
+    row, concept = correctable(study)
+    recipe = Recipe.of(AblateConcept(concept, study.name(concept, Recipe())), ScaleConcept(1, study.name(1, Recipe()), 1.5)).toggle(1)
+    app = upload(open_app("intervene", image=study.item(row)), recipe.to_json().encode())
+    assert "A recipe of 2 edits that fits this model" in texts(app)
+    app.button(key="recipe_replace").click().run()
+    assert recipe_of(app) == recipe
+    assert verdict(app) == study.prediction(row, Recipe()).truth
+    assert "recipe_replace" not in {button.key for button in app.button}
+    upload(app, recipe.to_json().encode())
+    app.button(key="recipe_add").click().run()
+    assert recipe_of(app).active == (*recipe.active, *recipe.active)
+
+
+def test_wrong_recipe_files_are_explained_and_change_nothing(open_app: OpenApp, workspace: Workspace) -> None:
+    app = upload(open_app("intervene"), b"this is no recipe")
+    assert "not JSON" in app.error[0].value
+    other = Recipe.of(AblateConcept(3, study_of(workspace).model.concepts.names[5]))
+    upload(app, other.to_json().encode())
+    assert "made for another model" in app.error[0].value
+    assert "recipe_replace" not in {button.key for button in app.button}
+    app.toggle(key="recipe_by_name").set_value(True).run()
+    app.button(key="recipe_replace").click().run()
+    assert recipe_of(app).active == (AblateConcept(5, study_of(workspace).model.concepts.names[5]),)
+
+
+def test_edited_model_is_saved_by_a_job_and_can_be_opened(open_app: OpenApp, own_workspace: Workspace) -> None:
+    app = open_app("intervene", root=own_workspace.root)
+    assert app.button(key="save_model").disabled
+    apply_first(app)
+    app.button(key="save_model").click().run()
+    assert not app.exception
+    (job,) = Jobs(own_workspace).list()
+    assert (job.kind, "".join(app.query_params["job"])) == ("edit", job.id)
+    assert Jobs(own_workspace).claim(job.id, job.attempt, "a worker")
+    result = child._call(job.kind, job.parameters, own_workspace, lambda _: None, lambda: False)
+    Jobs(own_workspace).finish(job.id, job.attempt, "done", result=result.record())
+    app.run()
+    saved = Workspace(own_workspace.root).get(result.model, "model")
+    assert any(link.proto.page == "intervene" for link in app.get("page_link") if "Open the saved model" in link.proto.label)
+    again = open_app("intervene", root=own_workspace.root, model=session.short(saved.id))
+    assert recipe_of(again).active == recipe_of(app).active
+
+
+def test_demo_keeps_edits_in_the_tab_and_saves_nothing(
+    open_app: OpenApp, own_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CBM_MODE", "demo")
+    app = apply_first(open_app("intervene", root=own_workspace.root))
+    assert "save_model" not in {button.key for button in app.button}
+    assert "edits stay in this browser tab" in texts(app)
+    assert "download_recipe" in {button.key for button in app.download_button}
+
+
+def test_filters_are_part_of_the_address(open_app: OpenApp, workspace: Workspace) -> None:
+    study = study_of(workspace)
+    app = open_app("intervene", intervene_show="All", intervene_class=study.classes[2])
+    assert any(f"{len(study.rows(truth=study.classes[2]))} images of" in caption.value for caption in app.caption)
+
+
+def test_asked_image_is_on_the_page_of_pictures_that_is_shown(open_app: OpenApp, workspace: Workspace) -> None:
+    study = study_of(workspace)
+    wrong = study.rows(wrong_only=True)
+    app = open_app("intervene", image=study.item(wrong[-1]))
+    assert f"choose-{wrong[-1]}" in {button.key for button in app.button}

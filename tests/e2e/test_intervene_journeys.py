@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -10,7 +11,7 @@ from planted import correctable
 from playwright.sync_api import Locator, Page, expect
 from visits import Server, Visit
 
-from cbm.edits import Recipe
+from cbm.edits import AblateConcept, Recipe
 
 
 def open_correctable(visit: Visit, server: Server) -> tuple[Page, Locator, int, int]:
@@ -113,3 +114,43 @@ def test_clicking_a_contribution_leads_to_its_slider(visit: Visit, place: int) -
     row = page.locator(".steering .row").nth(place)
     row.locator(".share").click()
     expect(row.get_by_role("slider")).to_be_focused()
+
+
+def test_recipe_file_is_applied_and_a_wrong_one_is_explained(visit: Visit, server: Server, tmp_path: Path) -> None:
+    page, slider, row, concept = open_correctable(visit, server)
+    study = server.study
+    wrong, right = tmp_path / "notes.json", tmp_path / "recipe.json"
+    wrong.write_text("no recipe at all")
+    right.write_text(Recipe.of(AblateConcept(concept, study.name(concept, Recipe()))).to_json())
+    page.get_by_role("button", name="Upload a recipe").click()
+    chooser = page.locator("input[type=file]")
+    chooser.set_input_files(wrong)
+    expect(page.get_by_text("The recipe is not JSON")).to_be_visible()
+    chooser.set_input_files(right)
+    expect(page.get_by_text("A recipe of 1 edit that fits this model")).to_be_visible()
+    page.get_by_role("button", name="Apply", exact=True).and_(page.locator(".st-key-recipe_replace button")).click()
+    expect(page.get_by_text("1 edit in force")).to_be_visible()
+    expect(page.get_by_role("heading", level=4)).to_have_text(study.prediction(row, Recipe()).truth or "")
+    expect(slider).to_have_value("0")
+
+
+def test_prepared_experiment_is_one_click_and_one_undo(visit: Visit) -> None:
+    page = visit.open("/intervene")
+    page.get_by_role("button", name="Do it and look").first.click()
+    expect(page.get_by_text("changed by your edits")).to_be_visible()
+    expect(page.get_by_text("corrected").first).to_be_visible()
+    page.get_by_role("button", name=re.compile("^Undo")).click()
+    expect(page.get_by_text("Try one of these")).to_be_visible()
+
+
+def test_explained_class_follows_a_click_on_its_name(visit: Visit, server: Server) -> None:
+    page, _, row, _ = open_correctable(visit, server)
+    truth = server.study.prediction(row, Recipe()).truth or ""
+    page.locator(".steering .class.truth .name").click()
+    expect(page.locator(".steering .sum")).to_have_text(re.compile(f"^Score of “{re.escape(truth)}”"))
+
+
+def test_concept_name_opens_its_page(visit: Visit, server: Server) -> None:
+    page, _, _, concept = open_correctable(visit, server)
+    page.locator(".steering .row .name", has_text=server.study.name(concept, Recipe())).first.click()
+    expect(page).to_have_url(re.compile(rf"/concept\?.*concept={concept}(&|$)"))

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from cbm.edits import Recipe
-from cbm.ui import navigation, session
+from cbm.edits import AblateConcepts, Recipe, Scope, describe
+from cbm.ui import navigation, selections, session
 from cbm.ui.components.steering_panel import SteeringEvent, steering_panel
 from cbm.ui.intervene.exact import exact_edits
 from cbm.ui.intervene.steering import ScopeKind, SteeringView, scope_of, steering_edits
@@ -100,6 +100,7 @@ def steering(view: SteeringView, recipe: Recipe, *, model: str, address: Mapping
     if opened is not None:
         st.switch_page(navigation.CONCEPT, query_params={**address, "concept": str(opened)})
     target = view.classes[view.target]
+    _selection(model, scope_of(chosen_scope(), view.item, target))
     exact_edits(
         {row.concept: row.name for row in view.rows} | dict(view.unused),
         model=model,
@@ -108,4 +109,20 @@ def steering(view: SteeringView, recipe: Recipe, *, model: str, address: Mapping
         scope=scope_of(chosen_scope(), view.item, target),
         asked=asked,
         weights={row.concept: float(view.unit[place, view.target] / row.strength) for place, row in enumerate(view.rows)},
+    )
+
+
+def _selection(model: str, scope: Scope) -> None:
+    """Ablate the concepts that were selected on another page, as one edit."""
+    selection = selections.current(model, "concepts")
+    if selection is None:
+        return
+    edit = AblateConcepts(tuple(selection.members), selection.name, scope)
+    st.button(
+        f"Ablate the selection “{plain(selection.name)}” ({len(selection):,})",
+        key="ablate_selection",
+        icon=":material/select_all:",
+        on_click=session.add_edit,
+        args=(model, edit),
+        help=f"{describe(edit)}. One edit, and one undo.",
     )
