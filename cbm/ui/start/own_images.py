@@ -11,7 +11,7 @@ from cbm.errors import CbmError, InvalidInputError, NotFoundError
 from cbm.ui import access, job_panel, session, uploads
 from cbm.ui.cards import show_error
 from cbm.ui.limits import MEGABYTE
-from cbm.ui.text import counted
+from cbm.ui.text import counted, plain
 
 PICTURE_TYPES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "zip", "tar", "gz", "csv", "tsv")
 UPLOAD, FOLDER = "Upload", "Folder on this machine"
@@ -116,7 +116,9 @@ def watch(root: str, has_models: bool) -> None:
     if job is None or not (job.live or job.resuming or session.asked(job_panel.PARAMETER) == job.id or not has_models):
         return
     with st.container(border=True, key="build_watch"):
-        job = job_panel.watch(job.id, key="build", curves=("fvu", "l0"))
+        if job.live or job.resuming:
+            st.markdown(f"**{plain(job.title)}**")
+        job = job_panel.watch(job.id, key="build")
         if job.state == "done" and job.result is not None:
             _result(job.result)
 

@@ -1,0 +1,176 @@
+"""The guided scenarios promise only what the very edit they ask for does, measured on the held-out images."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
+import planted
+
+from cbm.edits import AblateConcept, ClassScope, Recipe
+from cbm.ui import navigation, resources
+from cbm.ui.start import guides, scenarios
+from cbm.ui.start.ablations import gain, group_accuracy, situation, without
+from cbm.ui.start.pipeline import finished, lineage_of, unfinished
+from cbm.ui.study import Study
+from cbm.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(planted.build(tmp_path_factory.mktemp("planted") / "workspace").root)
+
+
+@pytest.fixture(scope="module")
+def study(root: str) -> Study:
+    return resources.study(root, resources.catalogue(root).default)
+
+
+@pytest.fixture(scope="module")
+def grouped(root: str) -> Study:
+    return resources.study(root, resources.catalogue(root).demo["shortcut"]["model"])
+
+
+def ablated(study: Study, *concepts: int) -> Recipe:
+    return Recipe.of(*(AblateConcept(concept, "any") for concept in concepts))
+
+
+def test_ablation_by_hand_is_the_edit(study: Study) -> None:
+    codes, weight, logits = situation(study)
+    for concept in (0, 3, 17):
+        by_hand = without(codes.tocsc(), weight, logits, concept)
+        np.testing.assert_allclose(by_hand, study.scored.apply(ablated(study, concept)), atol=1e-4)
+        right = [(found.argmax(axis=1) == study.labels).sum() for found in (logits, by_hand)]
+        assert gain(codes.tocsc(), weight, logits, study.labels, concept) == right[1] - right[0]
+
+
+def test_mistake_is_wrong_and_the_ablation_corrects_it(study: Study) -> None:
+    mistake = scenarios.find_mistake(study)
+    assert mistake is not None
+    row = study.row_of(mistake.item)
+    before = study.prediction(row, Recipe())
+    assert (before.truth, before.predicted_after) == (mistake.truth, mistake.said)
+    assert study.prediction(row, ablated(study, mistake.concept)).predicted_after == mistake.truth
+    effect = study.effect(ablated(study, mistake.concept))
+    assert effect is not None
+    assert (effect.corrected_count, effect.newly_wrong_count) == (mistake.corrected, mistake.newly_wrong)
+    assert (effect.accuracy_before, effect.accuracy_after) == (mistake.accuracy_before, mistake.accuracy_after)
+    (share,) = [bar.share for bar in before.bars if bar.index == mistake.concept]
+    assert share == pytest.approx(mistake.share, abs=1e-5)
+
+
+def test_no_other_correction_does_more_good(study: Study) -> None:
+    mistake = scenarios.find_mistake(study)
+    assert mistake is not None
+    best = -(10**9)
+    for concept in range(study.concepts):
+        effect = study.effect(ablated(study, concept))
+        if effect is not None and effect.corrected_count:
+            best = max(best, effect.corrected_count - effect.newly_wrong_count)
+    assert mistake.corrected - mistake.newly_wrong == best
+
+
+def test_shortcut_lifts_the_worst_group_as_told(grouped: Study) -> None:
+    shortcut = scenarios.find_shortcut(grouped, "model-1", "Demo")
+    assert shortcut is not None
+    effect = grouped.effect(ablated(grouped, *(concept for concept, _ in shortcut.concepts)))
+    assert effect is not None
+    assert (effect.worst_group_before, effect.worst_group_after) == (shortcut.worst_before, shortcut.worst_after)
+    assert shortcut.worst_after > shortcut.worst_before
+    view = grouped.prediction(grouped.row_of(shortcut.item), Recipe())
+    assert view.group == shortcut.group
+    assert view.correct_after is False
+
+
+def test_without_groups_there_is_no_shortcut(study: Study) -> None:
+    assert scenarios.find_shortcut(study, "model-1", "Demo") is None
+
+
+def test_group_accuracy_is_counted_by_group(grouped: Study) -> None:
+    assert grouped.groups is not None
+    _, _, logits = situation(grouped)
+    judged = np.where(grouped.labels >= 0, grouped.groups, -1)
+    for group, found in enumerate(group_accuracy(logits, grouped.labels, judged)):
+        members = judged == group
+        assert found == pytest.approx((logits.argmax(axis=1) == grouped.labels)[members].mean())
+
+
+def test_confusion_is_the_commonest_and_its_edit_does_what_is_told(grouped: Study) -> None:
+    study = grouped
+    confusion = scenarios.find_confusion(study)
+    assert confusion is not None
+    view = study.prediction(study.row_of(confusion.item), Recipe())
+    assert (view.truth, view.predicted_after) == (confusion.truth, confusion.said)
+    effect = study.effect(Recipe.of(AblateConcept(confusion.concept, "any", ClassScope(confusion.said))))
+    assert effect is not None
+    assert (effect.corrected_count, effect.newly_wrong_count) == (confusion.corrected, confusion.newly_wrong)
+
+
+def test_example_is_right_and_readable(study: Study) -> None:
+    example = scenarios.find_example(study)
+    assert example is not None
+    view = study.prediction(example.row, Recipe())
+    assert view.correct_after is True
+    assert view.bars[0].value == max(bar.value for bar in view.bars)
+    assert max(view.bars, key=lambda bar: bar.value).index == example.concept
+    after = study.prediction(example.row, ablated(study, example.concept))
+    assert after.predicted_after == example.said_without
+
+
+def test_doubt_is_about_a_named_concept_in_use(study: Study) -> None:
+    doubt = scenarios.find_doubt(study)
+    assert doubt is not None
+    tile = next(tile for tile in study.concept_tiles(Recipe()) if tile.index == doubt.concept)
+    assert tile.named
+    assert tile.top_class == doubt.top_class
+    assert doubt.runner_up != doubt.name
+    assert doubt.uris
+
+
+def test_guides_open_the_page_with_everything_preset(study: Study, grouped: Study) -> None:
+    mistake, doubt = scenarios.find_mistake(study), scenarios.find_doubt(study)
+    shortcut, example = scenarios.find_shortcut(grouped, "model-1", "Demo"), scenarios.find_example(study)
+    assert mistake
+    assert doubt
+    assert shortcut
+    assert example
+    correct = guides.correct_a_mistake(mistake, study.labelled_images)
+    assert correct.page == navigation.INTERVENE
+    assert correct.parameters == {"image": mistake.item, "concept": str(mistake.concept)}
+    remove = guides.remove_a_shortcut(shortcut, planted=True)
+    assert remove.model == "model-1"
+    assert remove.parameters["concept"] == str(shortcut.concepts[0][0])
+    assert guides.question_a_name(doubt).page == navigation.CONCEPT
+    assert guides.change_its_mind(example).parameters["image"] == example.item
+
+
+def test_words_of_the_model_are_no_markdown(study: Study) -> None:
+    doubt = scenarios.Doubt(3, "**bold** [link](x)", 0.2, "`code`", (), None, None)
+    assert "**bold**" not in guides.question_a_name(doubt).hypothesis
+    assert "\\`code\\`" in guides.question_a_name(doubt).hypothesis
+
+
+def test_pipeline_of_a_finished_model(root: str, study: Study) -> None:
+    model = resources.catalogue(root).default
+    known = {artifact.id: artifact for artifact in Workspace(root).list()}
+    lineage = lineage_of(model, known)
+    assert set(lineage) == {"model", "concepts", "dictionary", "embeddings"}
+    steps = finished(study, lineage, 0)
+    assert [step.title for step in steps] == ["Data", "Discover", "Name", "Classify", "Intervene"]
+    assert [step.state for step in steps] == ["done"] * 4 + ["next"]
+    assert steps[0].figure == "600 images"
+    assert steps[1].parameters == {"dictionary": lineage["dictionary"].id.partition("-")[2][:8]}
+    assert finished(study, lineage, 2)[-1].figure == "2 edits in force"
+
+
+def test_pipeline_says_what_is_next(root: str) -> None:
+    found = {kind: Workspace(root).list(kind) for kind in ("embeddings", "dictionary")}
+    assert [step.state for step in unfinished({})] == ["next", "later", "later", "later", "later"]
+    assert [step.state for step in unfinished({"embeddings": found["embeddings"]})] == ["done", "next", "later", "later", "later"]
+    named = unfinished(found)[2]
+    assert named.state == "next"
+    assert named.page == navigation.DISCOVER
