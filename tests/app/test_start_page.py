@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import pytest
 from planted import OpenApp
+from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Block
 
+from cbm.edits import AblateConcept
 from cbm.workspace import Workspace
 
 
@@ -17,8 +22,76 @@ def test_first_paint_shows_the_demo_result(open_app: OpenApp) -> None:
     assert figures["Named right"] == "90.0%"
     assert set(figures) == {"Accuracy", "Concepts found", "Named right", "Heat-map hits", "Worst group"}
     assert len(app.grid(key="start_concepts").image) == 8
-    assert [stage for stage in ("Images", "Embed", "Discover", "Name", "Classify") if any(stage in text.value for text in app.markdown)]
     assert not app.error
+
+
+def texts(part: AppTest | Block) -> str:
+    return "\n".join(str(element.value) for element in [*part.markdown, *part.caption])
+
+
+def test_pipeline_leads_to_every_page_with_what_is_there(open_app: OpenApp) -> None:
+    cards = open_app().grid(key="pipeline")
+    for title in ("Data", "Discover", "Name", "Classify", "Intervene"):
+        assert f"**{title}**" in texts(cards)
+    assert "600 images" in texts(cards)
+    assert "Your turn" in texts(cards)
+    pages = [link.proto.page for link in cards.get("page_link")]
+    assert pages == ["data", "discover", "concepts", "classify", "intervene"]
+
+
+def test_demo_mode_leads_to_no_page_that_writes(open_app: OpenApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CBM_MODE", "demo")
+    pages = [link.proto.page for link in open_app().grid(key="pipeline").get("page_link")]
+    assert pages == ["concepts", "classify", "intervene"]
+
+
+def test_one_prediction_is_read_aloud(open_app: OpenApp) -> None:
+    shown = texts(open_app().container(key="example"))
+    assert "The model says **" in shown
+    assert "% of the score" in shown
+
+
+def test_three_scenarios_open_their_page_with_everything_preset(open_app: OpenApp) -> None:
+    for key, heading in (("mistake", "Intervene"), ("shortcut", "Intervene"), ("doubt", "")):
+        app = open_app()
+        app.button(key=f"guide_{key}").click().run()
+        assert not app.exception
+        assert not app.error
+        assert app.query_params["concept"]
+        if heading:
+            assert app.title[0].value == heading
+            assert app.query_params["image"]
+        else:
+            assert app.title[0].value
+    assert not app.exception
+
+
+def test_scenario_of_the_shortcut_shows_its_own_model(open_app: OpenApp) -> None:
+    app = open_app()
+    planted_model = next(option for option in app.selectbox(key="model_choice").options if "shortcut" in option)
+    app.button(key="guide_shortcut").click().run()
+    assert "".join(app.query_params["model"]) in str(app.selectbox(key="model_choice").value)
+    assert "shortcut" in planted_model
+
+
+def test_edits_in_force_move_the_last_card(open_app: OpenApp) -> None:
+    app = open_app()
+    model = app.session_state["model"]
+    app.session_state["recipes"] = {model: app.session_state["recipes"][model].append(AblateConcept(3, "three"))}
+    app.run()
+    assert "1 edit in force" in texts(app.grid(key="pipeline"))
+
+
+def test_workspace_with_images_only_says_that_discovery_is_next(open_app: OpenApp, own_workspace: Workspace) -> None:
+    for folder in (own_workspace.root / "artifacts").iterdir():
+        if not folder.name.startswith("embeddings"):
+            shutil.rmtree(folder)
+    (own_workspace.root / "demo.json").unlink()
+    cards = open_app(root=own_workspace.root).grid(key="pipeline")
+    assert "1,200 images" in texts(cards)
+    assert texts(cards).count("done") == 1
+    assert texts(cards).count(" next") == 1
+    assert [link.proto.page for link in cards.get("page_link")] == ["data", "discover"]
 
 
 def test_every_picture_has_a_text_for_those_who_cannot_see_it(open_app: OpenApp) -> None:
