@@ -12,15 +12,20 @@ from cbm.ui.discover.runs import DictionaryRun, NamedTable
 
 VIEW = "discover_view"
 RUNS, NEW, SWEEP = "Runs", "New run", "Sweep"
+_WANTED = "discover_wanted_view"
 _RUN, _TABLE = "dictionary", "concepts"
 
 
 def chosen_view(any_runs: bool) -> str:
     """The view, as a choice above the page that the address keeps; what exists comes first."""
+    wanted = st.session_state.pop(_WANTED, None)
+    if wanted is not None:
+        st.session_state[VIEW] = wanted
     view = st.segmented_control(
         "View",
         [RUNS, NEW, SWEEP] if any_runs else [NEW, SWEEP],
-        default=RUNS if any_runs else NEW,
+        # Streamlit warns where a widget has both a default and a value that was set for it.
+        default=None if wanted else RUNS if any_runs else NEW,
         required=True,
         key=VIEW,
         label_visibility="collapsed",
@@ -55,7 +60,7 @@ def open_run(dictionary: str) -> None:
     """Let the page show this run from the next run of the script on; a callback."""
     session.put(_RUN, session.short(dictionary))
     session.put(_TABLE, None)
-    st.session_state[VIEW] = RUNS
+    show_view(RUNS)
 
 
 def open_table(dictionary: str, concepts: str) -> None:
@@ -66,4 +71,4 @@ def open_table(dictionary: str, concepts: str) -> None:
 
 def show_view(view: str) -> None:
     """Let the page show this view from the next run of the script on; a callback."""
-    st.session_state[VIEW] = view
+    st.session_state[_WANTED] = view

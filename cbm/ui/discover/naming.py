@@ -41,7 +41,7 @@ def naming_form(root: str, run: DictionaryRun) -> None:
         key=f"name_unique-{run.id}",
         help="Every name goes to the one concept that it fits best; the others take their next best, or none.",
     )
-    tag = _weights(run, chosen) if missing and not chosen.encoded else None
+    tag = _weights(run, chosen) if missing else None
     blocked = (missing and not chosen.encoded and tag is None) or (chosen.value == _UPLOAD.value and file is None)
     if st.button("Name the concepts", key=f"name_start-{run.id}", type="primary", icon=":material/label:", disabled=blocked):
         access.require_write()
@@ -61,16 +61,16 @@ def naming_form(root: str, run: DictionaryRun) -> None:
 
 
 def _weights(run: DictionaryRun, chosen: WordChoice) -> str | None:
-    """Says that names cannot be encoded without weights; returns the tag to load them by where the visitor asks for that."""
+    """Says that plain words cannot be encoded without weights; returns the tag to load them by where the visitor asks for that."""
     assert run.backbone is not None
     name = f"{run.backbone.architecture}/{run.backbone.pretrained}"
     st.info(
-        f"The images came as finished vectors of {plain(name)}. “{plain(chosen.label)}” has to be encoded with the same backbone, "
-        "and its weights did not come along. Upload an .npz with `names` and their text `embeddings` instead (“A list of my own”)"
-        + (", or let the weights be loaded by their name." if access.may_use_paths() else "."),
+        f"The images came as finished vectors of {plain(name)}; its weights did not come along, and plain words are encoded with them. "
+        "Give a list whose text embeddings exist: an .npz with `names` and `embeddings`"
+        + (", or choose a list of words and let the weights be loaded by their name." if access.may_use_paths() else "."),
         icon=":material/key_off:",
     )
-    if not access.may_use_paths():
+    if chosen.encoded or not access.may_use_paths():
         return None
     load = st.checkbox(
         f"Load the weights of {plain(name)}",

@@ -19,7 +19,6 @@ _REMEMBERED = timedelta(days=1)
 
 def work_panel(root: str) -> None:
     """The newest job of this page where it lives or ended without a result, or the one that the address names."""
-    job_panel.show_refusal()
     job = job_panel.latest(root, KINDS)
     if job is None or not _worth_showing(job):
         return
