@@ -164,15 +164,13 @@ def _clear() -> None:
 
 def _filters(root: str, card: SetCard) -> np.ndarray | None:
     """The rows that may be shown; None where all may."""
-    sizes = dict(card.sizes)
     class_name = split = None
-    if sizes:
+    if card.sizes:
         class_name = st.selectbox(
             "Class",
-            [ANY_CLASS, *sizes],
+            [ANY_CLASS, *(name for name, _ in card.sizes)],
             key=CLASS,
             bind="query-params",
-            format_func=lambda name: f"{name} ({sizes[name]:,})" if name in sizes else name,
             width=240,
         )
     if card.splits:

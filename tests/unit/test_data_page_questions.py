@@ -1,0 +1,200 @@
+"""What the data page says about image sets, sources and time, computed without a page."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from cbm.backbones.reference import BackboneReference
+from cbm.embeddings.sets import EmbeddingSet
+from cbm.errors import CorruptArtifactError, NotFoundError
+from cbm.jobs import Job
+from cbm.progress import Progress
+from cbm.ui.data import pace, preview, sets
+from cbm.workspace import Artifact
+
+DEMO = BackboneReference("demo", "demo", "0" * 32)
+
+
+def made(labels: list[int], classes: tuple[str, ...] = (), splits: list[str] | None = None, uris: list[str] | None = None) -> EmbeddingSet:
+    count = len(labels)
+    items = pd.DataFrame(
+        {
+            "item": [f"folder/image {row}.png" for row in range(count)],
+            "uri": uris or [f"/pictures/{row}.png" for row in range(count)],
+            "label": labels,
+            "group": -1,
+            "split": splits or [""] * count,
+            "sha256": "",
+        }
+    )
+    return EmbeddingSet("embeddings-0123456789abcdef", np.eye(count, 4, dtype=np.float32), items, classes, (), DEMO, "l2", "pets.zip")
+
+
+def artifact(folder: Path, **metrics: object) -> Artifact:
+    return Artifact("embeddings", "embeddings-0123456789abcdef", folder, "2026-11-22T10:00:00", {}, (), metrics, {})
+
+
+def png(shade: int = 0) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (9, 9), (shade, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_card_counts_only_classes_that_have_images_and_shows_different_ones(tmp_path: Path) -> None:
+    embeddings = made([0] * 50 + [2] * 50, ("cat", "dog", "eel"))
+    card = sets.set_card(artifact(tmp_path, rejected=3), embeddings)
+    assert card.sizes == (("cat", 50), ("eel", 50))
+    assert card.classes == 2
+    assert card.rejected == 3
+    assert len(card.uris) == sets.ON_CARD
+    assert len(set(card.uris)) == sets.ON_CARD
+    assert {"/pictures/0.png", "/pictures/50.png"} <= set(card.uris)
+    assert card.trained == ""
+    assert card.splits == ()
+
+
+@pytest.mark.parametrize("count", [1, 3, 6, 40])
+def test_card_of_few_images_repeats_none(tmp_path: Path, count: int) -> None:
+    card = sets.set_card(artifact(tmp_path), made([-1] * count))
+    assert len(card.uris) == len(set(card.uris)) == min(count, sets.ON_CARD)
+    assert card.classes == 0
+
+
+def test_card_of_vectors_without_pictures_has_none(tmp_path: Path) -> None:
+    assert sets.set_card(artifact(tmp_path), made([0, 1], ("a", "b"), uris=["", ""])).uris == ()
+
+
+def test_names_of_drawn_scenes_are_readable() -> None:
+    assert sets.set_title("scenes:classes?count=40&seed=0&split=test") == "Scenes: classes, test"
+    assert sets.set_title("photos.zip") == "photos.zip"
+
+
+def test_address_finds_a_set_by_its_digits_or_says_that_it_is_gone(tmp_path: Path) -> None:
+    card = sets.set_card(artifact(tmp_path), made([0], ("cat",)))
+    assert sets.find_card([card], None) == card
+    assert sets.find_card([card], "0123") == card
+    for unknown in ("ffff", ""):
+        with pytest.raises(NotFoundError):
+            sets.find_card([card], unknown)
+
+
+def test_mixed_order_shows_every_class_before_any_twice() -> None:
+    embeddings = made([0, 0, 0, 1, 1, 2, -1], ("a", "b", "c"))
+    order = sets.mixed_order(embeddings)
+    assert sorted(order) == list(range(7))
+    assert embeddings.labels[order].tolist() == [-1, 0, 1, 2, 0, 1, 0]
+
+
+def test_rows_of_a_class_and_split() -> None:
+    embeddings = made([0, 1, 0, 1], ("a", "b"), ["train", "train", "test", "test"])
+    assert sets.rows_of(embeddings, "b", "test").tolist() == [3]
+    assert sets.rows_of(embeddings, "b", None).tolist() == [1, 3]
+    table = sets.class_counts(embeddings)
+    assert table.to_dict("list") == {"Class": ["a", "b"], "Images": [2, 2], "Train": [1, 1], "Test": [1, 1]}
+
+
+def test_known_concepts_tell_unknown_from_absent() -> None:
+    embeddings = made([0, 0, 0, 0], ("a",))
+    embeddings.items["concept:striped"] = [True, False, False, True]
+    embeddings.items["concept:furry"] = pd.array([True, None, True, None], dtype="boolean")
+    table = sets.known_concepts(embeddings)
+    assert table.to_dict("list") == {"Concept": ["striped", "furry"], "Share": [50.0, 100.0], "Unknown": [0, 2]}
+
+
+def test_rejected_files_come_with_their_reasons(tmp_path: Path) -> None:
+    assert len(sets.rejected_files(artifact(tmp_path))) == 0
+    (tmp_path / "rejected.json").write_text(json.dumps([{"item": "a.jpg", "uri": "/a.jpg", "reason": "it is empty"}]))
+    assert sets.rejected_files(artifact(tmp_path)).to_dict("records") == [{"File": "a.jpg", "Reason": "it is empty"}]
+    (tmp_path / "rejected.json").write_text("{")
+    with pytest.raises(CorruptArtifactError):
+        sets.rejected_files(artifact(tmp_path))
+
+
+def test_tiles_name_the_class_and_the_score() -> None:
+    embeddings = made([0, -1], ("cat",))
+    first, second = sets.picture_tiles(embeddings, sets.Found((0, 1), (0.91234, 0.5)))
+    assert first.title == "0.91 · cat"
+    assert first.alt == "folder/image 0.png, class cat"
+    assert second.title == "0.50 · image 1.png"
+
+
+def test_preview_finds_files_that_are_no_pictures_in_folder_and_zip(tmp_path: Path) -> None:
+    members = {"cat/1.png": png(1), "cat/2.png": png(2), "dog/3.png": png(3), "dog/text.jpg": b"words", "dog/cut.png": png(4)[:40]}
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for name, data in members.items():
+            (tmp_path / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "pets" / name).write_bytes(data)
+            archive.writestr(name, data)
+    for source in ("pets", "pets.zip"):
+        seen = preview.look_at(str(tmp_path / source))
+        assert seen.count == 3
+        assert dict(seen.classes) == {"cat": 2, "dog": 1}
+        assert {name for name, _ in seen.rejected} == {"dog/text.jpg", "dog/cut.png"}
+        assert "no picture" in dict(seen.rejected)["dog/text.jpg"]
+        assert seen.labels == ("cat", "dog", "cat")
+        assert seen.unlabelled == 0
+
+
+def test_preview_of_scenes_knows_splits_and_concepts() -> None:
+    seen = preview.look_at("scenes:classes?count=40&seed=0&split=train")
+    assert seen.count == 40
+    assert seen.splits == {"train": 40}
+    assert "striped" in seen.concepts or len(seen.concepts) > 10
+    assert len(seen.uris) == preview.SHOWN
+    assert len(set(seen.labels[:10])) == 10
+
+
+def job(state: str = "done", kind: str = "embed", parameters: dict[str, object] | None = None, **result: object) -> Job:
+    now = datetime.now(UTC)
+    return Job("job-1", kind, parameters or {"backbone": "demo"}, state, Progress(1, 1, ""), 1, now, now, now, False, result, None, "")  # type: ignore[arg-type]
+
+
+def test_pace_comes_from_the_newest_long_enough_run_of_the_same_backbone() -> None:
+    jobs = [
+        job(count=500, reused=500, images_per_second=0.0),
+        job(count=500, reused=490, images_per_second=9000.0),
+        job(count=500, reused=0, images_per_second=80.0, parameters={"backbone": "ViT-B-32", "pretrained": "openai"}),
+        job("failed", count=500, reused=0, images_per_second=1.0),
+        job(count=500, reused=100, images_per_second=50.0),
+        job(count=500, reused=0, images_per_second=20.0),
+    ]
+    found = pace.earlier(jobs, "demo", None)
+    assert found is not None
+    assert found.images_per_second == 50.0
+    assert "earlier run" in found.source
+    other = pace.earlier(jobs, "ViT-B-32", "openai")
+    assert other is not None
+    assert other.images_per_second == 80.0
+    assert pace.earlier(jobs, "ViT-L-14", "openai") is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "about 1 second"), (40, "about 40 seconds"), (120, "about 2 minutes"), (3 * 3600, "about 3 hours"), (5 * 86400, "about 5 days")],
+)
+def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
+    assert pace.in_words(seconds) == words
+
+
+def test_measured_pace_says_so() -> None:
+    from threading import Lock
+
+    from cbm.backbones.backbone import Backbone
+    from cbm.ui.resources import SharedBackbone
+
+    shared = SharedBackbone(Backbone("demo", device="cpu"), Lock())
+    seen = preview.look_at("scenes:classes?count=10&seed=0&split=train")
+    measured = pace.measure(shared, seen.probe)
+    assert measured is not None
+    assert measured.images_per_second > 0
+    assert "measured on 8" in measured.source
+    assert pace.measure(shared, ("/nowhere/a.png",)) is None
