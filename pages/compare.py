@@ -8,7 +8,7 @@ from cbm.ui.cards import page_title, show_error
 from cbm.ui.classify.questions import changes_predictions
 from cbm.ui.compare import panels, sides
 from cbm.ui.compare.concept_pairs import Matches, match_concepts, pair_list
-from cbm.ui.compare.questions import align, compare
+from cbm.ui.compare.questions import Alignment, align, compare
 
 navigation.require_entry()
 
@@ -17,6 +17,12 @@ navigation.require_entry()
 def matches_of(root: str, first: str, second: str) -> Matches:
     """Kept by ids: the matches of two large dictionaries take a second or two."""
     return match_concepts(resources.study(root, first).model, resources.study(root, second).model)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def aligned_images(root: str, first: str, second: str) -> Alignment:
+    """Kept by ids, as above."""
+    return align(resources.study(root, first), resources.study(root, second))
 
 
 root = access.workspace_root()
@@ -42,7 +48,7 @@ if choice.instead:
 panels.selectors(catalogue.models, choice, sides.offered(root, list(catalogue.models), choice))
 try:
     left, right = sides.open_sides(root, catalogue.models, choice)
-    aligned = align(left.study, right.study)
+    aligned = aligned_images(root, left.model, right.model)
 except MismatchError as error:
     show_error(str(error))
     st.stop()

@@ -88,6 +88,9 @@ def align(left: Study, right: Study) -> Alignment:
     """
     sets = (left.held_out.name or left.held_out.id, right.held_out.name or right.held_out.id)
     same = left.held_out.id == right.held_out.id
+    if same and (left is right or left.items == right.items):
+        everything = np.arange(left.images)
+        return Alignment(everything, everything, sets, same)
     first, second = _keys(left, same), _keys(right, same)
     rows = np.flatnonzero((first != "") & ~first.duplicated())
     found = pd.Index(second).drop_duplicates()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int
@@ -36,33 +36,46 @@ def confusion_heatmap(
     """
     count = len(names)
     share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
-    right = np.where(np.eye(count, dtype=bool) & (matrix > 0), share, np.nan)
-    wrong = np.where(~np.eye(count, dtype=bool) & (matrix > 0), share, np.nan)
+    own = np.eye(count, dtype=bool)
     cell = 38 if count <= 8 else 32 if count <= _NUMBERS else 20 if count <= ALL_LABELS else max(5, 700 // count)
-    figure = figures._figure(height=max(230, cell * count) + 110)
-    for values, colour, top in ((right, figures.POSITIVE, 1.0), (wrong, figures.NEGATIVE, None)):
-        if np.isnan(values).all():
-            continue
-        figure.add_heatmap(
-            z=values,
-            x=_places(names),
-            y=_places(names),
-            colorscale=_scale(colour),
-            zmin=0.0,
-            zmax=top or max(0.05, float(np.nanmax(values))),
-            showscale=False,
-            hoverinfo="skip",
-            xgap=2 if count <= ALL_LABELS else 0,
-            ygap=2 if count <= ALL_LABELS else 0,
-        )
-    _click_layer(figure, matrix, share, names, cell, ink)
-    if chosen is not None:
-        truth, predicted = chosen
-        edge = {"color": figures.ACCENT, "width": 3}
-        figure.add_shape(type="rect", x0=predicted - 0.5, x1=predicted + 0.5, y0=truth - 0.5, y1=truth + 0.5, line=edge)
-    _axes(figure, names)
-    figure.update_layout(dragmode="zoom" if count > ALL_LABELS else False, margin={"t": 4})
-    return figure
+    layers = [
+        _layer(np.where(mask & (matrix > 0), share, np.nan), colour, full, names)
+        for mask, colour, full in ((own, figures.POSITIVE, True), (~own, figures.NEGATIVE, False))
+        if (mask & (matrix > 0)).any()
+    ]
+    horizontal, vertical = _axes(names)
+    return figures.plain_figure(
+        [*layers, _click_layer(matrix, share, names, cell, ink)],
+        {
+            "height": max(230, cell * count) + 110,
+            "shapes": [] if chosen is None else [_frame(*chosen)],
+            "xaxis": horizontal,
+            "yaxis": vertical,
+            "dragmode": "zoom" if count > ALL_LABELS else False,
+            "margin": {"l": 8, "r": 16, "t": 4, "b": 8},
+        },
+    )
+
+
+def _layer(values: np.ndarray, colour: str, full: bool, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "type": "heatmap",
+        "z": values.astype(np.float32),  # Plotly leaves out what is NaN
+        "x": _places(names),
+        "y": _places(names),
+        "colorscale": _scale(colour),
+        "zmin": 0.0,
+        "zmax": 1.0 if full else max(0.05, float(np.nanmax(values))),
+        "showscale": False,
+        "hoverinfo": "skip",
+        "xgap": 2 if len(names) <= ALL_LABELS else 0,
+        "ygap": 2 if len(names) <= ALL_LABELS else 0,
+    }
+
+
+def _frame(truth: int, predicted: int) -> dict[str, Any]:
+    corners = {"x0": predicted - 0.5, "x1": predicted + 0.5, "y0": truth - 0.5, "y1": truth + 0.5}
+    return {"type": "rect", **corners, "line": {"color": figures.ACCENT, "width": 3}}
 
 
 def clicked_cell(matrix: Int[np.ndarray, "classes classes"], point: int) -> tuple[int, int]:
@@ -76,42 +89,45 @@ def _places(names: Sequence[str]) -> list[int] | list[str]:
     return list(range(len(names))) if len(names) <= ALL_LABELS else list(names)
 
 
-def _axes(figure: Figure, names: Sequence[str]) -> None:
+def _axes(names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     count = len(names)
     few = count <= ALL_LABELS
-    axis = {"showgrid": False, "zeroline": False, "fixedrange": few, "tickfont": {"size": 12 if few else 10}}
+    axis: dict[str, Any] = {"showgrid": False, "zeroline": False, "fixedrange": few, "tickfont": {"size": 12 if few else 10}}
     if few:
         axis |= {"tickvals": list(range(count)), "ticktext": [figures.shorten(name, 18) for name in names]}
     else:
         # Names as categories: Plotly then writes as many as have room, and all once somebody has zoomed in.
         axis |= {"type": "category"}
-    figure.update_xaxes(**axis, title_text="predicted", range=[-0.5, count - 0.5], tickangle=-45 if count > 4 else 0)
-    figure.update_yaxes(**axis, title_text="true", range=[count - 0.5, -0.5])
+    return (
+        {**axis, "title": {"text": "predicted"}, "range": [-0.5, count - 0.5], "tickangle": -45 if count > 4 else 0},
+        {**axis, "title": {"text": "true"}, "range": [count - 0.5, -0.5]},
+    )
 
 
-def _click_layer(figure: Figure, matrix: np.ndarray, share: np.ndarray, names: Sequence[str], cell: int, ink: str) -> None:
+def _click_layer(matrix: np.ndarray, share: np.ndarray, names: Sequence[str], cell: int, ink: str) -> dict[str, Any]:
     """Invisible marks that hear the mouse, which heat-maps of Plotly do not when it comes to selecting."""
-    truth, predicted = np.nonzero(matrix)
-    counts = matrix[truth, predicted]
-    totals = matrix.sum(axis=1)
+    truth, predicted = (part.tolist() for part in np.nonzero(matrix))
+    totals = matrix.sum(axis=1).tolist()
     hover = [
-        f"{counts[index]:,} of {totals[t]:,} images of <b>{names[t]}</b><br>"
+        f"{matrix[t, p]:,} of {totals[t]:,} images of <b>{names[t]}</b><br>"
         + ("are right" if t == p else f"taken for <b>{names[p]}</b>")
         + f" ({share[t, p]:.1%})"
-        for index, (t, p) in enumerate(zip(truth.tolist(), predicted.tolist(), strict=True))
+        for t, p in zip(truth, predicted, strict=True)
     ]
-    numbers = len(names) <= _NUMBERS
     places = _places(names)
-    figure.add_scatter(
-        x=[places[index] for index in predicted],
-        y=[places[index] for index in truth],
-        mode="markers+text" if numbers else "markers",
-        text=[f"{count:,}" for count in counts] if numbers else None,
-        marker={"symbol": "square", "size": cell, "opacity": 0},
-        textfont={"color": ink},
+    layer: dict[str, Any] = {
+        "type": "scatter",
+        "x": [places[index] for index in predicted],
+        "y": [places[index] for index in truth],
+        "mode": "markers",
+        "marker": {"symbol": "square", "size": cell, "opacity": 0},
+        "textfont": {"color": ink},
         # Without these Plotly would dim the counts of all other cells until the page has answered.
-        selected={"marker": {"opacity": 0}, "textfont": {"color": ink}},
-        unselected={"marker": {"opacity": 0}, "textfont": {"color": ink}},
-        hovertext=hover,
-        hovertemplate="%{hovertext}<extra></extra>",
-    )
+        "selected": {"marker": {"opacity": 0}, "textfont": {"color": ink}},
+        "unselected": {"marker": {"opacity": 0}, "textfont": {"color": ink}},
+        "hovertext": hover,
+        "hovertemplate": "%{hovertext}<extra></extra>",
+    }
+    if len(names) <= _NUMBERS:
+        layer |= {"mode": "markers+text", "text": [f"{matrix[t, p]:,}" for t, p in zip(truth, predicted, strict=True)]}
+    return layer

@@ -24,10 +24,10 @@ def concept_streams(flows: Sequence[Flow], own: str, ink: str) -> Figure:
     classes = list(dict.fromkeys(flow.target for flow in flows))
     number = {("concept", name): index for index, name in enumerate(concepts)}
     number |= {("class", name): len(concepts) + index for index, name in enumerate(classes)}
-    figure = figures._figure(height=70 + 34 * max(4, len(concepts)))
-    figure.add_sankey(
-        arrangement="fixed" if len(classes) > 1 else "snap",
-        node={
+    stream = {
+        "type": "sankey",
+        "arrangement": "fixed" if len(classes) > 1 else "snap",
+        "node": {
             "label": [figures.shorten(name, 24) for name in (*concepts, *classes)],
             "color": [figures.NEUTRAL] * len(concepts) + [figures.POSITIVE if name == own else figures.NEGATIVE for name in classes],
             "thickness": 10,
@@ -35,17 +35,16 @@ def concept_streams(flows: Sequence[Flow], own: str, ink: str) -> Figure:
             "line": {"width": 0},
             "hovertemplate": "%{label}: %{value:.2f} logits<extra></extra>",
         },
-        link={
+        "link": {
             "source": [number["concept", flow.concept] for flow in flows],
             "target": [number["class", flow.target] for flow in flows],
             "value": [flow.value for flow in flows],
             "color": ["rgba(43,140,196,0.45)" if flow.target == own else "rgba(217,96,26,0.38)" for flow in flows],
             "hovertemplate": "%{source.label} adds %{value:.2f} logits to %{target.label}<extra></extra>",
         },
-        textfont={"color": ink, "size": 13, "shadow": "none"},
-    )
-    figure.update_layout(margin={"l": 4, "r": 4, "t": 8, "b": 8})
-    return figure
+        "textfont": {"color": ink, "size": 13, "shadow": "none"},
+    }
+    return figures.plain_figure([stream], {"height": 70 + 34 * max(4, len(concepts)), "margin": {"l": 4, "r": 4, "t": 8, "b": 8}})
 
 
 def class_concept_bars(concepts: Sequence[ClassConcept]) -> Figure:
@@ -56,6 +55,6 @@ def class_concept_bars(concepts: Sequence[ClassConcept]) -> Figure:
         for entry in concepts
     ]
     values = [entry.contribution for entry in concepts]
-    figure = figures.diverging_bars([entry.name for entry in concepts], values, [figures.signed(value) for value in values], hover)
-    figure.update_xaxes(title_text="mean contribution (logits)")
-    return figure
+    return figures.diverging_bars(
+        [entry.name for entry in concepts], values, [figures.signed(value) for value in values], hover, "mean contribution (logits)"
+    )

@@ -102,37 +102,59 @@ def levels_of(metrics: Mapping[str, Any], suffix: str = "", kinds: Sequence[str]
 def nec_chart(view: NecView) -> Figure:
     """The chart; rings stand for `view.stands`."""
     low, high, pinned = _range(view)
-    figure = figures._figure(height=_HEIGHT)
-    for level in view.levels:
-        if level not in pinned:
-            figure.add_hline(y=level.accuracy, line={"color": _LEVEL_COLOURS[level.kind], "dash": "dashdot", "width": 1.5})
-    for entry in view.series:
-        colour, dash, symbol, width = _STYLES[entry.role]
-        figure.add_scatter(
-            x=[nec for nec, _ in entry.points],
-            y=[accuracy for _, accuracy in entry.points],
-            name=entry.name,
-            mode="lines+markers",
-            line={"color": colour, "dash": dash, "width": width},
-            marker={"symbol": symbol, "size": 8},
-            hovertemplate=f"<b>{entry.name}</b><br>%{{x:.0f}} concepts a class<br>accuracy %{{y:.1%}}<extra></extra>",
-        )
-    for stand in view.stands:
-        figure.add_scatter(
-            x=[stand.nec],
-            y=[stand.accuracy],
-            name=stand.name,
-            mode="markers",
-            marker={"symbol": "circle-open", "size": 17, "line": {"width": 2.5}, "color": _STYLES[stand.role][0]},
-            hovertemplate=f"<b>{stand.name}</b><br>%{{x:.1f}} concepts a class<br>accuracy %{{y:.1%}}<extra></extra>",
-        )
-    _direct_labels(figure, view, pinned, low, high)
+    lines = [
+        {
+            "type": "line",
+            "xref": "paper",
+            "x0": 0,
+            "x1": 1,
+            "y0": level.accuracy,
+            "y1": level.accuracy,
+            "line": {"color": _LEVEL_COLOURS[level.kind], "dash": "dashdot", "width": 1.5},
+        }
+        for level in view.levels
+        if level not in pinned
+    ]
     necs = [nec for entry in view.series for nec, _ in entry.points] + [stand.nec for stand in view.stands]
-    figure.update_xaxes(title_text="concepts per class (NEC)", showgrid=False, range=_nec_range(necs))
-    figure.update_yaxes(title_text="accuracy", tickformat=".0%", range=[low, high])
-    # Room for the labels on the right, which Plotly does not reckon with.
-    figure.update_layout(margin={"r": 158, "t": 12})
-    return figure
+    return figures.plain_figure(
+        [*map(_curve, view.series), *map(_ring, view.stands)],
+        {
+            "height": _HEIGHT,
+            "shapes": lines,
+            "annotations": _direct_labels(view, pinned, low, high),
+            "xaxis": {"title": {"text": "concepts per class (NEC)"}, "showgrid": False, "range": _nec_range(necs)},
+            "yaxis": {"title": {"text": "accuracy"}, "tickformat": ".0%", "range": [low, high]},
+            # Room for the labels on the right, which Plotly does not reckon with.
+            "margin": {"l": 8, "r": 158, "t": 12, "b": 8},
+        },
+    )
+
+
+def _curve(entry: NecSeries) -> dict[str, Any]:
+    colour, dash, symbol, width = _STYLES[entry.role]
+    return {
+        "type": "scatter",
+        "x": [nec for nec, _ in entry.points],
+        "y": [accuracy for _, accuracy in entry.points],
+        "name": entry.name,
+        "mode": "lines+markers",
+        "line": {"color": colour, "dash": dash, "width": width},
+        "marker": {"symbol": symbol, "size": 8},
+        "hovertemplate": f"<b>{entry.name}</b><br>%{{x:.0f}} concepts a class<br>accuracy %{{y:.1%}}<extra></extra>",
+    }
+
+
+def _ring(stand: NecStand) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "x": [stand.nec],
+        "y": [stand.accuracy],
+        "name": stand.name,
+        "mode": "markers",
+        "cliponaxis": False,
+        "marker": {"symbol": "circle-open", "size": 17, "line": {"width": 2.5}, "color": _STYLES[stand.role][0]},
+        "hovertemplate": f"<b>{stand.name}</b><br>%{{x:.1f}} concepts a class<br>accuracy %{{y:.1%}}<extra></extra>",
+    }
 
 
 def _nec_range(necs: Sequence[float]) -> list[float]:
@@ -152,7 +174,7 @@ def _range(view: NecView) -> tuple[float, float, tuple[NecLevel, ...]]:
     return max(0.0, low - room), min(1.0 + room / 3, high + room), pinned
 
 
-def _direct_labels(figure: Figure, view: NecView, pinned: tuple[NecLevel, ...], low: float, high: float) -> None:
+def _direct_labels(view: NecView, pinned: tuple[NecLevel, ...], low: float, high: float) -> list[dict[str, Any]]:
     """A name at the right end of every line, moved apart where they would lie on each other, with a thin leader to its line."""
     labels = [(entry.points[-1][1], f"<b>{entry.name}</b>", _STYLES[entry.role][0]) for entry in view.series if entry.points]
     labels += [
@@ -162,22 +184,25 @@ def _direct_labels(figure: Figure, view: NecView, pinned: tuple[NecLevel, ...], 
     labels.sort(key=lambda label: label[0])
     pixels = _PLOT_HEIGHT / max(1e-9, high - low)
     wanted = [(value - low) * pixels for value, _, _ in labels]
-    for (value, text, colour), at, place in zip(labels, wanted, spread(wanted, _LABEL_HEIGHT, 0.0, float(_PLOT_HEIGHT)), strict=True):
-        figure.add_annotation(
-            xref="paper",
-            x=1.0,
-            y=value,
-            text=text,
-            font={"color": colour, "size": 12},
-            showarrow=True,
-            arrowhead=0,
-            arrowwidth=1,
-            arrowcolor=colour,
-            ax=14,
-            ay=at - place,
-            xanchor="left",
-            align="left",
-        )
+    places = spread(wanted, _LABEL_HEIGHT, 0.0, float(_PLOT_HEIGHT))
+    return [
+        {
+            "xref": "paper",
+            "x": 1.0,
+            "y": value,
+            "text": text,
+            "font": {"color": colour, "size": 12},
+            "showarrow": True,
+            "arrowhead": 0,
+            "arrowwidth": 1,
+            "arrowcolor": colour,
+            "ax": 14,
+            "ay": at - place,
+            "xanchor": "left",
+            "align": "left",
+        }
+        for (value, text, colour), at, place in zip(labels, wanted, places, strict=True)
+    ]
 
 
 def _level_text(level: NecLevel, below: bool) -> str:
