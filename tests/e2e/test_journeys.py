@@ -40,7 +40,7 @@ def test_open_a_concept_and_rename_it(visit: Visit) -> None:
     page = visit.open()
     page.get_by_role("link", name="Concepts", exact=True).click()
     expect(page.get_by_role("heading", name="Concepts", exact=True)).to_be_visible()
-    page.get_by_role("searchbox", name="Search by name or class").fill("checkered")
+    page.get_by_role("searchbox", name="Search by meaning, name or class").fill("checkered")
     page.get_by_test_id("stMain").get_by_role("link", name="checkered").click()
     expect(page.get_by_role("heading", name="checkered")).to_be_visible()
     expect(page).to_have_url(re.compile(r"/concept\?concept=\d+$"))
