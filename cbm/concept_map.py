@@ -209,25 +209,32 @@ def name_regions(
     levels: Sequence[int] = (9, 36),
     seed: int = 0,
 ) -> tuple[Region, ...]:
-    """Names for parts of the map: k-means on the plane, each part called after its two most important different names.
+    """Names for parts of the map: k-means on the plane, each part called after the two names that stand out in it.
+
+    A name stands out by the importance that its concepts have in the part, times the share of it that lies there.
 
     Args:
         names: a name for each concept; blank where it has none worth showing.
-        importance: which name speaks for its neighbourhood; not positive leaves the concept out.
+        importance: which concepts speak for their neighbourhood; not positive leaves the concept out.
     """
     from scipy.cluster.vq import kmeans2
 
-    counted = np.flatnonzero((np.asarray(importance) > 0) & np.array([bool(name.strip()) for name in names]))
+    weight = np.asarray(importance, dtype=np.float64)
+    counted = np.flatnonzero((weight > 0) & np.array([bool(name.strip()) for name in names]))
+    distinct = list(dict.fromkeys(names[concept] for concept in counted.tolist()))
+    number = {name: index for index, name in enumerate(distinct)}
+    called = np.array([number[names[concept]] for concept in counted.tolist()], dtype=np.int64)
+    total = np.bincount(called, weight[counted], len(distinct))
     regions = []
     for level, count in enumerate(levels):
         if len(counted) < 3 * count:
             continue
         centres, part = kmeans2(positions[counted].astype(np.float64), count, minit="++", rng=seed + level)
-        for number, (x, y) in enumerate(centres):
-            members = counted[part == number]
-            if len(members) < 3:
+        for index, (x, y) in enumerate(centres):
+            members = part == index
+            if members.sum() < 3:
                 continue
-            ranked = members[np.argsort(-np.asarray(importance)[members], kind="stable")]
-            different = list(dict.fromkeys(names[member] for member in ranked[:40]))[:2]
-            regions.append(Region(" · ".join(different), float(x), float(y), level, len(members)))
+            here = np.bincount(called[members], weight[counted][members], len(distinct))
+            best = np.argsort(-(here**2 / total), kind="stable")[:2]
+            regions.append(Region(" · ".join(distinct[name] for name in best if here[name]), float(x), float(y), level, int(members.sum())))
     return tuple(regions)

@@ -72,7 +72,6 @@ def search_bar(classes: Sequence[str]) -> tuple[str, Sort, str | None, str]:
 
 def filter_pills(counts: Mapping[Filter, int], unknown: bool) -> frozenset[Filter]:
     """The filters, each with the number of concepts that it would leave."""
-    state.read_filters()
     still = {Filter.DUPLICATE} if unknown else set()
     chosen = st.pills(
         "Show only",
@@ -182,9 +181,7 @@ def concept_table(frame: pd.DataFrame, *, model: str, largest: float, key: str) 
             "top_class": st.column_config.TextColumn("Speaks for"),
         },
     )
-    rows = chosen["selection"]["rows"]
-    if rows:
-        state.set_picks(model, frame["concept"].to_numpy()[rows].tolist())
+    state.tick_rows(model, frame["concept"].to_numpy()[chosen["selection"]["rows"]].tolist())
 
 
 def suggested_merges(

@@ -22,6 +22,7 @@ _SHOW_PARAMETER = "concepts_show"
 _PINS_PARAMETER = "concepts_pinned"
 _PICKS = "concept_picks"
 _PINS = "concept_pins"
+_ROWS = "concept_rows_ticked"
 _MOST_PINS = 48
 _BETWEEN = "."
 
@@ -115,6 +116,13 @@ def tick(model: str, concept: int, key: str) -> None:
     """Callback of a card's box."""
     others = tuple(picked for picked in picks(model) if picked != concept)
     set_picks(model, (*others, concept) if st.session_state[key] else others)
+
+
+def tick_rows(model: str, concepts: Sequence[int]) -> None:
+    """After the table was drawn: its ticked rows are the picks; what was picked as cards stays until a row is ticked."""
+    if concepts or st.session_state.get(_ROWS):
+        set_picks(model, concepts)
+    st.session_state[_ROWS] = bool(concepts)
 
 
 # What may be done with the picked concepts: each is one edit, and one undo
