@@ -1,4 +1,4 @@
-"""How long a committed edit takes to be measured on stored codes: 50,000 images, 4096 concepts (32 active), 100 classes, one core.
+"""How long a committed edit takes to be measured on stored codes: 50,000 images, 8192 concepts (32 active), 100 classes, one core.
 
     python benchmarks/edit_rescoring.py [--rows 50000] [--output benchmarks/results/edit_rescoring.json]
 
@@ -22,7 +22,8 @@ from cbm.heads.base import LinearHead
 from cbm.metrics.effect import compare_predictions
 from cbm.scoring import ScoredSet, fold_recipe
 
-CONCEPTS, ACTIVE, CLASSES = 4096, 32, 100
+CONCEPTS, ACTIVE, CLASSES = 8192, 32, 100
+BUDGET_MS = 300
 
 
 def main() -> None:
@@ -53,12 +54,19 @@ def main() -> None:
             _seconds(lambda edits=edits: fold_recipe(head, classes, Recipe.of(*edits)).logits(scored.codes))
             for _ in range(arguments.repeats)
         ]
-        results[name] = {"seconds": statistics.median(times), "predict_again_seconds": statistics.median(full)}
-        edit_time, full_time = (1000 * seconds for seconds in results[name].values())
-        print(f"{name:32} {edit_time:7.0f} ms   predicting again {full_time:7.0f} ms")
+        results[name] = {
+            "seconds": statistics.median(wall for wall, _ in times),
+            "cpu_seconds": statistics.median(cpu for _, cpu in times),
+            "predict_again_seconds": statistics.median(wall for wall, _ in full),
+            "predict_again_cpu_seconds": statistics.median(cpu for _, cpu in full),
+        }
+        wall, cpu, full_wall, full_cpu = (1000 * seconds for seconds in results[name].values())
+        print(f"{name:32} {wall:7.0f} ms (processor {cpu:5.0f})   predicting again {full_wall:7.0f} ms (processor {full_cpu:5.0f})")
+    slowest = max(entry["seconds"] for entry in results.values())
+    print(f"slowest {1000 * slowest:.0f} ms by the clock; budget {BUDGET_MS} ms for an edit to be measured on all rows")
     if arguments.output:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps({"rows": arguments.rows, "results": results}, indent=2) + "\n")
+        arguments.output.write_text(json.dumps({"rows": arguments.rows, "budget_ms": BUDGET_MS, "results": results}, indent=2) + "\n")
 
 
 def _codes(rows: int, generator: np.random.Generator) -> Codes:
@@ -86,10 +94,11 @@ def _measure(scored: ScoredSet, recipe: Recipe, before: np.ndarray, labels: np.n
     compare_predictions(before, scored.apply(recipe).argmax(axis=1), labels, scored.classes)
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def _seconds(work: Callable[[], object]) -> tuple[float, float]:
+    """By the clock, and of the processor: they differ on a machine that is busy with other things."""
+    start, used = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - used
 
 
 if __name__ == "__main__":

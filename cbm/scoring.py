@@ -250,13 +250,18 @@ class ScoredSet:
         touched = effective.touched
         new_bias = effective.bias != self._bias
         changed = np.flatnonzero(new_bias | (effective.weight[touched] != self._base[touched]).any(axis=0))
-        if new_bias.any():
+        if new_bias.all():
+            np.add(self._sums, effective.bias, out=logits, casting="same_kind")  # in float64, rounded once
+        elif new_bias.any():
             columns = np.flatnonzero(new_bias)
             logits[:, columns] = self._sums[:, columns] + effective.bias[columns]
         if len(changed):
             rows = self.active_rows(touched)
-            weight = np.ascontiguousarray(effective.weight[:, changed])
-            logits[np.ix_(rows, changed)] = self._score(rows, weight, effective.bias[changed])
+            if len(changed) == logits.shape[1]:
+                logits[rows] = self._score(rows, effective.weight, effective.bias)
+            else:
+                weight = np.ascontiguousarray(effective.weight[:, changed])
+                logits[np.ix_(rows, changed)] = self._score(rows, weight, effective.bias[changed])
         for item in recipe.image_items():
             rows = np.array(self._rows_of_item.get(item, []), dtype=np.int64)
             if len(rows):

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
 _MOST = 10
 
 
+def _points(change: float) -> str:
+    size = 100 * abs(change)
+    return f"{'−' if change < 0 else '+'}{size:.0f}" if size >= 1 else f"{'−' if change < 0 else '+'}{size:.1f}"
+
+
 def accuracy_moves(moved: Sequence[tuple[str, float, float]]) -> Figure:
     """(class or group, accuracy before, after) as arrows from before to after, the largest move on top; worse ones are dashed."""
     shown = moved[:_MOST]
     keys = [str(position) for position in range(len(shown))]
     figure = go.Figure()
-    figure.update_layout(template=TEMPLATE, height=56 + 25 * max(2, len(shown)))
+    figure.update_layout(template=TEMPLATE, height=72 + 26 * len(shown), margin={"b": 46})
     for worse in (False, True):
         places = [place for place, (_, before, after) in enumerate(shown) if (after < before) == worse]
         colour = NEGATIVE if worse else POSITIVE
@@ -37,7 +42,7 @@ def accuracy_moves(moved: Sequence[tuple[str, float, float]]) -> Figure:
             y=[keys[place] for place in places],
             mode="markers+text",
             marker={"color": colour, "size": 11, "symbol": "triangle-left" if worse else "triangle-right"},
-            text=[f"{'−' if worse else '+'}{100 * abs(shown[place][2] - shown[place][1]):.0f}" for place in places],
+            text=[_points(shown[place][2] - shown[place][1]) for place in places],
             textposition="middle left" if worse else "middle right",
             cliponaxis=False,
             customdata=[[shown[place][0], shown[place][1]] for place in places],
