@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from cbm.errors import NotFoundError
 from cbm.ui import access, job_panel, navigation, resources, session
 from cbm.ui.cards import page_title, show_error
 from cbm.ui.jobs import panels
@@ -24,24 +23,24 @@ jobs = resources.jobs(root)
 page_title("Jobs", "All long work of this workspace: how far it is, what it said, and what to do when it failed.")
 
 models = resources.catalogue(root).models
-asked = session.asked(job_panel.PARAMETER)
-if asked is not None:
-    try:
-        panels.detail(jobs, jobs.get(asked), models)
-    except NotFoundError as error:
-        show_error(str(error), hint="The jobs that exist are listed below.")
-
 everything = jobs.list()
 if not everything:
     panels.empty()
     st.stop()
-others = [job for job in everything if job.id != asked]
-live = [job.id for job in others if job.live or job.resuming]
+asked = session.asked(job_panel.PARAMETER)
+opened = next((job for job in everything if job.id == asked), None)
+if asked is not None and opened is None:
+    show_error(f"There is no job {asked!r} in this workspace.", hint="The jobs that exist are listed below.")
+in_place = opened is not None and panels.opened_here(opened)
+if opened is not None and not in_place:
+    panels.detail(jobs, opened, models)
+
+live = [job.id for job in everything if (job.live or job.resuming) and job is not opened]
 if live:
     st.subheader("Now", anchor=False)
     panels.living(jobs, live, besides=asked)
 
-ended = [job for job in others if job.id not in live]
+ended = [job for job in everything if not (job.live or job.resuming) and (in_place or job is not opened)]
 if not ended:
     st.stop()
 st.subheader("Before" if live else "Ended", anchor=False)
@@ -52,4 +51,4 @@ if not listed:
     st.stop()
 pages = -(-len(listed) // PER_PAGE)
 page = st.pagination(pages, key=f"jobs_page-{show}") if pages > 1 else 1
-panels.ended(listed[(page - 1) * PER_PAGE : page * PER_PAGE], models)
+panels.ended(jobs, listed[(page - 1) * PER_PAGE : page * PER_PAGE], models, asked if in_place else None)

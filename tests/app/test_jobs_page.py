@@ -117,7 +117,7 @@ def test_the_address_opens_a_job_and_an_unknown_one_is_said(open_app: OpenApp, j
     app.button(key="close_job").click().run()
     assert "job" not in app.query_params
     missing = open_app("jobs", jobs.workspace.root, job="job-0")
-    assert "No job 'job-0'" in missing.error[0].value
+    assert "There is no job 'job-0'" in missing.error[0].value
     assert "Discover concepts" in shown(missing)
 
 
@@ -196,3 +196,21 @@ def test_demo_mode_has_no_jobs(open_app: OpenApp, jobs: Jobs, monkeypatch: pytes
     monkeypatch.setenv("CBM_MODE", "demo")
     open_app("start", jobs.workspace.root)
     assert no_workers == []
+
+
+def test_a_job_opened_from_the_list_is_shown_in_its_place(open_app: OpenApp, jobs: Jobs, sign: WorkerSign) -> None:
+    first = running(jobs, sign, "The older one", source="/1")
+    jobs.finish(first, 1, "done", result={})
+    second = running(jobs, sign, "The newer one", source="/2")
+    jobs.finish(second, 1, "done", result={})
+
+    def places(app: AppTest) -> tuple[int, int]:
+        text = [element.value for element in app.markdown]
+        return text.index("###### What was asked"), text.index("**The newer one**")
+
+    app = open_app("jobs", jobs.workspace.root)
+    app.button(key=f"open-{first}").click().run()
+    asked, newer = places(app)
+    assert asked > newer
+    asked, newer = places(open_app("jobs", jobs.workspace.root, job=first))
+    assert asked < newer

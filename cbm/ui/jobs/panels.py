@@ -15,6 +15,7 @@ from cbm.ui.text import plain
 EVERY = "1s"
 LOG_EVERY = "2s"
 LOG_CHARACTERS = 8000
+_OPENED = "jobs_opened"
 
 
 def empty() -> None:
@@ -72,10 +73,17 @@ def _living_card(jobs: Jobs, job: Job) -> None:
             st.caption(words.resumed_line(job))
 
 
-def ended(listed: Sequence[Job], models: Collection[str]) -> None:
-    """Jobs that have ended, one card each."""
+def ended(jobs: Jobs, listed: Sequence[Job], models: Collection[str], opened: str | None) -> None:
+    """Jobs that have ended, one card each.
+
+    Args:
+        opened: the one to be shown in full in its place.
+    """
     now = datetime.now(UTC)
     for job in listed:
+        if job.id == opened:
+            detail(jobs, job, models)
+            continue
         with st.container(border=True, key=f"ended-{job.id}"):
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 _name(job)
@@ -103,6 +111,12 @@ def _open_button(job: Job) -> None:
 def open_job(identifier: str | None) -> None:
     """Callback: show a job in full, or none."""
     session.put(job_panel.PARAMETER, identifier)
+    st.session_state[_OPENED] = identifier
+
+
+def opened_here(job: Job) -> bool:
+    """Whether a job was opened from the list, where the visitor looks for it; one that the address names stands on top."""
+    return not (job.live or job.resuming) and st.session_state.get(_OPENED) == job.id
 
 
 def _result_link(job: Job, models: Collection[str], key: str) -> None:
