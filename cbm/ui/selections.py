@@ -15,6 +15,7 @@ import streamlit as st
 
 from cbm.errors import InvalidInputError
 from cbm.ui import session
+from cbm.ui.cards import show_error
 from cbm.ui.selection_links import LONGEST_NAME, Kind, Selection, decode_selection, encode_selection, tidy_name
 from cbm.ui.text import counted, plain
 
@@ -22,6 +23,7 @@ __all__ = ["Kind", "Selection", "chip", "clear", "current", "forget", "narrowed"
 
 _STATE = "selections"
 _SEEN = "selection_seen"
+_PROBLEM = "selection_problem"
 _PARAMETER = "selection"
 _BETWEEN = "."
 _MOST_SAVED = 50
@@ -42,8 +44,7 @@ class _Held:
 def current(model: str, kind: Kind) -> Selection | None:
     """The selection in force, whether or not the visitor looks at it alone; the address wins where it brings a new one.
 
-    Raises:
-        InvalidInputError: the address has a selection that cannot be read; it is taken out, so that the next run goes on without.
+    An address whose selection cannot be read counts as one without; `chip` says so.
     """
     _adopt(model)
     return _held(model, kind).current
@@ -135,6 +136,9 @@ def chip(model: str, kind: Kind, key: str) -> None:
         key: what the widgets' keys begin with; different for every chip of a page.
     """
     selection = current(model, kind)
+    problem = st.session_state.pop(_PROBLEM, None)
+    if problem is not None:
+        show_error(problem)
     held = _held(model, kind)
     if selection is None and not held.saved and held.previous is None:
         return
@@ -257,9 +261,10 @@ def _adopt(model: str) -> None:
     st.session_state[_SEEN] = text
     try:
         found = [decode_selection(part) for part in text.split(_BETWEEN)[: len(_NOUNS)]]
-    except InvalidInputError:
+    except InvalidInputError as error:
+        st.session_state[_PROBLEM] = str(error)
         _write(model)
-        raise
+        return
     for selection, narrow in found:
         held = _held(model, selection.kind)
         previous = held.current if held.current != selection else held.previous
