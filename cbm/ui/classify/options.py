@@ -10,6 +10,7 @@ from typing import Any
 from cbm.backbones.reference import BackboneReference
 from cbm.errors import CorruptArtifactError, MismatchError
 from cbm.names.concepts import ConceptTable
+from cbm.ui.data.sets import set_title
 from cbm.workspace import Artifact
 
 
@@ -26,7 +27,8 @@ class SetOption:
 
     @property
     def title(self) -> str:
-        return f"{self.name or self.id}: {self.count:,} images, {len(self.classes):,} classes"
+        labels = f"{len(self.classes):,} classes" if self.classes else "no labels"
+        return f"{set_title(self.name)} ({self.count:,} images, {labels})"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class ConceptsOption:
 
     @property
     def title(self) -> str:
-        return f"{self.size:,} concepts of {self.backbone.architecture}, {self.named:,} named ({self.vocabulary}, {self.created[:10]})"
+        return f"{self.size:,} concepts, {self.named:,} named from {self.vocabulary} ({self.created[:10]})"
 
 
 def set_option(artifact: Artifact) -> SetOption:

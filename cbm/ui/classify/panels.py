@@ -13,6 +13,7 @@ from cbm.edits import Recipe
 from cbm.ui import cards, figures, navigation, session, thumbnails
 from cbm.ui.classify import questions
 from cbm.ui.classify.questions import ClassReport
+from cbm.ui.data.sets import set_title
 from cbm.ui.figures.confusion import ALL_LABELS, clicked_cell, confusion_heatmap
 from cbm.ui.figures.nec import nec_chart
 from cbm.ui.study import Study
@@ -73,6 +74,11 @@ def accuracy_panel(study: Study, report: ClassReport, recipe: Recipe, metrics: M
         notes.append("Zero-shot compares images with the class names alone.")
     if any(entry.role == "random" for entry in view.series):
         notes.append("Random directions show how much any sparse head reaches without meaningful concepts.")
+    elsewhere = metrics.get("measured_elsewhere")
+    if isinstance(elsewhere, Mapping):
+        notes.append(
+            f"Lines were measured before the export, on {plain(set_title(str(elsewhere.get('name', ''))))}; the ring on these images."
+        )
     st.caption(" ".join(notes))
 
 

@@ -12,6 +12,7 @@ from cbm.metrics.classification import STANDARD_NECS
 from cbm.ui import access, job_panel, navigation, resources, session
 from cbm.ui.cards import show_error
 from cbm.ui.classify.options import ConceptsOption, SetOption, concepts_option, set_option, testable, trainable
+from cbm.ui.data.sets import set_title
 
 KIND = "train"
 HEADS = {
@@ -204,7 +205,7 @@ def _submit(table: ConceptsOption, on: SetOption, test: str | None, head: str, n
     parameters = {"concepts": table.id, "on": on.id, "head": head, "necs": necs, "seed": seed} | ({"test": test} if test else {})
     kind = f"{HEADS[head][0].lower()} head" if head != "dn-cbm" else HEADS[head][0]
     try:
-        job_panel.submit(KIND, parameters, title=f"Train a {kind} on {on.name or on.id}")
+        job_panel.submit(KIND, parameters, title=f"Train a {kind} on {set_title(on.name)}")
     except CbmError as error:
         # A callback runs before the page, which shows it in its place.
         st.session_state[_REFUSED] = str(error)

@@ -10,6 +10,7 @@ from cbm.ui import access, cards, figures, navigation, session, thumbnails
 from cbm.ui.compare.concept_pairs import ConceptPair, LoneConcept, Matches, PairList, strongest_rows
 from cbm.ui.compare.questions import Alignment, Comparison, Outcome, nec_view
 from cbm.ui.compare.sides import STORED, UNEDITED, Choice, Side
+from cbm.ui.data.sets import set_title
 from cbm.ui.figures.compare import class_dumbbells
 from cbm.ui.figures.nec import nec_chart
 from cbm.ui.study import Study
@@ -27,10 +28,10 @@ def selectors(models: Mapping[str, str], choice: Choice, offered: list[str]) -> 
     """Which two models; `offered` are the second ones that share images with the first, STORED and UNEDITED among them."""
     st.session_state[_FIRST], st.session_state[_OTHER] = choice.first, choice.other
     words = {STORED: "The same model as it is stored", UNEDITED: "The same model without edits"}
-    left, middle, right = st.columns([10, 2, 10], vertical_alignment="bottom")
+    left, middle, right = st.columns([10, 3, 10], vertical_alignment="bottom")
     left.selectbox("Model A", list(models), key=_FIRST, format_func=lambda model: models[model], on_change=_take_first)
     middle.button(
-        "",
+        "Swap",
         key="compare_swap",
         icon=":material/swap_horiz:",
         help="Swap A and B",
@@ -89,7 +90,7 @@ def headline_panel(left: Side, right: Side, aligned: Alignment, comparison: Comp
 
 
 def _compared(aligned: Alignment, comparison: Comparison) -> str:
-    names = [plain(name.partition("?")[0]) for name in aligned.sets]
+    names = [f"“{plain(set_title(name))}”" for name in aligned.sets]
     where = f"of {names[0]}" if aligned.same_set else f"that are both in {names[0]} and in {names[1]}"
     text = f"Compared on the {counted(comparison.images, 'held-out image')} {where}."
     if comparison.labelled < comparison.images:
