@@ -95,8 +95,18 @@ def test_runs_are_a_gallery_with_pictures_and_figures_and_the_newest_is_open(ope
     charts = " ".join(chart.proto.id for chart in app.get("plotly_chart"))
     assert "discover_baselines" in charts
     assert "discover_firing" in charts
-    assert "discover_training" in charts
     assert "of what tells the images apart" in texts(app)
+
+
+def test_the_training_is_shown_on_demand(open_app: OpenApp, measured: Workspace) -> None:
+    app = open_app("discover", root=measured.root)
+    app.session_state["discover_history"] = True
+    app.run()
+    assert [chart.proto.id.rpartition("-")[2] for chart in app.get("plotly_chart") if "discover_training" in chart.proto.id] == [
+        "0",
+        "1",
+        "2",
+    ]
 
 
 def test_another_run_opens_by_its_card_and_by_its_address(open_app: OpenApp, measured: Workspace) -> None:

@@ -78,6 +78,12 @@ def concept_table(root: str, concepts: str) -> ConceptTable:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
+def names(root: str, concepts: str) -> tuple[str, ...]:
+    """What to show for every concept of a table."""
+    return tuple(concept_table(root, concepts).names)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
 def name_scores(root: str, concepts: str) -> tuple[np.ndarray, np.ndarray]:
     """Score of the best name of every concept, and whether it was good enough."""
     table = concept_table(root, concepts)

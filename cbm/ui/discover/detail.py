@@ -106,6 +106,7 @@ def _baselines(run: DictionaryRun) -> None:
     )
 
 
+@st.fragment
 def _firing(evidence: Evidence, run: DictionaryRun) -> None:
     sample = f"on {evidence.images:,} of {evidence.total:,} images" if evidence.images < evidence.total else f"on {evidence.total:,} images"
     shown = st.segmented_control(
@@ -130,13 +131,16 @@ def _training(root: str, run: DictionaryRun) -> None:
     points = cached.history(root, run.id)
     if len(points) < 2:
         return
+    opened = st.expander("How the training went", icon=":material/show_chart:", key="discover_history", on_change="rerun")
+    if not opened.open:
+        return
     samples = [point.samples for point in points]
     series: Sequence[tuple[str, list[float], str]] = (
         ("Unexplained variance (FVU)", [point.fvu for point in points], ".3f"),
         ("Active concepts (L0)", [point.l0 for point in points], ".1f"),
         ("Dead concepts", [point.dead for point in points], ".1%"),
     )
-    with st.expander("How the training went", icon=":material/show_chart:"):
+    with opened:
         with st.grid(3, min_column_width=230, gap="small", key="discover_training") as grid:
             for position, (title, values, number) in enumerate(series):
                 grid.plotly_chart(

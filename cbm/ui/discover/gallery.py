@@ -44,7 +44,7 @@ def gallery(root: str, runs: Sequence[DictionaryRun], chosen: DictionaryRun) -> 
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.caption(f"{len(runs)} dictionaries, newest first")
             page = st.pagination(pages, default=1 + list(runs).index(chosen) // PER_PAGE, key=f"discover_runs-{len(runs)}")
-    with st.grid(PER_PAGE, min_column_width=230, gap="small", border=True, key="discover_gallery") as grid:
+    with st.grid(PER_PAGE, min_column_width=150, gap="small", border=True, key="discover_gallery") as grid:
         for run in runs[(page - 1) * PER_PAGE : page * PER_PAGE]:
             with grid.cell():
                 _card(root, run, run.id == chosen.id)
@@ -69,4 +69,6 @@ def _card(root: str, run: DictionaryRun, chosen: bool) -> None:
         help=f"Open {run.id}",
     )
     st.markdown(badges(run) or ":gray-badge[not measured]")
-    st.caption(f"on {run.images:,} images: {origin(run)}")
+    first = f"{plain(run.sources[0])}{f' + {len(run.sources) - 1} more' if len(run.sources) > 1 else ''} · " if run.sources else ""
+    seed = "" if run.seed is None else f" · seed {run.seed}"
+    st.caption(f"{first}{run.images:,} images · {run.day}{seed}")

@@ -114,6 +114,7 @@ def _figures(root: str, table: NamedTable) -> None:
     )
 
 
+@st.fragment
 def _samples(root: str, run: DictionaryRun, table: NamedTable | None) -> None:
     try:
         evidence = cached.evidence(root, run)
@@ -133,7 +134,7 @@ def _samples(root: str, run: DictionaryRun, table: NamedTable | None) -> None:
         return
     pages = -(-len(concepts) // PER_PAGE)
     page = st.pagination(pages, key=f"names_page-{run.id}-{shown}", max_visible_pages=5) if pages > 1 else 1
-    names = None if table is None else cached.concept_table(root, table.id).names
+    names = None if table is None else cached.names(root, table.id)
     query = None if table is None else _model_query(root, table)
     with st.grid(4, min_column_width=145, gap="small", border=True, key="names_concepts") as grid:
         for concept in concepts[(page - 1) * PER_PAGE : page * PER_PAGE].tolist():

@@ -69,7 +69,8 @@ def _results(root: str, runs: Sequence[DictionaryRun]) -> None:
         "Each point is one dictionary. Left is easier to read, low keeps more of the images: the best lie towards the corner. "
         "Click a point, or a row of the table, to open it."
     )
-    points = [(run.id, run.l0 or 0.0, run.fvu or 0.0, _series(run), _hover(run, stability.get(run.id))) for run in runs]
+    by_width = sorted(runs, key=lambda run: (run.method, run.width, run.k or 0))
+    points = [(run.id, run.l0 or 0.0, run.fvu or 0.0, _series(run), _hover(run, stability.get(run.id))) for run in by_width]
     st.plotly_chart(
         charts.sweep_chart(points, suggested),
         key=CHART,
@@ -104,7 +105,7 @@ def _table(runs: Sequence[DictionaryRun], stability: dict[str, float]) -> None:
             "FVU": [run.fvu for run in ordered],
             "Cosine": [run.cosine for run in ordered],
             "L0": [run.l0 for run in ordered],
-            "Dead": [run.dead for run in ordered],
+            "Dead": [None if run.dead is None else 100 * run.dead for run in ordered],
             "Stability": [stability.get(run.id) for run in ordered],
             "Seconds": [run.seconds for run in ordered],
         }
@@ -113,7 +114,7 @@ def _table(runs: Sequence[DictionaryRun], stability: dict[str, float]) -> None:
         "FVU": st.column_config.NumberColumn(format="%.3f", help=words.FVU_HELP),
         "Cosine": st.column_config.NumberColumn(format="%.3f", help=words.COSINE_HELP),
         "L0": st.column_config.NumberColumn(format="%.1f", help=words.L0_HELP),
-        "Dead": st.column_config.NumberColumn(format="percent", help=words.DEAD_HELP),
+        "Dead": st.column_config.NumberColumn(format="%.0f%%", help=words.DEAD_HELP),
         "Stability": st.column_config.NumberColumn(
             format="%.2f", help="How closely another seed finds the same directions again: 1 is exactly. Needs two seeds in one sweep."
         ),

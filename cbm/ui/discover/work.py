@@ -23,7 +23,10 @@ def work_panel(root: str) -> None:
     if job is None or not _worth_showing(job):
         return
     with st.container(border=True, key="discover_work"):
-        job = job_panel.watch(job.id, key="discover_job", curves=CURVES, on_done=lambda done: _open_result(root, done))
+        curves = CURVES[:1] if job.kind == "sweep" else CURVES
+        job = job_panel.watch(job.id, key="discover_job", curves=curves, on_done=lambda done: _open_result(root, done))
+        if job.live and job.kind == "sweep":
+            st.caption("Each tooth of the curve is one dictionary; those that are finished stand among the runs and on the chart.")
         if job.state in ("cancelled", "interrupted") and job.kind in ("discover", "sweep"):
             st.caption(
                 "A training that was stopped has no dictionary yet, only a checkpoint: it appears among the runs once it is finished. "
