@@ -148,6 +148,9 @@ def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, _terminate)
     threading.Thread(target=_listen, args=(stop,), daemon=True).start()
+    if not (Workspace(root).root / "jobs").is_dir():
+        # The workspace was deleted in this moment, and must not be made again.
+        os._exit(EXIT_ORPHANED)
     lock = _alone(Workspace(root), identifier)
     code = run(Workspace(root), identifier, int(attempt), stop)
     if lock is not None:

@@ -121,6 +121,13 @@ def test_the_address_opens_a_job_and_an_unknown_one_is_said(open_app: OpenApp, j
     assert "Discover concepts" in shown(missing)
 
 
+def test_a_visitor_who_waits_for_others_sees_how_many(open_app: OpenApp, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cbm.jobs.attached.Crew.position", lambda *_: 2)
+    identifier = jobs.submit("embed", EMBED)
+    assert "Waiting for a free place: 2 visitors first" in shown(open_app("jobs", jobs.workspace.root))
+    assert "Waiting for a free place: 2 visitors first" in shown(open_app("jobs", jobs.workspace.root, job=identifier))
+
+
 def test_a_dead_worker_is_said_and_another_is_asked_for(open_app: OpenApp, jobs: Jobs, no_workers: list[str]) -> None:
     worker = WorkerSign(jobs.signs)
     identifier = running(jobs, worker)

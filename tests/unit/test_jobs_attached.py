@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -163,6 +165,47 @@ def test_a_program_that_ends_in_order_leaves_no_worker(jobs: Jobs, tmp_path: Pat
     assert jobs.get(stuck).interruption == "stopped"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_app_starts_its_worker_and_takes_it_along(jobs: Jobs, tmp_path: Path, number: signal.Signals) -> None:
+    identifier = jobs.submit("import_vectors", vectors(tmp_path))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = str(listener.getsockname()[1])
+    command = [
+        sys.executable,
+        "-m",
+        "cbm",
+        "app",
+        "--no-open",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        port,
+        "--workspace",
+        str(jobs.workspace.root),
+    ]
+    with (tmp_path / "app.log").open("wb") as log:
+        app = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=log, stderr=log)
+    try:
+        assert wait(jobs, identifier, ended).state == "done"
+        until(lambda: _answers(port))
+        assert jobs.workers() == 1
+        worker = worker_of(jobs)
+    finally:
+        app.send_signal(number)
+        app.wait(PATIENCE)
+    until_gone(worker)
+    assert jobs.workers() == 0
+
+
+def _answers(port: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
 def test_workspaces_take_turns_where_there_is_room_for_one_worker(tmp_path: Path, make_crew: MakeCrew) -> None:
     first, second = Jobs(Workspace(tmp_path / "first")), Jobs(Workspace(tmp_path / "second"))
     stuck = first.submit("import_vectors", endless(tmp_path))
@@ -205,6 +248,7 @@ def test_a_deleted_workspace_is_not_made_again(jobs: Jobs, tmp_path: Path, make_
     crew = make_crew()
     crew.ensure(jobs.workspace.root)
     wait(jobs, stuck, running)
+    until(lambda: (jobs.running / f"{stuck}.lock").is_file())
     worker = worker_of(jobs)
     jobs.workspace.root.rename(tmp_path / "elsewhere")
     os.kill(worker, signal.SIGKILL)
