@@ -15,3 +15,5 @@ ASSETS = _shipped("assets")
 DATA = _shipped("data")
 DEFAULT_WORKSPACE = (_CHECKOUT if (_CHECKOUT / "pyproject.toml").is_file() else Path.cwd()) / "data" / "workspace"
 APP = _PACKAGE / "_app" / "app.py" if (_PACKAGE / "_app").is_dir() else _CHECKOUT / "app.py"
+APP_FOR_STRANGERS = _PACKAGE / "ui" / "asgi.py"
+"""The same app, with headers for the browsers of visitors whom nobody knows."""

@@ -27,8 +27,8 @@ def app(
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser window.")] = True,
 ) -> None:
     """Open the web app; the worker that runs its jobs starts and ends with it."""
-    from cbm.paths import APP
-    from cbm.ui.access import server_options
+    from cbm.paths import APP, APP_FOR_STRANGERS
+    from cbm.ui.access import Mode, mode, server_options
 
     if workspace is not None:
         os.environ["CBM_WORKSPACE"] = str(workspace.expanduser().absolute())
@@ -40,7 +40,8 @@ def app(
     from streamlit.web.cli import main as streamlit
 
     # In this process, so that the worker belongs to the server and to nobody who could be killed without it.
-    streamlit(["run", str(APP), *options], prog_name="streamlit")
+    script = APP if mode() is Mode.LOCAL else APP_FOR_STRANGERS
+    streamlit(["run", str(script), *options], prog_name="streamlit")
 
 
 @cli.command()

@@ -92,6 +92,29 @@ def test_addresses_of_pages_that_write_lead_nowhere_in_a_demo(start_server: Star
     visit.close()
 
 
+def test_demo_started_by_the_command_has_headers_that_every_page_can_live_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, browser: Browser
+) -> None:
+    planted.build(tmp_path / "workspace")
+    monkeypatch.setenv("CBM_MODE", "demo")
+    server = Server(tmp_path / "workspace", tmp_path / "server.log", by_command=True)
+    try:
+        server.wait()
+        visit = Visit(browser, server.url)
+        answer = visit.page.goto(server.url)
+        assert answer is not None
+        assert "script-src 'self' blob: 'sha256-" in answer.headers["content-security-policy"]
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        for address, heading in (("/", "Classifiers you can read"), ("/concepts", "Concepts"), ("/intervene", "Intervene")):
+            visit.page.goto(server.url + address)
+            expect(visit.page.get_by_role("heading", name=heading).first).to_be_visible()
+            visit.page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(state="attached")
+        visit.close()
+        assert not visit.problems, visit.problems
+    finally:
+        server.stop()
+
+
 def test_edits_in_a_demo_stay_in_the_visitors_tab(start_server: StartServer, visitors: Callable[[Server], Visit]) -> None:
     server = start_server("demo")
     before = {file: file.stat().st_mtime_ns for file in server.workspace.rglob("*")}

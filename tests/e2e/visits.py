@@ -46,15 +46,17 @@ def _free_port() -> int:
 
 
 class Server:
-    """`streamlit run app.py` on a free port."""
+    """`streamlit run app.py`, or `cbm app`, on a free port."""
 
-    def __init__(self, workspace: Path, log: Path) -> None:
+    def __init__(self, workspace: Path, log: Path, *, by_command: bool = False) -> None:
         self.workspace = workspace
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        streamlit = ["streamlit", "run", "app.py", f"--server.port={self.port}", "--server.address=127.0.0.1"]
+        command = ["cbm", "app", f"--port={self.port}", "--host=127.0.0.1", "--no-open"]
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={self.port}", "--server.address=127.0.0.1"],
+                [sys.executable, "-m", *(command if by_command else streamlit)],
                 cwd=ROOT,
                 env={**os.environ, "CBM_WORKSPACE": str(workspace), "OMP_NUM_THREADS": "1"},
                 stdout=output,
