@@ -137,50 +137,55 @@ def chip(model: str, kind: Kind, key: str) -> None:
     """
     selection = current(model, kind)
     problem = st.session_state.pop(_PROBLEM, None)
-    if problem is not None:
-        show_error(problem)
     held = _held(model, kind)
-    if selection is None and not held.saved and held.previous is None:
+    # Always there, though empty: what stands below would be drawn anew by the browser if its place in the page changed.
+    with st.container(gap=None):
+        if problem is not None:
+            show_error(problem)
+        if selection is not None or held.saved or held.previous is not None:
+            with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"{key}_chip"):
+                _chip(model, kind, key, selection, held)
+
+
+def _chip(model: str, kind: Kind, key: str, selection: Selection | None, held: _Held) -> None:
+    if selection is not None:
+        label = f":material/select: {plain(selection.name)} ({len(selection):,})"
+        st.session_state[f"{key}_scope"] = held.narrowed
+        st.segmented_control(
+            f"Which {kind}",
+            [False, True],
+            key=f"{key}_scope",
+            format_func={False: f"All {kind}", True: label}.__getitem__,
+            required=True,
+            label_visibility="collapsed",
+            on_change=_choose,
+            args=(model, kind, f"{key}_scope"),
+        )
+        with st.popover("", icon=":material/bookmark:", help="Save the selection, or take a saved one", key=f"{key}_menu"):
+            _menu(model, kind, key, selection, held)
+        st.button(
+            "Clear",
+            key=f"{key}_clear",
+            icon=":material/close:",
+            type="tertiary",
+            on_click=clear,
+            args=(model, kind),
+            shortcut="Escape",
+            help="Let the selection go. It can be brought back.",
+        )
         return
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"{key}_chip"):
-        if selection is not None:
-            label = f":material/select: {plain(selection.name)} ({len(selection):,})"
-            st.session_state[f"{key}_scope"] = held.narrowed
-            st.segmented_control(
-                f"Which {kind}",
-                [False, True],
-                key=f"{key}_scope",
-                format_func={False: f"All {kind}", True: label}.__getitem__,
-                required=True,
-                label_visibility="collapsed",
-                on_change=_choose,
-                args=(model, kind, f"{key}_scope"),
-            )
-            with st.popover("", icon=":material/bookmark:", help="Save the selection, or take a saved one", key=f"{key}_menu"):
-                _menu(model, kind, key, selection, held)
-            st.button(
-                "Clear",
-                key=f"{key}_clear",
-                icon=":material/close:",
-                type="tertiary",
-                on_click=clear,
-                args=(model, kind),
-                shortcut="Escape",
-                help="Let the selection go. It can be brought back.",
-            )
-            return
-        if held.previous is not None:
-            st.button(
-                f"Bring back {plain(held.previous.name)} ({len(held.previous):,})",
-                key=f"{key}_restore",
-                icon=":material/undo:",
-                type="tertiary",
-                on_click=restore,
-                args=(model, kind),
-            )
-        if held.saved:
-            with st.popover("Saved selections", icon=":material/bookmark:", type="tertiary", key=f"{key}_menu"):
-                _saved_list(model, kind, key, held)
+    if held.previous is not None:
+        st.button(
+            f"Bring back {plain(held.previous.name)} ({len(held.previous):,})",
+            key=f"{key}_restore",
+            icon=":material/undo:",
+            type="tertiary",
+            on_click=restore,
+            args=(model, kind),
+        )
+    if held.saved:
+        with st.popover("Saved selections", icon=":material/bookmark:", type="tertiary", key=f"{key}_menu"):
+            _saved_list(model, kind, key, held)
 
 
 def _menu(model: str, kind: Kind, key: str, selection: Selection, held: _Held) -> None:

@@ -2,6 +2,7 @@
 
 const instances = new WeakMap();
 const WAIT_FOR_PICTURES = 160;
+const LAST = "cbmConceptMapView";
 
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
@@ -79,11 +80,19 @@ function create(root) {
       map.fitScale = Math.min(width, height) / 2.12;
       if (!fresh) map.view.scale *= map.fitScale / before;
     }
-    if (fresh) fit();
+    if (fresh) resume();
     draw();
   }
   const observer = new ResizeObserver(measure);
   observer.observe(stage);
+
+  // A map that is drawn again elsewhere on the page looks at what the one before looked at.
+  function resume() {
+    const last = globalThis[LAST];
+    if (!last || last.n !== map.points.n || Math.abs(last.width - width) > 40) return fit();
+    fresh = false;
+    map.view = { ...last.view };
+  }
 
   function fit() {
     fresh = false;
@@ -107,6 +116,7 @@ function create(root) {
     map.labels = placeLabels(upper, map, width, height);
     drawOver();
     root.dataset.milliseconds = (performance.now() - started).toFixed(1);
+    root.dataset.zoom = (map.view.scale / map.fitScale).toFixed(2);
     root.dataset.ready = "true";
   }
 
@@ -381,6 +391,7 @@ function create(root) {
 
   setMode("pan");
   map.stop = () => {
+    if (map.points && width) globalThis[LAST] = { n: map.points.n, width, view: map.view };
     listeners.abort();
     observer.disconnect();
     cancelAnimationFrame(frame);
