@@ -3,7 +3,7 @@
 import streamlit as st
 
 from cbm.errors import NotFoundError
-from cbm.ui import access, empty, navigation, resources, session
+from cbm.ui import access, empty, navigation, resources, selections, session
 from cbm.ui.cards import show_error
 from cbm.ui.concept.detail import concept_detail
 from cbm.ui.concept.page import concept_page
@@ -30,4 +30,5 @@ except NotFoundError as error:
     show_error(str(error))
     st.page_link(navigation.CONCEPTS, label="All concepts", icon=":material/arrow_back:", query_params=address)
     st.stop()
-concept_page(Scene(root, model, study, recipe, detail, address))
+images = selections.current(model, "images") if selections.narrowed(model, "images") else None
+concept_page(Scene(root, model, study, recipe, detail, address, None if images is None else images.members))

@@ -15,6 +15,7 @@ from cbm.edits import Recipe
 from cbm.images.scenes import CONCEPTS
 from cbm.ui import resources
 from cbm.ui.concept import evidence, relations
+from cbm.ui.selection_links import Selection, encode_selection
 from cbm.ui.study import Study
 from cbm.workspace import Workspace
 
@@ -116,6 +117,29 @@ def test_a_concept_to_merge_with_is_found_by_name(open_app: OpenApp, study: Stud
     assert app.title[0].value == "checkered"
     recipe = next(iter(app.session_state["recipes"].values()))
     assert [type(edit).__name__ for edit in recipe.active] == ["MergeConcepts"]
+
+
+def test_merged_concepts_can_be_separated_and_hidden_ones_shown_again(open_app: OpenApp, study: Study) -> None:
+    app = open_app("concept", concept=CONCEPT)
+    into = relations.nearest_directions(study, evidence.firing(study, (CONCEPT,)), Recipe().decisions(), 1)[0].concept
+    app.button(key=f"merge-{CONCEPT}-{into}").click().run()
+    app.button(key="separate").click().run()
+    assert app.title[0].value == NAME
+    app.button(key="hide").click().run()
+    app.button(key="unhide").click().run()
+    assert app.button(key="hide")
+    recipe = next(iter(app.session_state["recipes"].values()))
+    assert [step.enabled for step in recipe.steps] == [False, False]
+
+
+def test_a_selection_of_images_narrows_the_evidence(open_app: OpenApp, study: Study) -> None:
+    rows = evidence.firing(study, (CONCEPT,)).rows
+    chosen = [*rows[:4].tolist(), *(row for row in range(study.images) if row not in set(rows.tolist()))][:6]
+    app = open_app("concept", concept=CONCEPT, selection=encode_selection(Selection.of("images", chosen, None)))
+    assert len(pictures(app, "concept_pictures")) == 4
+    assert any("On 4 images of 6" in caption.value for caption in app.caption)
+    nothing = encode_selection(Selection.of("images", chosen[4:], None))
+    assert "No image of the selection" in open_app("concept", concept=CONCEPT, selection=nothing).info[0].value
 
 
 def test_relations_are_links_to_other_concepts(open_app: OpenApp, study: Study) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse
@@ -32,6 +32,11 @@ class Firing:
     def frequency(self) -> float:
         """Share of the held-out images on which it fires, 0 to 1."""
         return len(self.rows) / max(1, self.images)
+
+    def within(self, rows: Iterable[int]) -> Firing:
+        """The same concept, looked at on some images only."""
+        kept = np.isin(self.rows, np.fromiter(rows, np.int64))
+        return replace(self, rows=self.rows[kept], values=self.values[kept])
 
     def dense(self) -> Float32[np.ndarray, " images"]:
         """Its activation on every image."""

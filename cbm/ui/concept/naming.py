@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from cbm.edits import HideConcept, MergeConcepts
+from cbm.edits import Edit, HideConcept, MergeConcepts, concepts_of
 from cbm.ui import figures, session
 from cbm.ui.concept import relations
 from cbm.ui.concept.panels import Scene
@@ -38,7 +38,25 @@ def edit_row(scene: Scene) -> None:
         )
         with st.popover("Merge", icon=":material/merge:", key="concept_merge", help="Show this concept and another one as one"):
             _merge_menu(scene)
-        if not tile.hidden:
+        if scene.detail.merged:
+            st.button(
+                "Separate",
+                key="separate",
+                icon=":material/call_split:",
+                on_click=_switch_off,
+                args=(scene, MergeConcepts),
+                help="Shows the merged concepts one by one again",
+            )
+        if tile.hidden:
+            st.button(
+                "Show",
+                key="unhide",
+                icon=":material/visibility:",
+                on_click=_switch_off,
+                args=(scene, HideConcept),
+                help="Puts it back into the lists",
+            )
+        else:
             st.button(
                 "Hide",
                 key="hide",
@@ -47,6 +65,14 @@ def edit_row(scene: Scene) -> None:
                 args=(model, HideConcept(tile.index, tile.name)),
                 help="Leaves it out of lists. It still counts in predictions, and undo brings it back.",
             )
+
+
+def _switch_off(scene: Scene, kind: type[Edit]) -> None:
+    """Switch off the edits of one kind that concern the concept; they stay in the list, where they can be switched on again."""
+    members = set(scene.detail.fired.members)
+    for index, step in enumerate(scene.recipe.steps[: scene.recipe.position]):
+        if step.enabled and isinstance(step.edit, kind) and members & set(concepts_of(step.edit)):
+            session.switch(scene.model, index, False)
 
 
 def _merge(model: str, tile: ConceptTile, into: int, name: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from cbm.ui import navigation
+from cbm.ui import navigation, selections
 from cbm.ui.concept import naming, panels, related
 from cbm.ui.concept.panels import HEAT, Scene
 from cbm.ui.text import percent, plain
@@ -20,6 +20,8 @@ def concept_page(scene: Scene) -> None:
         if not embedded:
             naming.edit_row(scene)
     _facts(scene)
+    if not embedded:
+        selections.chip(scene.model, "images", "concept_selection")
     panels.evidence_panel(scene)
     left, right = st.columns(2, gap="large")
     with left:

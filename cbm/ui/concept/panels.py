@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import streamlit as st
@@ -38,6 +39,18 @@ class Scene:
     detail: ConceptDetail
     address: dict[str, str]
     """Query parameters of the model."""
+    selected: tuple[int, ...] | None = None
+    """Held-out rows that the visitor looks at alone; None for all."""
+
+    @cached_property
+    def fired(self) -> evidence.Firing:
+        """Where the concept fires, among the images that the visitor looks at."""
+        return self.detail.fired if self.selected is None else self.detail.fired.within(self.selected)
+
+    @property
+    def images(self) -> int:
+        """How many images the visitor looks at."""
+        return self.study.images if self.selected is None else len(self.selected)
 
     @property
     def number(self) -> int:
@@ -81,7 +94,7 @@ def _drawing(scene: Scene, heat: bool) -> Callable[[list[PictureTile]], Callable
 @st.fragment
 def evidence_panel(scene: Scene) -> None:
     """The images on which the concept fires: top, middle and random ones, or those of one bar of the histogram."""
-    fired = scene.detail.fired
+    fired = scene.fired
     left, right = st.columns([13, 7], gap="medium")
     with right:
         chosen, cut = _histogram(scene)
@@ -90,7 +103,8 @@ def evidence_panel(scene: Scene) -> None:
             st.subheader("Images it fires on", anchor=False, width="content")
             heat = heat_switch(scene)
         if not len(fired.rows):
-            st.info("No held-out image activates this concept.", icon=":material/motion_sensor_idle:")
+            which = "No held-out image" if scene.selected is None else "No image of the selection"
+            st.info(f"{which} activates this concept.", icon=":material/motion_sensor_idle:")
             return
         drawing = _drawing(scene, heat)
         if chosen is None:
@@ -109,7 +123,7 @@ def _gallery(scene: Scene, drawing: Callable, tiles: list[PictureTile], key: str
 
 
 def _three_rows(scene: Scene, drawing: Callable) -> None:
-    fired = scene.detail.fired
+    fired = scene.fired
     sample = _sample_number()
     shown = evidence.examples(fired, concept=scene.number, sample=sample, count=_ROW)
     st.markdown("**Strongest**")
@@ -153,7 +167,7 @@ def _one_bin(scene: Scene, drawing: Callable, positions: tuple[int, ...], label:
         page = st.pagination(pages, key=f"concept_page-{scene.number}-{label}", max_visible_pages=5) if pages > 1 else 1
     shown = positions[(page - 1) * _PAGE : page * _PAGE]
     if shown:
-        _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, scene.detail.fired, shown), "concept_bin")
+        _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, scene.fired, shown), "concept_bin")
     else:
         empty.nothing_found("No image has an activation in this range.")
 
@@ -169,12 +183,13 @@ def _range_key(concept: int) -> str:
 
 def _histogram(scene: Scene) -> tuple[int | None, evidence.Bins]:
     """The histogram, and the same choice for the keyboard; returns the bar that was chosen."""
-    fired = scene.detail.fired
+    fired = scene.fired
     cut = evidence.bins(fired)
     labels = cut.labels
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("How strongly it fires", anchor=False)
-    st.caption(f"On {counted(len(fired.rows), 'image')} of {fired.images:,} ({percent(fired.frequency)}); silent on the rest.")
+    share = percent(len(fired.rows) / max(1, scene.images))
+    st.caption(f"On {counted(len(fired.rows), 'image')} of {scene.images:,} ({share}); silent on the rest.")
     if not len(fired.rows):
         return None, cut
     key, asked = _range_key(scene.number), session.asked(_RANGE)
@@ -189,7 +204,7 @@ def _histogram(scene: Scene) -> tuple[int | None, evidence.Bins]:
             _choose_range(scene.number, labels[points[0]["point_index"]])
 
     st.plotly_chart(
-        strength_histogram(cut.edges, cut.counts, labels, images=fired.images, chosen=chosen),
+        strength_histogram(cut.edges, cut.counts, labels, images=scene.images, chosen=chosen),
         key=chart,
         config=figures.CHART_OPTIONS,
         on_select=take_bar,
