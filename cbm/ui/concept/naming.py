@@ -130,6 +130,8 @@ def candidates_panel(scene: Scene) -> None:
         config=figures.CHART_OPTIONS,
         alt="Candidate names: " + ", ".join(f"{name} {score:.2f}" for name, score in detail.candidates),
     )
+    if st.context.is_embedded:
+        return
     others = [name for name, _ in detail.candidates if name != tile.name]
     key = f"candidate-{tile.index}-{tile.name}"
     st.pills("Call it instead", others, key=key, on_change=_rename, args=(scene.model, tile, key), format_func=plain)

@@ -84,7 +84,7 @@ def _facts(scene: Scene) -> None:
         )
         grid.metric(
             "Name score",
-            f"{tile.name_score:.2f}" if tile.named else "–",
+            f"{tile.name_score:.2f}".replace("-", "−") if tile.named else "–",
             help="Agreement of concept and name under the naming rule. A dash: no candidate was good enough.",
             border=True,
         )

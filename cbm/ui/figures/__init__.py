@@ -197,6 +197,8 @@ def probability_change(probabilities: Sequence[tuple[str, float, float]], *, tru
     names = [f"{shorten(name, 22)} ✓" if name == truth else shorten(name, 22) for name, _, _ in probabilities]
     before = [value for _, value, _ in probabilities]
     after = [value for _, _, value in probabilities]
+    # A model of a hundred classes may be sure of none: its few percent then fill the chart.
+    extent = next((extent for extent in (0.05, 0.1, 0.25, 0.5) if extent >= max([*before, *after], default=1.0)), 1.0)
     traces: list[dict[str, Any]] = [
         {
             "type": "bar",
@@ -209,10 +211,10 @@ def probability_change(probabilities: Sequence[tuple[str, float, float]], *, tru
         },
         {
             "type": "scatter",
-            "x": [1.04] * len(keys),
+            "x": [1.04 * extent] * len(keys),
             "y": keys,
             "mode": "text",
-            "text": [f"{value:.0%}" for value in after],
+            "text": [f"{value:.1%}" if extent < 0.5 else f"{value:.0%}" for value in after],
             "textposition": "middle right",
             "cliponaxis": False,
             "hoverinfo": "skip",
@@ -225,7 +227,12 @@ def probability_change(probabilities: Sequence[tuple[str, float, float]], *, tru
         traces,
         {
             "height": 66 + 27 * max(3, len(keys)),
-            "xaxis": {"range": [0, 1.3], "tickformat": ".0%", "tickvals": [0, 0.5, 1], "title": {"text": "probability"}},
+            "xaxis": {
+                "range": [0, 1.3 * extent],
+                "tickformat": ".0%" if extent >= 0.1 else ".1%",
+                "tickvals": [0, extent / 2, extent],
+                "title": {"text": "probability"},
+            },
             "yaxis": _named_rows(keys, names),
         },
     )

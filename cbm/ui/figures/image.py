@@ -27,6 +27,4 @@ def share_bars(parts: Sequence[Part], *, rest: float, target: str, chosen: int |
         names, values = [*names, "all other concepts"], [*values, 100 * rest]
         hover.append(f"<b>all other concepts</b><br>{abs(rest):.1%} of the score")
     labels = [f"{figures.signed(value, 0)} %" for value in values]
-    return figures.diverging_bars(
-        names, values, labels, hover, f"← against   share of the score of “{figures.shorten(target, 22)}”   for →"
-    )
+    return figures.diverging_bars(names, values, labels, hover, f"← against   share of “{figures.shorten(target, 22)}”   for →")
