@@ -14,9 +14,9 @@ from cbm.images.sources import ARCHIVE_SUFFIXES, TABLE_SUFFIXES
 from cbm.ui import access, cards, job_panel, resources, session, uploads
 from cbm.ui.data import pace
 from cbm.ui.data.backbone_choice import Choice, backbone_choice
-from cbm.ui.data.library import file_list
 from cbm.ui.data.pace import Pace
 from cbm.ui.data.preview import LOOKED_AT, Preview, look_at
+from cbm.ui.data.tables import file_list
 from cbm.ui.text import counted, plain
 from cbm.ui.thumbnails import thumbnail
 from cbm.workspace import Workspace
@@ -165,7 +165,7 @@ def draw_preview(preview: Preview) -> None:
     st.markdown(f"**{plain(' · '.join(found))}**")
     with st.grid("auto", min_column_width=88, gap="small", key="data_preview") as grid:
         for uri, label in zip(preview.uris, preview.labels, strict=True):
-            with grid.cell():
+            with grid.cell(), st.container(gap="xxsmall"):
                 st.image(thumbnail(uri), width="stretch", alt=f"A picture of the upload{f', class {label}' if label else ''}")
                 if label:
                     st.caption(plain(label))

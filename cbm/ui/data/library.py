@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from cbm.embeddings.sets import EmbeddingSet
-from cbm.ui import access, cards, navigation, resources, session, uploads
-from cbm.ui.data import searching, sets
+from cbm.ui import access, cards, job_panel, navigation, resources, session, uploads
+from cbm.ui.data import searching, sets, tables
 from cbm.ui.data.sets import Found, SetCard
 from cbm.ui.text import counted, plain
 from cbm.ui.thumbnails import strip, theme, thumbnail
@@ -21,16 +20,13 @@ SET = "embeddings"
 """Query parameter: the opened set."""
 LIKE = "like"
 """Query parameter: the row whose neighbours are shown."""
-WORDS = "data_search"
-"""Key and query parameter of the search box."""
-CLASS = "data_class"
-SPLIT = "data_split"
+WORDS, CLASS, SPLIT = "data_search", "data_class", "data_split"
+"""Keys of the search box and the filters, and query parameters."""
 _UPLOAD = "data_query_picture"
 _TURN = "data_query_turn"
 ANY_CLASS, ANY_SPLIT = "All classes", "All splits"
 PER_PAGE = 24
 CARDS = 8
-_IN_WORDS = 5
 
 
 def set_gallery(shown: Sequence[SetCard], opened: str) -> None:
@@ -39,7 +35,7 @@ def set_gallery(shown: Sequence[SetCard], opened: str) -> None:
     page = st.pagination(pages, key="data_sets_page") if pages > 1 else 1
     with st.grid(4, min_column_width=145, gap="small", border=True, key="data_sets") as grid:
         for card in shown[(page - 1) * CARDS : page * CARDS]:
-            with grid.cell():
+            with grid.cell(), st.container(gap="xsmall"):
                 _card(card, card.id == opened)
 
 
@@ -48,16 +44,26 @@ def _card(card: SetCard, opened: bool) -> None:
         st.image(strip(card.uris, theme()), width="stretch", alt=f"Some pictures of {card.title}")
     else:
         st.caption(":material/hide_image: Vectors without pictures")
-    st.page_link(
-        navigation.DATA,
-        label=f"**{plain(card.title)}**",
+    # Not a link: Streamlit leaves the address as it was where a link leads to the page that it stands on.
+    st.button(
+        f"**{plain(card.title)}**",
+        key=f"data_open-{card.id}",
         icon=":material/check_circle:" if opened else None,
-        query_params={**access.address(), SET: card.address},
+        type="tertiary",
+        on_click=_open,
+        args=(card.address,),
         help=f"Open {card.source or card.id}",
     )
     labels = f"{card.classes:,} {'class' if card.classes == 1 else 'classes'}" if card.classes else "no labels"
     backbone = f"{card.backbone} · {card.trained}" if card.trained else card.backbone
     st.caption(f"{counted(card.count, 'image')} · {labels}  \n{plain(backbone)} · {card.space}  \n{card.made}")
+
+
+def _open(address: str) -> None:
+    """Callback: show another set, without the search in the one that is left."""
+    for parameter in (WORDS, CLASS, SPLIT, LIKE, job_panel.PARAMETER):
+        session.put(parameter, None)
+    session.put(SET, address)
 
 
 def opened_set(root: str, card: SetCard, artifact: Artifact) -> None:
@@ -73,7 +79,7 @@ def opened_set(root: str, card: SetCard, artifact: Artifact) -> None:
         )
     cards.headline_row(_headlines(card), key="data_facts")
     _browser(root, card)
-    _tables(embeddings, artifact)
+    tables.set_tables(embeddings, artifact)
 
 
 def _headlines(card: SetCard) -> tuple[Headline, ...]:
@@ -120,14 +126,13 @@ def _browser(root: str, card: SetCard) -> None:
 
 def _search(problem: str | None) -> uploads.Upload | None:
     """Two of the three ways to search (the third is at every picture); returns the picture to search by, if one was uploaded."""
+    st.session_state[WORDS] = session.asked(WORDS) or ""
     st.text_input(
         "Search by words",
         key=WORDS,
         type="search",
         placeholder="a red circle on the beach" if problem is None else "needs the backbone's weights",
-        bind="query-params",
-        on_change=_forget_others,
-        args=(WORDS,),
+        on_change=_search_words,
         disabled=problem is not None,
         width=300,
     )
@@ -143,10 +148,15 @@ def _search(problem: str | None) -> uploads.Upload | None:
     return uploaded
 
 
+def _search_words() -> None:
+    _forget_others(WORDS)
+    session.put(WORDS, st.session_state[WORDS].strip() or None)
+
+
 def _forget_others(asked: str) -> None:
     """Callback: one search at a time, the last one asked for."""
     if asked != WORDS:
-        st.session_state[WORDS] = ""
+        session.put(WORDS, None)
     if asked != LIKE:
         session.put(LIKE, None)
     if asked != _UPLOAD:
@@ -164,27 +174,35 @@ def _clear() -> None:
 
 def _filters(root: str, card: SetCard) -> np.ndarray | None:
     """The rows that may be shown; None where all may."""
-    class_name = split = None
+    chosen_class = chosen_split = None
     if card.sizes:
-        class_name = st.selectbox(
-            "Class",
-            [ANY_CLASS, *(name for name, _ in card.sizes)],
-            key=CLASS,
-            bind="query-params",
-            width=240,
+        chosen_class = _restored(CLASS, [name for name, _ in card.sizes], ANY_CLASS)
+        st.selectbox(
+            "Class", [ANY_CLASS, *(name for name, _ in card.sizes)], key=CLASS, on_change=_filter, args=(CLASS, ANY_CLASS), width=240
         )
     if card.splits:
-        split = st.segmented_control("Split", [ANY_SPLIT, *card.splits], default=ANY_SPLIT, required=True, key=SPLIT, bind="query-params")
-    chosen_class = None if class_name in (None, ANY_CLASS) else class_name
-    chosen_split = None if split in (None, ANY_SPLIT) else split
+        chosen_split = _restored(SPLIT, card.splits, ANY_SPLIT)
+        st.segmented_control("Split", [ANY_SPLIT, *card.splits], required=True, key=SPLIT, on_change=_filter, args=(SPLIT, ANY_SPLIT))
     if chosen_class is None and chosen_split is None:
         return None
     return sets.rows_of(resources.embedding_set(root, card.id), chosen_class, chosen_split)
 
 
+def _restored(key: str, options: Sequence[str], otherwise: str) -> str | None:
+    """What the address says about a filter, put into its widget; None where it asks for nothing that there is."""
+    asked = session.asked(key)
+    st.session_state[key] = asked if asked in options else otherwise
+    return asked if asked in options else None
+
+
+def _filter(key: str, otherwise: str) -> None:
+    chosen = st.session_state[key]
+    session.put(key, None if chosen in (None, otherwise) else chosen)
+
+
 def _ask(root: str, card: SetCard, allowed: np.ndarray | None, picture: uploads.Upload | None) -> tuple[Found | None, str]:
     """What is asked for, and a line that says so; no rows and the reason where it cannot be answered."""
-    words = str(st.session_state.get(WORDS) or "").strip()
+    words = (session.asked(WORDS) or "").strip()
     like = session.asked(LIKE)
     try:
         if picture is not None:
@@ -217,7 +235,7 @@ def _result_line(line: str, *, searched: bool) -> None:
 def _pictures(tiles: Sequence[PictureTile]) -> None:
     with st.grid("auto", min_column_width=118, gap="small", key="data_pictures") as grid:
         for tile in tiles:
-            with grid.cell():
+            with grid.cell(), st.container(gap="xxsmall"):
                 if tile.uri:
                     st.image(thumbnail(tile.uri), width="stretch", alt=tile.alt)
                 else:
@@ -231,58 +249,3 @@ def _pictures(tiles: Sequence[PictureTile]) -> None:
                     args=(tile.row,),
                     help=f"Find images like {tile.alt}",
                 )
-
-
-def _tables(embeddings: EmbeddingSet, artifact: Artifact) -> None:
-    """Classes, known concepts and rejected files; those that there are."""
-    concepts, rejected = sets.known_concepts(embeddings), sets.rejected_files(artifact)
-    with st.grid(2, min_column_width=300, gap="medium", key="data_tables") as grid:
-        with grid.cell():
-            st.markdown("##### Classes", anchors=False)
-            if embeddings.labelled.any():
-                table = sets.class_counts(embeddings)
-                st.dataframe(table, hide_index=True, key="data_classes", height=min(38 + 35 * len(table), 320))
-            else:
-                st.caption(
-                    "No labels: discovery and search work without them. To train a classifier, put the images of each class into a folder "
-                    "of its own, or name a `label` column in a table."
-                )
-        with grid.cell():
-            st.markdown("##### Known concepts", anchors=False)
-            if len(concepts):
-                _concept_table(concepts)
-            else:
-                st.caption("None: a table with a true / false column for each concept lets the app check what discovery finds.")
-        with grid.cell():
-            st.markdown("##### Rejected files", anchors=False)
-            if len(rejected):
-                file_list(list(zip(rejected["File"], rejected["Reason"], strict=True)), key="data_rejected")
-                st.download_button(
-                    "Download as CSV",
-                    rejected.to_csv(index=False).encode(),
-                    f"rejected-{artifact.id}.csv",
-                    "text/csv",
-                    key="data_rejected_csv",
-                    icon=":material/download:",
-                    on_click="ignore",
-                )
-            else:
-                st.caption("None: every file could be used.")
-
-
-def file_list(files: Sequence[tuple[str, str]], *, key: str) -> None:
-    """Files with reasons: in full sentences where they are few, else as a table."""
-    if len(files) <= _IN_WORDS:
-        st.markdown("\n".join(f"- **{plain(name)}**: {plain(reason)}" for name, reason in files))
-        return
-    st.dataframe({"File": [name for name, _ in files], "Reason": [reason for _, reason in files]}, hide_index=True, key=key, height=320)
-
-
-def _concept_table(concepts: object) -> None:
-    st.dataframe(
-        concepts,
-        hide_index=True,
-        key="data_concepts",
-        height=320,
-        column_config={"Share": st.column_config.ProgressColumn("Share of images", format="%.1f %%", min_value=0, max_value=100)},
-    )
