@@ -440,3 +440,26 @@ def test_hosted_page_offers_no_paths(open_app: OpenApp, fresh: Path, monkeypatch
     choose(app, "data_way", "Example scenes")
     assert "A checkpoint file" not in offered(app, "data_backbone_kind")
     assert not [element for element in open_app("data", fresh, data_view=IMPORT).text_input if "path" in str(element.key)]
+
+
+def test_vectors_bring_their_pictures_and_class_names(open_app: OpenApp, fresh: Path) -> None:
+    buffer = io.BytesIO()
+    Scenes("free", 1, 0, "train")[0].draw(32).save(buffer, "PNG")
+    files = np.array([f"{number}.png" for number in range(12)])
+    app = open_app("data", fresh, data_view=IMPORT)
+    app.file_uploader[0].set_value(
+        [
+            ("v.npz", npz(embeddings=vectors(), labels=np.arange(12) % 2, files=files), "application/octet-stream"),
+            ("names.txt", b"cat\ndog\n", "text/plain"),
+            ("pictures.zip", packed({f"outer/{number}.png": buffer.getvalue() for number in range(12)}), "application/zip"),
+        ]
+    ).run()
+    assert "2 class names" in shown(app)
+    assert "The pictures are there" in shown(app)
+    app.selectbox(key="data_vectors_architecture-512").select("RN101").run()
+    app.selectbox(key="data_vectors_tag-RN101").select("openai").run()
+    app.button(key="data_import").click().run()
+    (job,) = Jobs(Workspace(fresh)).list()
+    made = Workspace(fresh).get(verbs.import_vectors(**job.parameters, workspace=fresh).embeddings)
+    assert made.metrics["pictures"] == 12
+    assert EmbeddingSet.load(made).classes == ("cat", "dog")
