@@ -86,7 +86,7 @@ def synthetic(size: int) -> MapPoints:
 def open_map(page: Page, points: MapPoints, size: int) -> float:
     """The map with these points in an empty page; how long the points took to be read, in milliseconds."""
     page.set_content(f"<body style='margin:0;width:1000px'><style>{(FOLDER / 'style.css').read_text()}</style>{_HTML}</body>")
-    for name, parts in (("points", ("data", "points")), ("map", ("data", "paint", "index"))):
+    for name, parts in (("points", ("data", "points")), ("map", ("data", "paint", "card", "index"))):
         source = "\n".join((FOLDER / f"{part}.js").read_text() for part in parts)
         page.evaluate(_IMPORT, [name, source])
     everything = pack_bits(np.ones(size, bool))

@@ -187,11 +187,13 @@ def likely_duplicates(
     rows = np.array([meanings.rows.get(name, -1) for name in names])
     taken = np.ones(len(names), bool)
     taken[order] = False
-    known = (rows[:, None] >= 0) & (neighbours >= 0) & (rows[neighbours] >= 0)
+    # Names agree by 1 at most, so that only near directions can reach `least`.
+    close = (neighbours >= 0) & (similarities >= 2 * least - 1)
+    known = close & (rows[:, None] >= 0) & (rows[neighbours] >= 0)
     meaning = np.zeros(neighbours.shape, np.float32)
     ours, theirs = np.broadcast_to(rows[:, None], neighbours.shape)[known], rows[neighbours][known]
     meaning[known] = np.einsum("pd,pd->p", meanings.vectors[ours], meanings.vectors[theirs])
-    agreement = np.where(neighbours >= 0, (meaning + similarities) / 2, -1)
+    agreement = np.where(close, (meaning + similarities) / 2, -1)
     groups = []
     for first in order[(agreement[order] >= least).any(axis=1)].tolist():
         if taken[first]:

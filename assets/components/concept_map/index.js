@@ -1,7 +1,6 @@
 // The map itself: one instance for each place on a page. Python says what to show; what the visitor does goes back as events.
 
 const instances = new WeakMap();
-const WAIT_FOR_PICTURES = 160;
 const LAST = "cbmConceptMapView";
 
 export default function (component) {
@@ -28,7 +27,7 @@ function create(root) {
     points: null, kept: null, selected: null, view: { x: 0, y: 0, scale: 1 }, fitScale: 1, ratio: 1, theme: null,
     mode: "pan", hover: -1, focus: -1, labels: [], outline: null, drag: null, pictures: new Map(), asked: new Set(), data: {}, send: () => {},
   };
-  let width = 0, height = 0, frame = 0, timer = 0, paint = null, fresh = true;
+  let width = 0, height = 0, frame = 0, paint = null, fresh = true;
   const pointers = new Map();
   const listeners = new AbortController();
   const on = (element, name, act, options = {}) => element.addEventListener(name, act, { ...options, signal: listeners.signal });
@@ -54,7 +53,7 @@ function create(root) {
     map.kept = bitsFromText(map.data.kept, points.n);
     map.selected = map.data.selected ? bitsFromText(map.data.selected, points.n) : null;
     paint = { theme: map.theme, colouring: colouring(points, map.data.colour, map.theme, map.kept) };
-    drawLegend();
+    drawLegend(find(".legend"), paint.colouring);
     over.setAttribute("aria-label", map.data.label);
     measure();
     showCard();
@@ -150,24 +149,6 @@ function create(root) {
     }
   }
 
-  function drawLegend() {
-    const legend = find(".legend"), { legend: entries, ladder } = paint.colouring;
-    legend.replaceChildren();
-    if (ladder) {
-      const bar = document.createElement("span");
-      bar.className = "ladder";
-      bar.style.background = `linear-gradient(to right, ${ladder.stops.map((stop) => css(stop)).join(", ")})`;
-      legend.append(ladder.ends[0], bar, ladder.ends[1]);
-    }
-    for (const [name, colour] of entries) {
-      const entry = document.createElement("span"), dot = document.createElement("i");
-      entry.className = "entry";
-      dot.style.background = css(colour);
-      entry.append(dot, name);
-      legend.append(entry);
-    }
-  }
-
   // Where things are
 
   const onScreen = (i) => [map.points.x[i] * map.view.scale + map.view.x, map.points.y[i] * map.view.scale + map.view.y];
@@ -197,48 +178,7 @@ function create(root) {
     draw();
   }
 
-  // The card of one concept
-
-  function showCard() {
-    const i = map.hover >= 0 ? map.hover : map.focus;
-    card.hidden = i < 0 || !map.points || !alive(i);
-    if (card.hidden) return;
-    const points = map.points, known = map.pictures.get(i);
-    card.querySelector("b").textContent = points.names[i];
-    card.querySelector("p").textContent = describe(i);
-    const picture = card.querySelector("img");
-    picture.hidden = known === "";
-    picture.classList.toggle("waiting", known === undefined);
-    if (known) picture.src = known;
-    else picture.removeAttribute("src");
-    picture.alt = known ? `Images on which “${points.names[i]}” is strongest` : "";
-    const [x, y] = onScreen(i);
-    card.style.left = `${Math.max(6, Math.min(width - 206, x + 14))}px`;
-    card.style.top = `${y > height / 2 ? Math.max(6, y - card.offsetHeight - 14) : y + 14}px`;
-    if (known === undefined) askForPictures(i);
-  }
-
-  function describe(i) {
-    const points = map.points;
-    const share = (100 * points.shares[i]) / 65535;
-    const fires = points.frequency[i] ? `on ${share.toFixed(share < 1 ? 2 : 1)}% of images` : "never fires";
-    return `${fires}${points.topClass[i] ? `, most of “${points.classes[points.topClass[i] - 1]}”` : ""}`;
-  }
-
-  // A pause of the hand asks for the pictures of what lies under it and of its neighbours; they are asked for once.
-  function askForPictures(i) {
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      const wanted = [i];
-      const reach = 60 / map.view.scale, { x, y } = map.points;
-      eachWithin(map.points, x[i] - reach, y[i] - reach, x[i] + reach, y[i] + reach, (j) => {
-        if (wanted.length < 4 && j !== i && alive(j) && !map.pictures.has(j) && !map.asked.has(j)) wanted.push(j);
-      });
-      if (map.asked.has(i)) return;
-      for (const one of wanted) map.asked.add(one);
-      map.send("wanted", wanted);
-    }, WAIT_FOR_PICTURES);
-  }
+  const showCard = conceptCard(map, card, () => ({ width, height, onScreen, alive }));
 
   function hoverOver(i) {
     if (i === map.hover) return;
@@ -251,7 +191,7 @@ function create(root) {
   function focusOn(i) {
     map.focus = i;
     map.hover = -1;
-    if (i >= 0) live.textContent = `${map.points.names[i]}, ${describe(i)}${hasBit(map.selected, i) ? ", selected" : ""}`;
+    if (i >= 0) live.textContent = `${map.points.names[i]}, ${describe(map.points, i)}${hasBit(map.selected, i) ? ", selected" : ""}`;
     showCard();
     drawOver();
   }
@@ -395,7 +335,7 @@ function create(root) {
     listeners.abort();
     observer.disconnect();
     cancelAnimationFrame(frame);
-    clearTimeout(timer);
+    showCard.stop();
   };
   return map;
 }

@@ -181,3 +181,20 @@ function paintLabels(context, labels, theme) {
     context.fillText(label.text, label.x, label.y);
   }
 }
+
+function drawLegend(element, { legend, ladder }) {
+  element.replaceChildren();
+  if (ladder) {
+    const bar = document.createElement("span");
+    bar.className = "ladder";
+    bar.style.background = `linear-gradient(to right, ${ladder.stops.map((stop) => css(stop)).join(", ")})`;
+    element.append(ladder.ends[0], bar, ladder.ends[1]);
+  }
+  for (const [name, colour] of legend) {
+    const entry = document.createElement("span"), dot = document.createElement("i");
+    entry.className = "entry";
+    dot.style.background = css(colour);
+    entry.append(dot, name);
+    element.append(entry);
+  }
+}

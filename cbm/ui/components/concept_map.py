@@ -74,7 +74,7 @@ _POINTS = st.components.v2.component(
     "cbm_concept_map_points", html="<div class='points-arrive'></div>\n<!-- -->\n", js=_scripts("data", "points")
 )
 _MAP = st.components.v2.component(
-    "cbm_concept_map", html=_HTML, css=(_FOLDER / "style.css").read_text(encoding="utf-8"), js=_scripts("data", "paint", "index")
+    "cbm_concept_map", html=_HTML, css=(_FOLDER / "style.css").read_text(encoding="utf-8"), js=_scripts("data", "paint", "card", "index")
 )
 
 
