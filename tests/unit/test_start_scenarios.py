@@ -174,3 +174,12 @@ def test_pipeline_says_what_is_next(root: str) -> None:
     named = unfinished(found)[2]
     assert named.state == "next"
     assert named.page == navigation.DISCOVER
+
+
+def test_edit_that_would_harm_elsewhere_is_asked_for_one_image_only() -> None:
+    harmful = scenarios.Mistake("item", "uri", "cat", "dog", 3, "fur", 0.5, 1, 5, 0.9, 0.8)
+    helpful = scenarios.Mistake("item", "uri", "cat", "dog", 3, "fur", 0.5, 5, 1, 0.8, 0.9)
+    assert "for this image only" in guides.correct_a_mistake(harmful, 40).action
+    assert "Everywhere, of 40 held-out images, 1 would be corrected" in guides.correct_a_mistake(harmful, 40).change
+    assert "everywhere" in guides.correct_a_mistake(helpful, 40).action
+    assert "Of 40 held-out images, 5 are corrected and 1 newly wrong" in guides.correct_a_mistake(helpful, 40).change

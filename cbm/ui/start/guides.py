@@ -32,6 +32,7 @@ class Guide:
 
 
 def correct_a_mistake(mistake: Mistake, images: int) -> Guide:
+    pays = mistake.corrected > mistake.newly_wrong
     return Guide(
         key="mistake",
         title="Correct a wrong prediction",
@@ -40,8 +41,8 @@ def correct_a_mistake(mistake: Mistake, images: int) -> Guide:
         alt=f"Image {mistake.item}: {mistake.truth}, taken for {mistake.said}",
         hypothesis=f"The model takes this {_quoted(mistake.truth)} for {_quoted(mistake.said)}. "
         f"One concept, {_concept(mistake.name)}, makes {mistake.share:.0%} of that score.",
-        action=f"Ablate {_concept(mistake.name)} everywhere.",
-        change=f"The image becomes {_quoted(mistake.truth)}. {_effect(mistake, images)}",
+        action=f"Ablate {_concept(mistake.name)} {'everywhere' if pays else 'for this image only'}.",
+        change=f"The image becomes {_quoted(mistake.truth)}. {_effect(mistake, images, '' if pays else 'Everywhere, of ')}",
         meaning=_balance(mistake.corrected, mistake.newly_wrong),
         button="Correct it",
         page=navigation.INTERVENE,
@@ -141,9 +142,10 @@ def _concept(text: str) -> str:
     return f"*{plain(text)}*"
 
 
-def _effect(found: Mistake | Confusion, images: int) -> str:
+def _effect(found: Mistake | Confusion, images: int, lead: str = "") -> str:
+    verb = "would be" if lead else "is" if found.corrected == 1 else "are"
     return (
-        f"Of {counted(images, 'held-out image')}, {found.corrected:,} {'is' if found.corrected == 1 else 'are'} corrected and "
+        f"{lead or 'Of '}{counted(images, 'held-out image')}, {found.corrected:,} {verb} corrected and "
         f"{found.newly_wrong:,} newly wrong: {percent(found.accuracy_before)} → **{percent(found.accuracy_after)}** right."
     )
 
@@ -153,4 +155,4 @@ def _balance(corrected: int, newly_wrong: int) -> str:
         return "The concept spoke for the wrong class, and nothing was lost by silencing it."
     if corrected > newly_wrong:
         return "It helps more than it harms. Look at what it breaks before you keep it."
-    return "What helps here harms elsewhere: the concept has good reasons too. Undo is one click."
+    return "The concept misleads here and has good reasons elsewhere. So the scope of an edit matters."

@@ -86,8 +86,9 @@ def _backbone() -> dict[str, str | None] | None:
         weights = st.text_input("Weights file", key="own_weights", placeholder="/home/me/weights.safetensors").strip()
         return {"backbone": architecture, "pretrained": weights} if architecture and weights else None
     chosen = st.selectbox("CLIP model", list(BACKBONES), key="own_backbone")
-    st.caption("Its weights are taken from this machine, or fetched once from where open_clip publishes them.")
     architecture, tag = BACKBONES[chosen]
+    # Whether they are here, the data page says: to look would load torch, and this page is the first that anybody waits for.
+    st.caption("Its weights are taken from this machine, or fetched once from where open_clip publishes them.")
     return {"backbone": architecture, "pretrained": tag}
 
 

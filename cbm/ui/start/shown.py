@@ -54,9 +54,11 @@ def _scenarios(root: str, model: str, planted: str) -> Sequence[Guide]:
         instance = _example(root, model)
         found += [] if instance is None else [guides.change_its_mind(instance)]
     shortcut = scenarios.find_shortcut(study, model, titles.get(model, model))
-    if shortcut is None and planted in titles and planted != model:
+    # A model of one's own has a story of its own, if it can; the demo's serves where there is none.
+    own = not resources.catalogue(root).demo_entry(model)
+    confusion = scenarios.find_confusion(study) if shortcut is None and own else None
+    if shortcut is None and confusion is None and planted in titles and planted != model:
         shortcut = _shortcut_of(root, planted, titles[planted])
-    confusion = None if shortcut is not None else scenarios.find_confusion(study)
     if shortcut is not None:
         found.append(guides.remove_a_shortcut(shortcut, planted=shortcut.model == planted))
     elif confusion is not None:
