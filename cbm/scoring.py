@@ -227,7 +227,10 @@ class ScoredSet:
 
     def activations(self, concept: int) -> Float32[np.ndarray, " rows"]:
         """One concept's activation in every row."""
-        return self._columns[:, [concept]].toarray().ravel()
+        start, stop = self._columns.indptr[concept : concept + 2]
+        found = np.zeros(len(self), np.float32)
+        found[self._columns.indices[start:stop]] = self._columns.data[start:stop]
+        return found
 
     def apply(self, recipe: Recipe) -> Float32[np.ndarray, "rows classes"]:
         """Logits under a recipe: read-only, and kept for the last few recipes, because a page asks for the same ones again.
