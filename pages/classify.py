@@ -1,9 +1,10 @@
 """How good the chosen model is: against its baselines, class by class, confusion by confusion; and the form that trains another."""
 
+import numpy as np
 import streamlit as st
 
 from cbm.errors import NotFoundError
-from cbm.ui import access, navigation, resources, session
+from cbm.ui import access, navigation, resources, selections, session
 from cbm.ui.cards import page_title, show_error
 from cbm.ui.classify import panels, questions, training
 from cbm.ui.classify.class_detail import class_detail
@@ -33,11 +34,13 @@ if asked is not None:
         show_error(str(error))
 
 page_title("Classify", "How good the classifier is with only a few concepts per class, and where it is right and wrong.")
-panels.headline_panel(study, report, recipe, study.metrics)
+selections.chip(model, "images", key="classify_images")
+shown = questions.class_report(study, recipe, selections.restrict(model, "images", np.arange(study.images)))
+panels.headline_panel(study, shown, recipe, study.metrics)
 left, right = st.columns(2, gap="medium")
 with left:
     panels.accuracy_panel(study, report, recipe, study.metrics)
 with right:
-    panels.class_table(report)
-st.fragment(panels.confusion_panel)(study, report, recipe, address=address)
+    panels.class_table(shown)
+st.fragment(panels.confusion_panel)(study, shown, recipe, model=model, address=address)
 training.panel(study.model.method.get("concepts"))

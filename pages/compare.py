@@ -6,7 +6,7 @@ from cbm.errors import MismatchError, NotFoundError
 from cbm.ui import access, empty, navigation, resources, session
 from cbm.ui.cards import page_title, show_error
 from cbm.ui.classify.questions import changes_predictions
-from cbm.ui.compare import panels, sides
+from cbm.ui.compare import concept_panel, panels, sides
 from cbm.ui.compare.concept_pairs import Matches, match_concepts, pair_list
 from cbm.ui.compare.questions import Alignment, align, compare
 
@@ -14,9 +14,9 @@ navigation.require_entry()
 
 
 @st.cache_resource(max_entries=8, show_spinner="Matching concepts …")
-def matches_of(root: str, first: str, second: str) -> Matches:
+def matches_of(root: str, first: str, second: str, least: float) -> Matches:
     """Kept by ids: the matches of two large dictionaries take a second or two."""
-    return match_concepts(resources.study(root, first).model, resources.study(root, second).model)
+    return match_concepts(resources.study(root, first).model, resources.study(root, second).model, least)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -63,5 +63,12 @@ with first:
 with second:
     panels.class_panel(comparison)
 st.fragment(panels.images_panel)(left, right, aligned, comparison, address=addresses[0])
-matches = matches_of(root, left.model, right.model)
-st.fragment(panels.concepts_panel)(left, right, matches, pair_list(left.study, right.study, recipes, matches), addresses=addresses)
+
+
+@st.fragment
+def concepts() -> None:
+    matches = matches_of(root, left.model, right.model, concept_panel.least_cosine())
+    concept_panel.concepts_panel(left, right, matches, pair_list(left.study, right.study, recipes, matches), addresses=addresses)
+
+
+concepts()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from planted import OpenApp
+from streamlit.testing.v1 import AppTest
 
 from cbm.edits import AblateConcept, Recipe
 from cbm.jobs import Jobs
+from cbm.jobs.liveness import WorkerSign
+from cbm.progress import Progress
 from cbm.ui import resources
 from cbm.ui.classify import questions
 from cbm.ui.study import Study
@@ -99,3 +103,66 @@ def test_demo_mode_shows_results_and_no_form(open_app: OpenApp, monkeypatch: pyt
 
 def test_empty_workspace_says_what_will_stand_here(open_app: OpenApp, tmp_path: Path) -> None:
     assert open_app("classify", root=tmp_path / "nothing").subheader[0].value == "No classifiers yet"
+
+
+@pytest.fixture
+def worker(own_workspace: Workspace) -> Iterator[WorkerSign]:
+    """The test plays the worker."""
+    sign = WorkerSign(Jobs(own_workspace).signs)
+    yield sign
+    sign.close()
+
+
+def asked_to_train(open_app: OpenApp, workspace: Workspace) -> tuple[AppTest, Jobs, str]:
+    """A visitor who pressed Train, and the job."""
+    app = open_app("classify", root=workspace.root)
+    app.button(key="train_go").click().run()
+    jobs = Jobs(workspace)
+    job = jobs.list()[0]
+    return app, jobs, job.id
+
+
+def test_a_training_is_watched_and_its_model_shown_when_it_is_done(open_app: OpenApp, own_workspace: Workspace, worker: WorkerSign) -> None:
+    app, jobs, identifier = asked_to_train(open_app, own_workspace)
+    assert jobs.claim(identifier, 1, worker.name)
+    jobs.report(identifier, 1, Progress(1, 4, "Solving for 10 concepts a class"))
+    app.run()
+    assert not app.exception
+    assert any(button.key == "train_job-cancel" for button in app.button)
+    made = list(resources.catalogue(str(own_workspace.root)).models)[1]
+    jobs.finish(identifier, 1, "done", result={"model": made})
+    app.run()
+    assert not app.exception
+    assert app.session_state["model"] == made
+    assert app.query_params["model"] == made.partition("-")[2][:8]
+    assert app.metric[2].value == "2"
+
+
+def test_a_failed_training_says_why_and_can_be_tried_again(open_app: OpenApp, own_workspace: Workspace, worker: WorkerSign) -> None:
+    app, jobs, identifier = asked_to_train(open_app, own_workspace)
+    assert jobs.claim(identifier, 1, worker.name)
+    jobs.finish(identifier, 1, "failed", error="No optimum uses so many concepts; ask for fewer.")
+    app.run()
+    assert any("ask for fewer" in error.value for error in app.error)
+    app.button(key="train_job-retry").click().run()
+    assert jobs.get(identifier).live or jobs.list()[0].live
+
+
+def test_a_reload_in_the_middle_of_a_training_finds_it_again(open_app: OpenApp, own_workspace: Workspace, worker: WorkerSign) -> None:
+    _, jobs, identifier = asked_to_train(open_app, own_workspace)
+    assert jobs.claim(identifier, 1, worker.name)
+    app = open_app("classify", root=own_workspace.root, job=identifier)
+    assert any(button.key == "train_job-cancel" for button in app.button)
+
+
+def test_images_of_a_confusion_become_the_selection_that_all_figures_follow(open_app: OpenApp, workspace: Workspace) -> None:
+    study = study_of(workspace)
+    *_, count = questions.class_report(study, Recipe()).pairs(1)[0]
+    app = open_app("classify")
+    app.button(key="classify_select").click().run()
+    assert not app.exception
+    figures = {metric.label: metric.value for metric in app.metric}
+    assert figures["Accuracy"] == "0.0%"
+    assert int(app.dataframe[0].value["Images"].sum()) == count
+    app.segmented_control(key="classify_images_scope").set_value(False).run()
+    assert {metric.label: metric.value for metric in app.metric}["Accuracy"] == f"{study.accuracy:.1%}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,19 @@ from cbm import verbs
 from cbm.bundle.archive import pack
 from cbm.edits import AblateConcept, Recipe
 from cbm.jobs import Jobs
+from cbm.jobs.liveness import WorkerSign
 from cbm.model import ConceptModel
 from cbm.ui import resources
 from cbm.ui.export import contents, panels
 from cbm.workspace import Workspace
+
+
+@pytest.fixture
+def worker(own_workspace: Workspace) -> Iterator[WorkerSign]:
+    """The test plays the worker."""
+    sign = WorkerSign(Jobs(own_workspace).signs)
+    yield sign
+    sign.close()
 
 
 def default(workspace: Workspace) -> str:
@@ -69,14 +79,24 @@ def test_demo_mode_hands_out_files_but_neither_writes_nor_loads(
     assert sorted(path.name for path in workspace.root.iterdir()) == before
 
 
-def test_large_exports_are_jobs(open_app: OpenApp, own_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_exports_are_jobs(open_app: OpenApp, own_workspace: Workspace, worker: WorkerSign, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(panels, "IN_MEMORY", 1000)
     app = open_app("export", root=own_workspace.root)
     app.button(key="export_build_job").click().run()
     assert not app.exception
     job = Jobs(own_workspace).list()[0]
     assert (job.kind, job.parameters["model"]) == ("export", default(own_workspace))
-    assert Path(job.parameters["folder"]).is_relative_to(own_workspace.root / "exports")
+    folder = Path(job.parameters["folder"])
+    assert folder.is_relative_to(own_workspace.root / "exports")
+    jobs = Jobs(own_workspace)
+    assert jobs.claim(job.id, 1, worker.name)
+    app.run()
+    assert any(button.key == "export_job-cancel" for button in app.button)
+    done = verbs.export(job.parameters["model"], folder, formats=("bundle",), workspace=own_workspace)
+    jobs.finish(job.id, 1, "done", result=done.record() | {"max_abs_difference": 2e-6})
+    app.run()
+    assert "ONNX 2.0e-06" in app.success[0].value
+    assert [button.label for button in app.download_button if button.key == "export_download_job"] == [f"Download {folder.name}.zip"]
 
 
 def test_saving_to_a_folder_is_for_local_mode_alone(
@@ -91,7 +111,9 @@ def test_saving_to_a_folder_is_for_local_mode_alone(
     assert not open_app("export").text_input
 
 
-def test_a_bundle_is_loaded_from_its_folder_as_a_job(open_app: OpenApp, own_workspace: Workspace, tmp_path: Path) -> None:
+def test_a_bundle_is_loaded_from_its_folder_as_a_job(
+    open_app: OpenApp, own_workspace: Workspace, worker: WorkerSign, tmp_path: Path
+) -> None:
     verbs.export(default(own_workspace), tmp_path / "shapes", formats=("bundle",), workspace=own_workspace)
     app = open_app("export", root=own_workspace.root)
     app.text_input(key="load_folder").set_value(str(tmp_path / "shapes")).run()
@@ -100,6 +122,13 @@ def test_a_bundle_is_loaded_from_its_folder_as_a_job(open_app: OpenApp, own_work
     job = Jobs(own_workspace).list()[0]
     assert (job.kind, job.parameters["source"]) == ("import_bundle", str(tmp_path / "shapes"))
     assert job.parameters["on"] == app.selectbox(key="load_set").value
+    jobs = Jobs(own_workspace)
+    assert jobs.claim(job.id, 1, worker.name)
+    loaded = verbs.import_bundle(tmp_path / "shapes", on=str(job.parameters["on"]), workspace=own_workspace)
+    jobs.finish(job.id, 1, "done", result=loaded.record())
+    app.run()
+    assert not app.exception
+    assert app.session_state["model"] == loaded.model
 
 
 def test_an_empty_workspace_offers_to_load_a_bundle(open_app: OpenApp, tmp_path: Path) -> None:

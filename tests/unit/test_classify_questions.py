@@ -87,6 +87,14 @@ def test_similar_classes_stand_beside_each_other() -> None:
     assert all(abs(order.index(first) - order.index(second)) == 1 for first, second in ((0, 4), (1, 5), (2, 3)))
 
 
+def test_a_selection_is_counted_alone(study: Study) -> None:
+    only = np.arange(0, study.images, 3)
+    report = questions.class_report(study, recipe(), only)
+    said = predictions(study, recipe())
+    assert report.images == len(only)
+    assert report.accuracy == pytest.approx(np.mean([said[row] == study.classes[study.labels[row]] for row in only]))
+
+
 def test_a_class_that_is_not_there_is_named(study: Study) -> None:
     with pytest.raises(NotFoundError, match="unicorn"):
         questions.class_index(study, "unicorn")
@@ -203,10 +211,14 @@ def test_rotated_order_of_concepts_is_found_again_by_direction(study: Study) -> 
     )
     matches = match_concepts(study.model, moved)
     assert matches.by == "direction"
-    assert set(matches.left) == set(range(dictionary.size)) - set(strange)
-    assert all(order[right] == left for left, right in zip(matches.left, matches.right, strict=True))
-    assert set(matches.only_left) == set(strange)
-    assert set(matches.only_right) == {0, 1, 2}
+    near = ~matches.by_name
+    assert set(matches.left[near]) == set(range(dictionary.size)) - set(strange)
+    assert all(order[right] == left for left, right in zip(matches.left[near], matches.right[near], strict=True))
+    assert set(matches.right[~near]) | set(matches.only_right) == {0, 1, 2}
+    names = study.model.concepts.names
+    assert all(names[left] == names[right] for left, right in zip(matches.left[~near], matches.right[~near], strict=True))
+    assert len(set(matches.left)) == len(set(matches.right)) == len(matches)
+    assert (matches.cosine[near] >= 0.7).all()
 
 
 def test_one_dictionary_shares_every_concept(study: Study, other: Study) -> None:

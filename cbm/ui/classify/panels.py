@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from cbm.edits import Recipe
-from cbm.ui import cards, figures, navigation, session, thumbnails
+from cbm.ui import cards, figures, navigation, selections, session, thumbnails
 from cbm.ui.classify import questions
 from cbm.ui.classify.questions import ClassReport
 from cbm.ui.data.sets import set_title
@@ -37,7 +37,12 @@ def headlines(study: Study, report: ClassReport, recipe: Recipe, metrics: Mappin
         probe = metrics.get("linear_probe")
         delta = points(study.accuracy, report.accuracy) if edited else None if probe is None else f"linear probe {percent(probe)}"
         found.append(
-            Headline("Accuracy", percent(report.accuracy), f"On {report.images:,} labelled held-out images, your edits in force.", delta)
+            Headline(
+                "Accuracy",
+                percent(report.accuracy),
+                f"On {report.images:,} labelled held-out images, your edits and your selection in force.",
+                delta,
+            )
         )
     found.append(
         Headline(
@@ -124,9 +129,12 @@ def _open_row(names: list[str]) -> None:
         session.put("class", names[chosen[0]])
 
 
-def confusion_panel(study: Study, report: ClassReport, recipe: Recipe, *, address: Mapping[str, str]) -> None:
+def confusion_panel(study: Study, report: ClassReport, recipe: Recipe, *, model: str, address: Mapping[str, str]) -> None:
     """Which classes are taken for which; a cell leads to its images."""
     st.subheader("What is taken for what", anchor=False)
+    if not report.images:
+        st.caption("None of these images has a label that the model knows, so nothing can be counted. Bring labelled images to measure it.")
+        return
     pairs = report.pairs(_SHOWN_PAIRS)
     shown = _shown_classes(report)
     chosen = _chosen_cell(report, pairs)
@@ -140,7 +148,7 @@ def confusion_panel(study: Study, report: ClassReport, recipe: Recipe, *, addres
         with right:
             _pair_list(report, pairs, chosen)
     if chosen is not None:
-        _cell_images(study, recipe, chosen, address)
+        _cell_images(study, recipe, chosen, model, address)
 
 
 def _shown_classes(report: ClassReport) -> list[int]:
@@ -217,17 +225,36 @@ def _pair_list(report: ClassReport, pairs: list[tuple[int, int, int]], chosen: t
             )
 
 
-def _cell_images(study: Study, recipe: Recipe, chosen: tuple[int, int], address: Mapping[str, str]) -> None:
+def _cell_images(study: Study, recipe: Recipe, chosen: tuple[int, int], model: str, address: Mapping[str, str]) -> None:
     truth, predicted = (study.classes[index] for index in chosen)
-    rows = questions.cell_rows(study, recipe, *chosen)
+    rows = selections.restrict(model, "images", questions.cell_rows(study, recipe, *chosen))
     says = f"taken for {plain(predicted)}" if truth != predicted else "and recognised as such"
-    st.markdown(f"**{counted(len(rows), 'image')} of {plain(truth)} {says}**")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{counted(len(rows), 'image')} of {plain(truth)} {says}**", width="content")
+        if rows:
+            selection_button(model, rows, f"{truth} → {predicted}" if truth != predicted else truth, key="classify_select")
     if not rows:
-        st.caption("With your edits in force there is none.")
+        st.caption("There is none, with your edits and your selection in force.")
         return
     pages = -(-len(rows) // _PICTURES)
     page = st.pagination(pages, key=f"cell_page-{chosen[0]}-{chosen[1]}", max_visible_pages=5) if pages > 1 else 1
     image_links(study, recipe, rows[(page - 1) * _PICTURES : page * _PICTURES], key="classify_cell", address=address)
+
+
+def selection_button(model: str, rows: Sequence[int], name: str, *, key: str) -> None:
+    """Makes some images the selection. The whole page runs again, since every panel follows it."""
+    if st.button(
+        "Select these",
+        key=key,
+        icon=":material/select:",
+        type="tertiary",
+        help="Make them the selection of images, for every panel and page of this model.",
+    ):
+        selections.select(model, "images", rows, name)
+        st.toast(
+            f"{counted(len(rows), 'image')} selected. “All images” on top of the page shows everything again.", icon=":material/select:"
+        )
+        st.rerun()
 
 
 def image_links(study: Study, recipe: Recipe, rows: list[int], *, key: str, address: Mapping[str, str]) -> None:

@@ -84,9 +84,15 @@ class ClassReport:
         return sorted(found)
 
 
-def class_report(study: Study, recipe: Recipe) -> ClassReport:
-    """What the model makes of every class under the recipe; all zero where no held-out image has a label."""
+def class_report(study: Study, recipe: Recipe, only: Int[np.ndarray, " rows"] | None = None) -> ClassReport:
+    """What the model makes of every class under the recipe; all zero where no image has a label.
+
+    Args:
+        only: rows to count, such as a visitor's selection; all held-out images when absent.
+    """
     labelled = study.labels >= 0
+    if only is not None:
+        labelled &= np.isin(np.arange(study.images), only)
     predicted = study.scored.apply(recipe).argmax(axis=1)
     count = len(study.classes)
     matrix = (

@@ -26,7 +26,9 @@ class Matches:
     left: Int[np.ndarray, " pairs"]
     right: Int[np.ndarray, " pairs"]
     cosine: Float32[np.ndarray, " pairs"]
-    """Of the decoder directions; NaN where pairs were made by name."""
+    """Of the decoder directions; NaN where the embeddings are not the same."""
+    by_name: Bool[np.ndarray, " pairs"]
+    """Paired by their names, not by their directions."""
     same_name: Bool[np.ndarray, " pairs"]
     """Both have a good name, and it is the same."""
     by: str
@@ -48,6 +50,7 @@ class ConceptPair:
     left_name: str
     right_name: str
     cosine: float | None
+    by_name: bool
     left_share: float
     """Mean share of the contributions in the first model, 0 to 1, edits in force."""
     right_share: float
@@ -74,27 +77,31 @@ class PairList:
 
 
 def match_concepts(left: ConceptModel, right: ConceptModel, least: float = LEAST_COSINE) -> Matches:
-    """Pairs that are each other's nearest direction, of at least this cosine; by name where the embeddings are not the same."""
+    """Pairs that are each other's nearest direction, of at least this cosine; of the rest, those of one name, nearest first.
+
+    By name alone where the embeddings are not the same.
+    """
     first, second = _directions(left), _directions(right)
     names = [np.array([same_name_key(name) for name in model.concepts.names]) for model in (left, right)]
+    named = [model.concepts.named for model in (left, right)]
     if first is None or second is None or first.shape[1] != second.shape[1] or not _same_backbone(left, right):
-        pairs = _by_name(left, right, names)
-        cosine = np.full(len(pairs[0]), np.nan, np.float32)
-        by = "name"
+        pairs, by = np.zeros((0, 2), np.int64), "name"
+        first = second = None
     elif first.shape == second.shape and np.array_equal(first, second):
-        everything = np.arange(len(first))
-        pairs, cosine, by = (everything, everything), np.ones(len(first), np.float32), "dictionary"
+        pairs, by = np.repeat(np.arange(len(first))[:, None], 2, axis=1), "dictionary"
     else:
-        pairs, cosine = _mutual(first, second, least)
-        by = "direction"
+        pairs, by = _mutual(first, second, least), "direction"
+    more = np.zeros((0, 2), np.int64) if by == "dictionary" else _by_name(names, named, pairs, first, second)
+    both = np.concatenate([pairs, more])
     return Matches(
-        pairs[0],
-        pairs[1],
-        cosine,
-        (names[0][pairs[0]] == names[1][pairs[1]]) & left.concepts.named[pairs[0]] & right.concepts.named[pairs[1]],
+        both[:, 0],
+        both[:, 1],
+        _cosines(first, second, both),
+        np.arange(len(both)) >= len(pairs),
+        (names[0][both[:, 0]] == names[1][both[:, 1]]) & named[0][both[:, 0]] & named[1][both[:, 1]],
         by,
-        np.setdiff1d(np.arange(left.head.size), pairs[0]),
-        np.setdiff1d(np.arange(right.head.size), pairs[1]),
+        np.setdiff1d(np.arange(left.head.size), both[:, 0]),
+        np.setdiff1d(np.arange(right.head.size), both[:, 1]),
     )
 
 
@@ -110,11 +117,12 @@ def pair_list(left: Study, right: Study, recipes: tuple[Recipe, Recipe], matches
             left.name(first, recipes[0]),
             right.name(second, recipes[1]),
             None if np.isnan(cosine) else float(cosine),
+            by_name,
             float(shares[0][first]),
             float(shares[1][second]),
         )
-        for first, second, cosine in zip(
-            matches.left[counted].tolist(), matches.right[counted].tolist(), matches.cosine[counted].tolist(), strict=True
+        for first, second, cosine, by_name in zip(
+            *(part[counted].tolist() for part in (matches.left, matches.right, matches.cosine, matches.by_name)), strict=True
         )
     ]
     pairs.sort(key=lambda pair: (-abs(pair.left_share - pair.right_share), -max(pair.left_share, pair.right_share)))
@@ -147,6 +155,7 @@ def _alone(study: Study, recipe: Recipe, concepts: np.ndarray, shares: np.ndarra
 
 
 def _directions(model: ConceptModel) -> Float32[np.ndarray, "concepts dim"] | None:
+    """Unit rows."""
     return np.asarray(model.bottleneck.directions, np.float32) if isinstance(model.bottleneck, Dictionary) else None
 
 
@@ -160,18 +169,37 @@ def _same_backbone(left: ConceptModel, right: ConceptModel) -> bool:
     return True
 
 
-def _by_name(left: ConceptModel, right: ConceptModel, names: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """First concepts of equal name; those without a good name are left out."""
-    place = {name: index for index, name in reversed(list(enumerate(names[1].tolist()))) if right.concepts.named[index]}
-    first: dict[str, int] = {}
-    for index, name in enumerate(names[0].tolist()):
-        if left.concepts.named[index] and name in place:
-            first.setdefault(name, index)
-    return np.array(list(first.values()), np.int64), np.array([place[name] for name in first], np.int64)
+def _by_name(
+    names: list[np.ndarray], named: list[np.ndarray], taken: np.ndarray, first: np.ndarray | None, second: np.ndarray | None
+) -> Int[np.ndarray, "pairs 2"]:
+    """Pairs of one good name among the concepts that are not `taken`: within a name, such that the cosines sum to the most."""
+    from scipy.optimize import linear_sum_assignment
+
+    groups: list[dict[str, list[int]]] = []
+    for side in (0, 1):
+        free = named[side].copy()
+        free[taken[:, side]] = False
+        found: dict[str, list[int]] = {}
+        for concept in np.flatnonzero(free).tolist():
+            found.setdefault(str(names[side][concept]), []).append(concept)
+        groups.append(found)
+    pairs: list[tuple[int, int]] = []
+    for name, left in groups[0].items():
+        right = groups[1].get(name, [])
+        if not right:
+            continue
+        near = np.zeros((len(left), len(right))) if first is None or second is None else first[left] @ second[right].T
+        pairs += [(left[row], right[column]) for row, column in zip(*linear_sum_assignment(-near), strict=True)]
+    return np.array(sorted(pairs), np.int64).reshape(-1, 2)
 
 
-def _mutual(first: np.ndarray, second: np.ndarray, least: float) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-    first, second = (part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12) for part in (first, second))
+def _cosines(first: np.ndarray | None, second: np.ndarray | None, pairs: np.ndarray) -> Float32[np.ndarray, " pairs"]:
+    if first is None or second is None:
+        return np.full(len(pairs), np.nan, np.float32)
+    return np.einsum("pd,pd->p", first[pairs[:, 0]], second[pairs[:, 1]])
+
+
+def _mutual(first: np.ndarray, second: np.ndarray, least: float) -> Int[np.ndarray, "pairs 2"]:
     nearest = np.zeros(len(first), np.int64)
     cosine = np.zeros(len(first), np.float32)
     back, best_back = np.zeros(len(second), np.int64), np.full(len(second), -np.inf, np.float32)
@@ -184,4 +212,4 @@ def _mutual(first: np.ndarray, second: np.ndarray, least: float) -> tuple[tuple[
         better = values > best_back
         back[better], best_back[better] = rows[better] + start, values[better]
     mutual = (back[nearest] == np.arange(len(first))) & (cosine >= least)
-    return (np.flatnonzero(mutual), nearest[mutual]), cosine[mutual]
+    return np.stack([np.flatnonzero(mutual), nearest[mutual]], axis=1)

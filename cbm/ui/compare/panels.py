@@ -7,18 +7,16 @@ from collections.abc import Mapping
 import streamlit as st
 
 from cbm.ui import access, cards, figures, navigation, session, thumbnails
-from cbm.ui.compare.concept_pairs import ConceptPair, LoneConcept, Matches, PairList, strongest_rows
+from cbm.ui.classify.panels import selection_button
 from cbm.ui.compare.questions import Alignment, Comparison, Outcome, nec_view
 from cbm.ui.compare.sides import STORED, UNEDITED, Choice, Side
 from cbm.ui.data.sets import set_title
 from cbm.ui.figures.compare import class_dumbbells
 from cbm.ui.figures.nec import nec_chart
-from cbm.ui.study import Study
 from cbm.ui.text import counted, percent, plain, points
 from cbm.ui.views import Headline
 
 _PICTURES = 12
-_PAIRS = 8
 _CLASSES = 12
 _CERTAIN = 0.05
 _FIRST, _OTHER = "compare_first", "compare_other"
@@ -159,7 +157,9 @@ def images_panel(left: Side, right: Side, aligned: Alignment, comparison: Compar
     )
     rows = comparison.rows[kind]
     pages = -(-len(rows) // _PICTURES)
-    page = st.pagination(pages, key=f"compare_image_page-{kind}", max_visible_pages=5) if pages > 1 else 1
+    with st.container(horizontal=True, vertical_alignment="center"):
+        page = st.pagination(pages, key=f"compare_image_page-{kind}", max_visible_pages=5) if pages > 1 else 1
+        selection_button(left.model, aligned.left[rows].tolist(), kinds[kind], key="compare_select")
     shown = rows[(page - 1) * _PICTURES : page * _PICTURES].tolist()
     with st.grid("auto", min_column_width=128, gap="small", key="compare_pictures") as grid:
         for position in shown:
@@ -181,92 +181,6 @@ def _picture(left: Side, right: Side, aligned: Alignment, comparison: Comparison
     )
     st.page_link(navigation.IMAGE, label=plain(truth), query_params={**address, "image": item}, help=f"Open image {item}")
     st.caption("  \n".join(f"{letter} {mark} {plain(name)}" for letter, mark, name in zip("AB", marks, says, strict=True)))
-
-
-def concepts_panel(left: Side, right: Side, matches: Matches, pairs: PairList, *, addresses: tuple[dict[str, str], dict[str, str]]) -> None:
-    """Shared concepts with their pictures, those that count most differently first; then those that stand alone."""
-    st.subheader("Which concepts they share", anchor=False)
-    st.caption(_how(matches, pairs))
-    kinds = {
-        "pairs": f"Shared · {len(pairs.pairs):,}",
-        "A": f"Only in A · {len(pairs.only_left):,}",
-        "B": f"Only in B · {len(pairs.only_right):,}",
-    }
-    offered = [kind for kind, entries in (("pairs", pairs.pairs), ("A", pairs.only_left), ("B", pairs.only_right)) if entries]
-    if not offered:
-        return
-    kind = offered[0]
-    if len(offered) > 1:
-        kind = st.segmented_control(
-            "Concepts",
-            offered,
-            default=kind,
-            required=True,
-            key="compare_concepts",
-            format_func=lambda key: kinds[key],
-            label_visibility="collapsed",
-        )
-    entries = {"pairs": pairs.pairs, "A": pairs.only_left, "B": pairs.only_right}[kind]
-    pages = -(-len(entries) // _PAIRS)
-    page = st.pagination(pages, key=f"compare_concept_page-{kind}", max_visible_pages=5) if pages > 1 else 1
-    shown = entries[(page - 1) * _PAIRS : page * _PAIRS]
-    if kind == "pairs":
-        _pair_cards([entry for entry in shown if isinstance(entry, ConceptPair)], left.study, right.study, matches, addresses)
-    else:
-        study, address = (left.study, addresses[0]) if kind == "A" else (right.study, addresses[1])
-        _lone_cards([entry for entry in shown if isinstance(entry, LoneConcept)], study, address)
-
-
-def _how(matches: Matches, pairs: PairList) -> str:
-    used = f"A uses {counted(pairs.used[0], 'concept')}, B {pairs.used[1]:,}."
-    if matches.by == "dictionary":
-        return (
-            f"Both stand on one and the same dictionary, so every concept is shared. {used} Those that count most differently come first."
-        )
-    if matches.by == "name":
-        return f"Their embeddings are not the same, so concepts are matched by name alone. {used}"
-    return (
-        f"Concepts are matched by direction: each other's nearest, with a cosine of at least 0.7. {len(matches):,} of all pairs fit, and "
-        f"{int(matches.same_name.sum()):,} of those bear one name. {used} Those that count most differently come first."
-    )
-
-
-def _strip(study: Study, concept: int, name: str) -> None:
-    uris = tuple(study.uris[row] for row in strongest_rows(study, concept, 3))
-    st.image(thumbnails.strip(uris, thumbnails.theme(), rows=1), width="stretch", alt=f"Images on which “{name}” is strongest")
-
-
-def _pair_cards(
-    shown: list[ConceptPair], left: Study, right: Study, matches: Matches, addresses: tuple[dict[str, str], dict[str, str]]
-) -> None:
-    one = matches.by == "dictionary" and left.held_out.id == right.held_out.id
-    with st.grid(4 if one else 2, min_column_width=180 if one else 290, gap="small", border=True, key="compare_pairs") as grid:
-        for pair in shown:
-            with grid.cell():
-                sides = ((pair.left, pair.left_name, left, addresses[0]), (pair.right, pair.right_name, right, addresses[1]))
-                if one:
-                    _side(*sides[0])
-                else:
-                    for place, side in zip(st.columns(2, gap="small"), sides, strict=True):
-                        with place:
-                            _side(*side)
-                cosine = "" if pair.cosine is None or one else f"cosine {pair.cosine:.2f} · "
-                st.caption(f"{cosine}carries {percent(pair.left_share)} of all scores in A, {percent(pair.right_share)} in B")
-
-
-def _side(concept: int, name: str, study: Study, address: dict[str, str]) -> None:
-    _strip(study, concept, name)
-    st.page_link(
-        navigation.CONCEPT, label=f"**{plain(name)}**", query_params={**address, "concept": str(concept)}, help=f"Open concept {concept}"
-    )
-
-
-def _lone_cards(shown: list[LoneConcept], study: Study, address: dict[str, str]) -> None:
-    with st.grid(4, min_column_width=145, gap="small", border=True, key="compare_lone") as grid:
-        for entry in shown:
-            with grid.cell():
-                _side(entry.index, entry.name, study, address)
-                st.caption(f"carries {percent(entry.share)} of all scores")
 
 
 def nothing_to_compare() -> None:

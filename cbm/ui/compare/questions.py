@@ -163,6 +163,17 @@ def _mcnemar(left_only: int, right_only: int) -> float | None:
     return float(binomtest(left_only, total, 0.5).pvalue) if total else None
 
 
+def _levels(metrics: tuple[Mapping[str, Any], Mapping[str, Any]], kind: str) -> list[NecLevel]:
+    """One baseline of both models: a single line where they agree as far as the chart can tell."""
+    levels = [levels_of(record, kinds=(kind,)) for record in metrics]
+    values = {round(level.accuracy, 3) for side in levels for level in side}
+    if len(values) == 1:
+        return [NecLevel(kind, values.pop(), kind)]
+    if kind != "linear probe":
+        return []  # Two more lines would say little here, and crowd the curves.
+    return [NecLevel(f"{level.name} {letter}", level.accuracy, kind) for letter, side in zip("AB", levels, strict=True) for level in side]
+
+
 def nec_view(metrics: tuple[Mapping[str, Any], Mapping[str, Any]], necs: tuple[float, float], comparison: Comparison) -> NecView:
     """Both recorded paths on one chart; equal ones are drawn once, and so are equal baselines."""
     paths = [path_of(record.get("nec_path")) for record in metrics]
@@ -173,16 +184,7 @@ def nec_view(metrics: tuple[Mapping[str, Any], Mapping[str, Any]], necs: tuple[f
     randoms = list(dict.fromkeys(path_of(record.get("random_concepts")) for record in metrics))
     series += [NecSeries("random directions", points, "random") for points in randoms[:1] if len(randoms) == 1]
     kept = tuple(entry for entry in series if entry.points)
-    levels = [levels_of(record, kinds=("linear probe", "dense head")) for record in metrics]
-    if levels[0] == levels[1]:
-        shown: tuple[NecLevel, ...] = levels[0]
-    else:
-        shown = tuple(
-            NecLevel(f"{level.name} {letter}", level.accuracy, level.kind)
-            for letter, side in zip("AB", levels, strict=True)
-            for level in side
-            if level.kind == "linear probe"
-        )
+    shown = tuple(level for kind in ("linear probe", "dense head") for level in _levels(metrics, kind))
     last = max((entry.points[-1][0] for entry in kept), default=0.0)
     accuracies = comparison.left_accuracy, comparison.right_accuracy
     roles: tuple[Role, Role] = ("model", "other")

@@ -47,7 +47,7 @@ def script(root: str, model: str, recipe: str, show_paths: bool) -> tuple[str, s
 
 def size_text(count: int) -> str:
     """A size as people say it: "33 MB", "12 KB"."""
-    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3)):,} KB"
+    return f"{count / 1e6:,.1f}\u00a0MB" if count >= 1e6 else f"{max(1, round(count / 1e3)):,}\u00a0KB"
 
 
 def format_choice(model: ConceptModel) -> tuple[str, ...]:

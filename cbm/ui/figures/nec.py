@@ -22,6 +22,8 @@ _HEIGHT = 330
 _PLOT_HEIGHT = 255
 """Pixels between the axes, about; what the distances of the labels are reckoned with."""
 _LABEL_HEIGHT = 17
+_SHORT = 0.8
+"""A line that ends before so much of the axis has its name at its end."""
 _FAR_BELOW = 0.15
 """A level that lies so far below everything else is told at the edge, or it would flatten all other lines."""
 
@@ -176,7 +178,10 @@ def _range(view: NecView) -> tuple[float, float, tuple[NecLevel, ...]]:
 
 def _direct_labels(view: NecView, pinned: tuple[NecLevel, ...], low: float, high: float) -> list[dict[str, Any]]:
     """A name at the right end of every line, moved apart where they would lie on each other, with a thin leader to its line."""
-    labels = [(entry.points[-1][1], f"<b>{entry.name}</b>", _STYLES[entry.role][0]) for entry in view.series if entry.points]
+    ends = [entry for entry in view.series if entry.points]
+    last = max((entry.points[-1][0] for entry in ends), default=0.0)
+    short = [entry for entry in ends if entry.points[-1][0] < _SHORT * last]
+    labels = [(entry.points[-1][1], f"<b>{entry.name}</b>", _STYLES[entry.role][0]) for entry in ends if entry not in short]
     labels += [
         (low if level in pinned else level.accuracy, _level_text(level, level in pinned), _LEVEL_COLOURS[level.kind])
         for level in view.levels
@@ -185,7 +190,7 @@ def _direct_labels(view: NecView, pinned: tuple[NecLevel, ...], low: float, high
     pixels = _PLOT_HEIGHT / max(1e-9, high - low)
     wanted = [(value - low) * pixels for value, _, _ in labels]
     places = spread(wanted, _LABEL_HEIGHT, 0.0, float(_PLOT_HEIGHT))
-    return [
+    return [_beside(entry) for entry in short] + [
         {
             "xref": "paper",
             "x": 1.0,
@@ -203,6 +208,13 @@ def _direct_labels(view: NecView, pinned: tuple[NecLevel, ...], low: float, high
         }
         for (value, text, colour), at, place in zip(labels, wanted, places, strict=True)
     ]
+
+
+def _beside(entry: NecSeries) -> dict[str, Any]:
+    """The name of a line that ends far from the right edge, at its end."""
+    nec, accuracy = entry.points[-1]
+    font = {"color": _STYLES[entry.role][0], "size": 12}
+    return {"x": nec, "y": accuracy, "text": f"<b>{entry.name}</b>", "font": font, "showarrow": False, "xanchor": "left", "xshift": 9}
 
 
 def _level_text(level: NecLevel, below: bool) -> str:
