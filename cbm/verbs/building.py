@@ -17,6 +17,7 @@ from cbm.progress import CancelCheck, ProgressCallback
 from cbm.verbs import data
 from cbm.verbs.common import WorkspaceLike, load_set, open_workspace
 from cbm.verbs.discovery import discover, name
+from cbm.verbs.held_out import training_and_test
 from cbm.verbs.modelling import train
 from cbm.verbs.results import Built, Embedded, Trained
 from cbm.verbs.stages import Stages
@@ -92,7 +93,7 @@ def build(
         named = name(discovered.dictionary, words, workspace=home, progress=tell, cancelled=cancelled)
     notes = list(embedded.notes) if embedded else []
     trained: Trained | None = None
-    reason = _not_trainable(given)
+    reason = _not_trainable(given, seed)
     if reason:
         notes.append(reason)
     else:
@@ -128,10 +129,17 @@ def _require_enough(images: EmbeddingSet) -> None:
         )
 
 
-def _not_trainable(images: EmbeddingSet) -> str | None:
-    """Why no head can be trained on these images, or None."""
-    counts = np.bincount(images.labels[images.labelled], minlength=2)
-    if (counts > 1).sum() >= 2:
-        return None
-    kinds = "carry no labels" if not counts.any() else f"have {int((counts > 1).sum())} class with two or more images"
-    return f"The images {kinds}, so no classifier was trained; sort them into one folder per class, or give a table with a label column."
+def _not_trainable(images: EmbeddingSet, seed: int) -> str | None:
+    """Why no head can be trained and tested on these images, or None."""
+    kinds = len(np.unique(images.labels[images.labelled]))
+    if kinds < 2:
+        found = "carry no labels" if kinds == 0 else "are all of one class"
+        return (
+            f"The images {found}, so no classifier was trained; sort them into a folder per class, or give a table with a label column."
+        )
+    try:
+        training, _ = training_and_test(images, None, seed)
+        enough = len(np.unique(training.labels)) > 1
+    except InvalidInputError:
+        enough = False
+    return None if enough else "Too few images per class to train a classifier and test it, so none was trained; give five or more of each."

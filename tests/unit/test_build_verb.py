@@ -115,6 +115,18 @@ def test_images_without_labels_end_with_named_concepts(tmp_path: Path) -> None:
     assert "no labels" in result.notes[-1]
 
 
+@pytest.mark.parametrize(("folders", "reason"), [(1, "all of one class"), (20, "Too few images per class")])
+def test_labels_that_no_classifier_can_be_tested_on_end_with_named_concepts(folders: int, reason: str, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for number in range(20):
+        folder = tmp_path / "pictures" / f"class {number % folders}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    result = verbs.build(str(tmp_path / "pictures"), epochs=5, workspace=tmp_path / "workspace", device="cpu")
+    assert result.model is None
+    assert reason in result.notes[-1]
+
+
 def test_too_few_images_are_refused_with_what_is_needed(tmp_path: Path) -> None:
     for number in range(3):
         Image.new("RGB", (16, 16), (40 * number, 90, 200)).save(tmp_path / f"{number}.png")

@@ -41,8 +41,9 @@ def gallery(root: str, runs: Sequence[DictionaryRun], chosen: DictionaryRun) -> 
     pages = -(-len(runs) // PER_PAGE)
     page = 1
     if pages > 1:
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.caption(f"{len(runs)} dictionaries, newest first")
+        caption, pager = st.columns([1, 1], vertical_alignment="center")
+        caption.caption(f"{len(runs)} dictionaries, newest first")
+        with pager.container(horizontal=True, horizontal_alignment="right"):
             page = st.pagination(pages, default=1 + list(runs).index(chosen) // PER_PAGE, key=f"discover_runs-{len(runs)}")
     with st.grid(PER_PAGE, min_column_width=150, gap="small", border=True, key="discover_gallery") as grid:
         for run in runs[(page - 1) * PER_PAGE : page * PER_PAGE]:
@@ -64,6 +65,7 @@ def _card(root: str, run: DictionaryRun, chosen: bool) -> None:
         key=f"open_run-{run.id}",
         type="primary" if chosen else "secondary",
         width="stretch",
+        wrap=True,
         on_click=address.open_run,
         args=(run.id,),
         help=f"Open {run.id}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import streamlit as st
@@ -14,7 +15,8 @@ from cbm.workspace import Workspace
 
 KINDS = ("discover", "sweep", "name", "vocabulary")
 CURVES = ("fvu", "l0", "dead")
-_REMEMBERED = timedelta(days=1)
+_REMEMBERED: Mapping[str, timedelta] = {"failed": timedelta(days=1), "interrupted": timedelta(days=1), "cancelled": timedelta(hours=1)}
+"""How long an end without a result is shown to those who did not ask for it by its address."""
 
 
 def work_panel(root: str) -> None:
@@ -38,8 +40,7 @@ def work_panel(root: str) -> None:
 def _worth_showing(job: Job) -> bool:
     if job.live or job.resuming or session.asked(job_panel.PARAMETER) == job.id:
         return True
-    recent = job.finished is not None and datetime.now(UTC) - job.finished < _REMEMBERED
-    return job.state != "done" and recent
+    return job.state in _REMEMBERED and job.finished is not None and datetime.now(UTC) - job.finished < _REMEMBERED[job.state]
 
 
 def _open_result(root: str, job: Job) -> None:
