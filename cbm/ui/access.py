@@ -25,6 +25,8 @@ from cbm.workspace import Workspace
 
 WORKSPACE = "workspace"
 """The query parameter that leads a visitor of a hosted app back to their workspace: whoever has it, has the workspace."""
+CHECKPOINTS = "CBM_CHECKPOINTS"
+"""Folders whose weights the models of a hosted app may use."""
 _ENCODINGS = SlidingWindow()
 
 
@@ -98,6 +100,18 @@ def require_paths() -> None:
     """
     if not may_use_paths():
         raise NotAllowedError("Folders and files of the server cannot be read here. Upload the images instead.")
+
+
+def check_weights(pretrained: str | None) -> None:
+    """Weights that are about to be loaded for a visitor's model, which may say anything about where its backbone's lie.
+
+    Raises:
+        NotAllowedError: hosted, and they are a file outside the folders that `CBM_CHECKPOINTS` lists.
+    """
+    if mode() is Mode.HOSTED and pretrained and visitors.is_path(pretrained):
+        folders = [Path(folder) for folder in os.environ.get(CHECKPOINTS, "").split(os.pathsep) if folder]
+        if not any(visitors.is_below(Path(pretrained), folder) for folder in folders):
+            require_paths()
 
 
 # Limits

@@ -171,13 +171,18 @@ class SharedBackbone:
     lock: Lock
 
 
-@st.cache_resource(max_entries=2, show_spinner="Loading the backbone …")
 def backbone(architecture: str, pretrained: str | None) -> SharedBackbone:
     """A CLIP backbone, to encode what a visitor types or uploads.
 
     Raises:
-        CbmError: its weights are not at hand; the message says what to do.
+        CbmError: its weights are not at hand, or may not be used here; the message says what to do.
     """
+    access.check_weights(pretrained)
+    return _backbone(architecture, pretrained)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the backbone …")
+def _backbone(architecture: str, pretrained: str | None) -> SharedBackbone:
     from cbm.backbones.backbone import Backbone
 
     return SharedBackbone(Backbone(architecture, pretrained or None), Lock())

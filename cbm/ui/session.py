@@ -114,6 +114,11 @@ def switch(model: str, index: int, enabled: bool) -> None:
 def rename(model: str, concept: int, shown: str, wanted: str) -> None:
     """Rename a concept that is `shown` under a name; nothing where it bears the wanted name already (see `switch`)."""
     wanted = wanted.strip()
+    try:
+        access.check_text(wanted, "The name")
+    except access.LimitError as error:
+        st.toast(str(error), icon=":material/error:")
+        return
     current = recipe(model).decisions().names.get(concept, shown)
     if wanted and wanted != current:
         add_edit(model, RenameConcept(concept, current, wanted))

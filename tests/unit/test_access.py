@@ -140,6 +140,17 @@ def test_hosted_jobs_read_nothing_outside_the_visitors_workspace(hosted: Path, l
             access.check_job(parameters)
 
 
+def test_hosted_models_use_only_checkpoints_that_are_offered(hosted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    access.check_weights("laion2b_s34b_b79k")
+    access.check_weights(None)
+    with pytest.raises(access.NotAllowedError):
+        access.check_weights("/srv/weights/model.safetensors")
+    monkeypatch.setenv("CBM_CHECKPOINTS", f"/srv/weights:{tmp_path}")
+    access.check_weights("/srv/weights/model.safetensors")
+    with pytest.raises(access.NotAllowedError):
+        access.check_weights("/srv/weights/../secret.pt")
+
+
 def test_hosted_jobs_draw_no_more_scenes_than_may_be_uploaded(hosted: Path) -> None:
     access.check_job({"source": "scenes:classes?count=100&seed=0&split=train"})
     with pytest.raises(access.LimitError, match="100,000 images"):
