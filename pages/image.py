@@ -9,6 +9,7 @@ from cbm.ui.image import panels
 from cbm.ui.image.chooser import choose_image
 from cbm.ui.image.judgement import judge
 from cbm.ui.image.panels import Scene
+from cbm.ui.image.picture import picture
 
 navigation.require_entry()
 
@@ -53,4 +54,4 @@ with right:
 panels.nearest(scene)
 # Last, because it may have to load the backbone: what the model says does not wait for it.
 with left:
-    panels.picture(scene)
+    picture(scene)

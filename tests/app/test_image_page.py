@@ -145,6 +145,17 @@ def test_unknown_image_and_concept_are_explained(open_app: OpenApp) -> None:
     assert "5000" in open_app("image", concept=5000).error[0].value
 
 
+def test_a_link_from_a_concept_lights_it_even_where_it_is_silent(open_app: OpenApp, study: Study) -> None:
+    row = 5
+    active = set(held_out(study, row).codes.indices.tolist())
+    silent = next(concept for concept in range(study.concepts) if concept not in active)
+    app = open_app("image", image=study.item(row), concept=silent)
+    assert any("is silent in this image" in caption.value for caption in app.caption)
+    lit = max(active)
+    app = open_app("image", image=study.item(row), concept=lit)
+    assert next(box for box in app.selectbox if box.label == "Show where").value == lit
+
+
 def test_without_the_weights_the_page_says_what_is_missing(open_app: OpenApp) -> None:
     app = open_app("image")
     assert any("No heat-map" in caption.value and "not those that encoded" in caption.value for caption in app.caption)
@@ -166,6 +177,9 @@ def test_a_patch_shows_its_concepts(open_app: OpenApp, seen: Study, seen_root: P
     app.session_state[f"image_patch-{subject.item}"] = {"patch": patch}
     app.run()
     assert any(text.value == f"**Patch in row {patch // 8 + 1}, column {patch % 8 + 1}**" for text in app.markdown)
+    linked = open_app("image", root=seen_root, image=seen.item(row), patch=patch)
+    assert any(text.value.startswith("**Patch in row") for text in linked.markdown)
+    assert any("Click a patch" in caption.value for caption in open_app("image", root=seen_root, image=seen.item(row), patch=999).caption)
     names = {seen.concept_names[entry.concept] for entry in concepts_at(seen, subject, patches, patch)[:2]}
     assert names <= {str(link.value).split(" :gray[")[0] for link in app.get("page_link")}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -34,21 +34,26 @@ class PickerView:
     """How dark it gets at first where the concept does not respond, 0 to 1; the visitor may change it."""
 
 
-def chosen_patch(key: str, patches: int) -> int | None:
-    """The patch that was chosen in the picker of this key, counted row by row; None where none is."""
-    state = st.session_state.get(key)
-    patch = state.get("patch") if state is not None else None
-    # What a browser sends is a claim.
-    return patch if isinstance(patch, int) and not isinstance(patch, bool) and 0 <= patch < patches else None
-
-
-def patch_picker(view: PickerView, *, key: str) -> int | None:
+def patch_picker(view: PickerView, *, key: str, start: int | None, on_choose: Callable[[int | None], None]) -> int | None:
     """Draw the picker.
 
+    Args:
+        start: the patch that is chosen as long as the visitor has chosen none.
+        on_choose: called before the next run with the patch that was chosen, or None where it was let go.
+
     Returns:
-        The patch that was chosen, counted row by row from the top left; None where none is.
+        The patch that is chosen, counted row by row from the top left; None where none is.
     """
     patches = view.rows * view.columns
+
+    def chosen() -> int | None:
+        state = st.session_state.get(key)
+        patch = state.get("patch") if state is not None else None
+        # What a browser sends is a claim.
+        sent = isinstance(patch, int) and not isinstance(patch, bool)
+        patch = patch if sent else start
+        return patch if patch is not None and 0 <= patch < patches else None
+
     _PICKER(
         key=key,
         data={
@@ -58,8 +63,8 @@ def patch_picker(view: PickerView, *, key: str) -> int | None:
             "columns": view.columns,
             "heat": None if view.heat is None else [round(float(share), 3) for share in view.heat],
             "opacity": view.opacity,
-            "chosen": chosen_patch(key, patches),
+            "chosen": chosen(),
         },
-        on_patch_change=lambda: None,
+        on_patch_change=lambda: on_choose(chosen()),
     )
-    return chosen_patch(key, patches)
+    return chosen()

@@ -86,6 +86,6 @@ def row_tiles(study: Study, recipe: Recipe, fired: Firing, rows: list[int]) -> l
     return [replace(tile, title=f"{strengths[tile.row]:.2f}") for tile in study.pictures(rows, recipe)]
 
 
-def image_link(study: Study, address: dict[str, str]) -> Callable[[PictureTile], dict[str, str]]:
-    """What leads from a picture to the image page."""
-    return lambda tile: {**address, "image": study.item(tile.row)}
+def image_link(study: Study, concept: int, address: dict[str, str]) -> Callable[[PictureTile], dict[str, str]]:
+    """What leads from a picture to the image page, where the concept is lit."""
+    return lambda tile: {**address, "image": study.item(tile.row), "concept": str(concept)}

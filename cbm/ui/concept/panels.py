@@ -119,7 +119,14 @@ def evidence_panel(scene: Scene) -> None:
 
 
 def _gallery(scene: Scene, drawing: Callable, tiles: list[PictureTile], key: str) -> None:
-    picture_grid(tiles, key=key, width=_WIDTH, columns=_ROW, draw=drawing(tiles), link=image_link(scene.study, scene.address))
+    picture_grid(
+        tiles,
+        key=key,
+        width=_WIDTH,
+        columns=_ROW,
+        draw=drawing(tiles),
+        link=image_link(scene.study, scene.detail.tile.index, scene.address),
+    )
 
 
 def _three_rows(scene: Scene, drawing: Callable) -> None:

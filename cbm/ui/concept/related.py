@@ -115,4 +115,4 @@ def _disagreements(scene: Scene, best: Known) -> None:
 
 def _pictures(scene: Scene, rows: Sequence[int], key: str) -> None:
     tiles = row_tiles(scene.study, scene.recipe, scene.detail.fired, list(rows))
-    picture_grid(tiles, key=key, width=72, columns=_PICTURES, link=image_link(scene.study, scene.address))
+    picture_grid(tiles, key=key, width=72, columns=_PICTURES, link=image_link(scene.study, scene.detail.tile.index, scene.address))

@@ -44,8 +44,15 @@ def choose_image(study: Study, model: str, recipe: Recipe, root: str, row: int |
         return _choose_held_out(study, model, recipe, row)
 
 
+def _choose(item: str | None) -> None:
+    """Put an image into the address; what was lit or clicked in the last one goes out of it."""
+    session.put("image", item)
+    session.put("concept", None)
+    session.put("patch", None)
+
+
 def _leave_image() -> None:
-    session.put("image", None)
+    _choose(None)
 
 
 def _choose_held_out(study: Study, model: str, recipe: Recipe, row: int | None) -> Subject | None:
@@ -73,7 +80,7 @@ def _choose_held_out(study: Study, model: str, recipe: Recipe, row: int | None) 
     picture_chooser(
         study.pictures(shown, recipe),
         chosen=row,
-        on_choose=lambda chosen: session.put("image", study.item(chosen)),
+        on_choose=lambda chosen: _choose(study.item(chosen)),
         key="image_choose",
     )
     return held_out(study, row)
