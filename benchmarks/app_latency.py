@@ -108,7 +108,7 @@ def serving(workspace: Path) -> Iterator[Server]:
 
 def settle(page: Page) -> None:
     page.wait_for_timeout(250)
-    page.wait_for_function(_SETTLED, polling=50, timeout=120_000)
+    page.wait_for_function(_SETTLED, polling=50, timeout=60_000)
 
 
 def new_page(browser: Browser) -> Page:
@@ -127,6 +127,7 @@ def measure(workspace: Path, browser: Browser, rounds: int, sessions: int) -> Me
         for address in PAGES:
             for _ in range(rounds):
                 interact(page, server, address, measured)
+            print(f"  {workspace.name}: {address or 'start'} used, {len(measured.interactions)} interactions so far", flush=True)
         page.context.close()
         for address in PAGES:
             measured.first_paint_ms[address or "start"] = statistics.median(
@@ -146,8 +147,9 @@ def interact(page: Page, server: Server, address: str, measured: Measured) -> No
         try:
             action()
             settle(page)
-        except Error:
-            return  # a widget that is covered or gone: another one is measured instead
+        except Error as error:  # a widget that is covered or gone: another one is measured instead
+            print(f"  left out: {name}, {what}: {str(error).splitlines()[0]}", flush=True)
+            return
         runs = server.runs()
         if runs:
             measured.interactions.append(

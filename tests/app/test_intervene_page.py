@@ -333,3 +333,18 @@ def test_asked_image_is_on_the_page_of_pictures_that_is_shown(open_app: OpenApp,
     wrong = study.rows(wrong_only=True)
     app = open_app("intervene", image=study.item(wrong[-1]))
     assert f"choose-{wrong[-1]}" in {button.key for button in app.button}
+
+
+def test_choices_that_another_model_does_not_have_are_let_go(open_app: OpenApp, workspace: Workspace) -> None:
+    study = study_of(workspace)
+    other = list(resources.catalogue(str(workspace.root)).models)[1]
+    app = open_app("intervene")
+    app.selectbox(key="explain_target").select(study.classes[4]).run()
+    app.selectbox(key="intervene_class").select(study.classes[4]).run()
+    app.segmented_control(key="suggest_about").set_value("A kind of mistake").run()
+    app.button(key="suggest").click().run()
+    app.selectbox(key="model_choice").set_value(other).run()
+    assert not app.exception
+    assert app.selectbox(key="intervene_class").value == "Any class"
+    assert app.selectbox(key="explain_target").value == "the prediction"
+    assert "suggestion-0" not in {button.key for button in app.button}
