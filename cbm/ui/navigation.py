@@ -32,7 +32,7 @@ def enter() -> StreamlitPage:
         page_icon=str(ASSETS / "logo-mark.svg"),
         layout="wide",
         initial_sidebar_state=240,
-        menu_items={"About": "**CBM Studio**: a classifier that people can read, question and correct. It runs on the machine that serves this page, and asks no other."},
+        menu_items={"About": "**CBM Studio**: a classifier that people can read, question and correct. It asks no other machine."},
     )
     try:
         return st.navigation(_pages())
