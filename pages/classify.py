@@ -41,6 +41,6 @@ left, right = st.columns(2, gap="medium")
 with left:
     panels.accuracy_panel(study, report, recipe, study.metrics)
 with right:
-    panels.class_table(shown)
+    panels.class_table(shown, narrowed=selections.narrowed(model, "images"))
 st.fragment(panels.confusion_panel)(study, shown, recipe, model=model, address=address)
 training.panel(study.model.method.get("concepts"))

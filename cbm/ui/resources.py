@@ -93,7 +93,7 @@ def _catalogue(root: str, stamp: tuple[int, ...]) -> Catalogue:
 
 
 def _title(artifact: Artifact) -> str:
-    kind = "Edited model" if "recipe" in artifact.parameters else "Model"
+    kind = "Edited model" if "recipe" in artifact.parameters else "Loaded model" if "bundle" in artifact.parameters else "Model"
     return f"{kind} {artifact.id.partition('-')[2][:8]}, {artifact.created[:10]}"
 
 

@@ -35,7 +35,11 @@ def headlines(study: Study, report: ClassReport, recipe: Recipe, metrics: Mappin
     edited = recipe != study.model.recipe and questions.changes_predictions(recipe)
     if report.accuracy is not None:
         probe = metrics.get("linear_probe")
-        delta = points(study.accuracy, report.accuracy) if edited else None if probe is None else f"linear probe {percent(probe)}"
+        delta = None if probe is None else f"linear probe {percent(probe)}"
+        if report.images < study.labelled_images:
+            delta = None  # Neither figure was measured on the selection.
+        elif edited:
+            delta = points(study.accuracy, report.accuracy)
         found.append(
             Headline(
                 "Accuracy",
@@ -87,10 +91,11 @@ def accuracy_panel(study: Study, report: ClassReport, recipe: Recipe, metrics: M
     st.caption(" ".join(notes))
 
 
-def class_table(report: ClassReport) -> None:
+def class_table(report: ClassReport, *, narrowed: bool = False) -> None:
     """Every class; a click opens its page."""
     st.subheader("Class by class", anchor=False)
-    rows = list(report.rows)
+    # Of a selection only the classes that it has; of everything also those without an image.
+    rows = [row for row in report.rows if row.images or not narrowed]
     if report.images:
         rows.sort(key=lambda row: (row.accuracy is None, row.accuracy or 0.0, -row.images))
     frame = pd.DataFrame(
