@@ -463,3 +463,9 @@ def test_vectors_bring_their_pictures_and_class_names(open_app: OpenApp, fresh: 
     made = Workspace(fresh).get(verbs.import_vectors(**job.parameters, workspace=fresh).embeddings)
     assert made.metrics["pictures"] == 12
     assert EmbeddingSet.load(made).classes == ("cat", "dog")
+
+
+def test_discover_learns_from_the_set_that_the_link_names(open_app: OpenApp, encoded: Workspace) -> None:
+    wanted = set_named(encoded, "pictures")
+    app = open_app("discover", encoded.root, embeddings=wanted.id.partition("-")[2][:8], discover_view="New run")
+    assert app.multiselect(key="new_run_sets").value == [wanted.id]

@@ -11,6 +11,7 @@ import streamlit as st
 from cbm.ui import access, cards, job_panel, navigation, resources, session, uploads
 from cbm.ui.data import searching, sets, tables
 from cbm.ui.data.sets import Found, SetCard
+from cbm.ui.discover import address as discover_address
 from cbm.ui.text import counted, plain
 from cbm.ui.thumbnails import strip, theme, thumbnail
 from cbm.ui.views import Headline, PictureTile
@@ -75,7 +76,7 @@ def opened_set(root: str, card: SetCard, artifact: Artifact) -> None:
             navigation.DISCOVER,
             label="Discover concepts in it",
             icon=":material/arrow_forward:",
-            query_params={**access.address(), SET: card.address},
+            query_params={**access.address(), SET: card.address, discover_address.VIEW: discover_address.NEW},
         )
     cards.headline_row(_headlines(card), key="data_facts")
     _browser(root, card)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from cbm.dictionaries.configs import dn_cbm
 from cbm.dictionaries.sizes import DictionarySize, sound_size
-from cbm.ui import access, job_panel
+from cbm.ui import access, job_panel, session
 from cbm.ui.cards import show_error
 from cbm.ui.discover import words
 from cbm.ui.discover.costs import training_cost
@@ -25,13 +25,15 @@ _MATRYOSHKA = [0.125, 0.25, 0.5, 1.0]
 
 
 def choose_sets(sets: Sequence[SetOfImages], runs: Sequence[DictionaryRun], *, key: str) -> list[SetOfImages]:
-    """Which images to learn from: by default those of the newest run, else the newest set.
+    """Which images to learn from: by default those that the address names, else those of the newest run, else the newest set.
 
     Returns:
         The chosen sets, of one backbone; empty where they do not fit, which was then said.
     """
     by_id = {entry.id: entry for entry in sets}
-    default = [identifier for identifier in (runs[0].sets if runs else ()) if identifier in by_id] or [sets[0].id]
+    asked = session.asked("embeddings")
+    linked = [identifier for identifier in by_id if asked and asked in (identifier, identifier.partition("-")[2][:8])]
+    default = linked or [identifier for identifier in (runs[0].sets if runs else ()) if identifier in by_id] or [sets[0].id]
     chosen = st.multiselect(
         "Images to learn from",
         list(by_id),
