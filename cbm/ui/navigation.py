@@ -35,15 +35,15 @@ def enter() -> StreamlitPage:
         menu_items={"About": "**CBM Studio**: a classifier that people can read, question and correct. It asks no other machine."},
     )
     try:
-        return st.navigation(_pages())
+        return st.navigation(_pages(access.may_write()))
     except CbmError as error:
-        # Wrongly started. One navigation there must be, or Streamlit would list the folder of pages by itself.
-        st.navigation([st.Page(START, default=True)], position="hidden")
+        # Wrongly started. A navigation there must be, or Streamlit would list the folder of pages by itself.
+        st.navigation(_pages(writing=True), position="hidden")
         st.error(str(error), icon=":material/error:")
         st.stop()
 
 
-def _pages() -> dict[str, list[StreamlitPage]]:
+def _pages(writing: bool) -> dict[str, list[StreamlitPage]]:
     """The pages by group; those that write are absent where nothing may be written."""
     explore = [
         st.Page(CONCEPTS, title="Concepts", icon=":material/interests:", help="Every concept, as a list and as a map."),
@@ -55,7 +55,7 @@ def _pages() -> dict[str, list[StreamlitPage]]:
     classify = st.Page(CLASSIFY, title="Classify", icon=":material/category:", help="Train heads, and see how good each class is.")
     export = st.Page(EXPORT, title="Export", icon=":material/deployed_code:", help="Take the model with you.")
     start = st.Page(START, title="Start", icon=":material/flag:", default=True, help="What this is, and the demo's result.")
-    if not access.may_write():
+    if not writing:
         return {"": [start], "Explore": [*explore[:3], classify], "Correct": explore[3:], "Keep": [export]}
     build = [
         st.Page(DATA, title="Data", icon=":material/photo_library:", help="Bring images or vectors, encode them, search them."),
