@@ -11,6 +11,14 @@ from cbm.verbs.results import Demonstrated
 from cbm.workspace import Workspace
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests in one process, and all of `real` in one: they share what is slow to make."""
+    for item in items:
+        together = "real" if "real" in item.path.parent.parts else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(together))
+
+
 @pytest.fixture(scope="session")
 def built_demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Demonstrated]:
     """Every verb, run once on a few hundred scenes. Treat the workspace as read-only; `demo_copy` gives one to write to."""
