@@ -134,9 +134,7 @@ def _not_trainable(images: EmbeddingSet, seed: int) -> str | None:
     kinds = len(np.unique(images.labels[images.labelled]))
     if kinds < 2:
         found = "carry no labels" if kinds == 0 else "are all of one class"
-        return (
-            f"The images {found}, so no classifier was trained; sort them into a folder per class, or give a table with a label column."
-        )
+        return f"The images {found}, so no classifier was trained; sort them into a folder per class, or give a table with a label column."
     try:
         training, _ = training_and_test(images, None, seed)
         enough = len(np.unique(training.labels)) > 1

@@ -12,7 +12,7 @@ from jaxtyping import Float32
 
 from cbm.dictionaries.base import Dictionary, load_dictionary
 from cbm.dictionaries.configs import VARIANTS, TrainingConfig, dn_cbm, make_variant
-from cbm.dictionaries.trainer import HistoryPoint, train
+from cbm.dictionaries.trainer import HistoryPoint
 from cbm.errors import Cancelled, InvalidInputError
 from cbm.metrics.reconstruction import baselines_table, measure_reconstruction
 from cbm.names.assignment import assign_unique, hub_counts, with_threshold
@@ -24,6 +24,7 @@ from cbm.progress import CancelCheck, Progress, ProgressCallback
 from cbm.verbs.common import WorkspaceLike, embedding_parents, join_sets, open_workspace, require_space
 from cbm.verbs.results import Discovered, Named
 from cbm.verbs.stages import Stages
+from cbm.verbs.training import train_once
 from cbm.verbs.words import find_vocabulary, is_source
 from cbm.workspace import Artifact, Draft, artifact_id
 
@@ -86,21 +87,13 @@ def discover(
             history: tuple[HistoryPoint, ...] = ()
             speed, seconds = 0.0, 0.0
         else:
-            checkpoints.mkdir(parents=True, exist_ok=True)
-            trained = train(
-                training,
-                config,
-                checkpoint=checkpoints / "training.safetensors",
-                progress=progress,
-                cancelled=cancelled,
-                device=device,
-            )
-            if trained.cancelled:
-                raise Cancelled("Training was stopped; the same command goes on from where it was.")
+            trained = train_once(training, config, checkpoints, device=device, progress=progress, cancelled=cancelled)
             dictionary, history = trained.dictionary, trained.history
             speed, seconds = trained.samples_per_second, trained.seconds
         dictionary.save(draft.path)
         (draft.path / "history.json").write_text(json.dumps([dataclasses.asdict(point) for point in history]) + "\n")
+        if progress is not None:
+            progress(Progress(1, 1, "Comparing it with simpler ways"))
         everything = measure_reconstruction(dictionary, joined.embeddings)
         draft.metrics.update(
             reconstruction=measure_reconstruction(dictionary, held_out).to_json(),

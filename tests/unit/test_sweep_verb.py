@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,27 @@ def test_a_stopped_sweep_keeps_what_is_finished(images: tuple[Workspace, str]) -
             cancelled=lambda: bool(seen) and seen[-1].startswith("4 of 8"),
         )
     assert len(workspace.list("dictionary")) == 3
+
+
+def test_a_training_that_had_ended_is_not_run_again_after_a_stop(images: tuple[Workspace, str]) -> None:
+    workspace, embeddings = images
+
+    def stop_while_comparing(progress: Progress) -> None:
+        if progress.message == "Comparing it with simpler ways":
+            raise KeyboardInterrupt
+
+    request = {"width": 16, "k": 4, "epochs": 60, "device": "cpu"}
+    elsewhere = Workspace(workspace.root.parent / "elsewhere")
+    shutil.copytree(workspace.root, elsewhere.root)
+    with pytest.raises(KeyboardInterrupt):
+        verbs.discover([embeddings], **request, workspace=workspace, progress=stop_while_comparing)
+    assert not workspace.list("dictionary")
+    heard: list[Progress] = []
+    resumed = verbs.discover([embeddings], **request, workspace=workspace, progress=heard.append)
+    assert [progress.message for progress in heard] == ["Comparing it with simpler ways"]
+    fresh = verbs.discover([embeddings], **request, workspace=elsewhere)
+    assert (resumed.dictionary, resumed.fvu, resumed.l0) == (fresh.dictionary, fresh.fvu, fresh.l0)
+    assert not list((workspace.root / "checkpoints").glob("*"))
 
 
 def test_one_seed_says_nothing_about_stability(images: tuple[Workspace, str]) -> None:

@@ -44,7 +44,7 @@ def gallery(root: str, runs: Sequence[DictionaryRun], chosen: DictionaryRun) -> 
         caption, pager = st.columns([1, 1], vertical_alignment="center")
         caption.caption(f"{len(runs)} dictionaries, newest first")
         with pager.container(horizontal=True, horizontal_alignment="right"):
-            page = st.pagination(pages, default=1 + list(runs).index(chosen) // PER_PAGE, key=f"discover_runs-{len(runs)}")
+            page = st.pagination(pages, default=1 + list(runs).index(chosen) // PER_PAGE, key=f"discover_runs-{len(runs)}", width=240)
     with st.grid(PER_PAGE, min_column_width=150, gap="small", border=True, key="discover_gallery") as grid:
         for run in runs[(page - 1) * PER_PAGE : page * PER_PAGE]:
             with grid.cell():
