@@ -213,11 +213,9 @@ def check_job(parameters: Mapping[str, Any] | None = None) -> None:
     """
     require_write()
     bounds = limits()
-    if not may_use_paths():
-        for value in (parameters or {}).values():
-            for text in value if isinstance(value, list | tuple) else (value,):
-                if isinstance(text, str):
-                    _check_parameter(text)
+    for name, given in (parameters or {}).items():
+        for value in given if isinstance(given, list | tuple) else (given,):
+            _check_parameter(name, value, bounds.max_settings.get(name))
     if bounds.max_jobs is None:
         return
     own = Jobs(Workspace(workspace_root())).list()
@@ -229,12 +227,16 @@ def check_job(parameters: Mapping[str, Any] | None = None) -> None:
         raise LimitError("The server is busy with the jobs of other visitors. Nothing of yours is lost: try again in a few minutes.")
 
 
-def _check_parameter(text: str) -> None:
-    if text.startswith("scenes:"):
+def _check_parameter(name: str, value: object, allowed: float | None) -> None:
+    if isinstance(value, int | float) and allowed is not None and not value <= allowed:
+        raise LimitError(f"{name} is {value:,}; {allowed:,} is the most here. Choose less, or install CBM Studio on a machine of your own.")
+    if may_use_paths() or not isinstance(value, str):
+        return
+    if value.startswith("scenes:"):
         from cbm.images.sources import open_source
 
-        check_images(len(open_source(text)))
-    elif visitors.is_path(text) and not visitors.is_below(Path(text), Path(workspace_root())):
+        check_images(len(open_source(value)))
+    elif visitors.is_path(value) and not visitors.is_below(Path(value), Path(workspace_root())):
         require_paths()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from threading import Lock
 
 MEGABYTE = 2**20
@@ -39,6 +39,8 @@ class Limits:
     """How long a workspace is kept after its visitor's last visit."""
     max_visitors: int | None
     """Workspaces of visitors on the whole server."""
+    max_settings: Mapping[str, float] = field(default_factory=dict)
+    """Of a job's parameters by name, lists included: what decides how much memory and time it takes."""
 
 
 LOCAL = Limits(
@@ -66,6 +68,7 @@ HOSTED = Limits(
     max_text=200,
     keep_days=7,
     max_visitors=500,
+    max_settings={"width": 16_384, "widths": 16_384, "k": 512, "ks": 512, "epochs": 2000, "necs": 1000},
 )
 DEMO = Limits(
     max_upload_bytes=20 * MEGABYTE,

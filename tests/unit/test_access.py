@@ -55,7 +55,7 @@ def test_wrong_mode_is_refused_with_the_right_ones(local: Path, monkeypatch: pyt
 def test_every_mode_has_all_limits_and_local_has_the_widest() -> None:
     for field in dataclasses.fields(LOCAL):
         widest, hosted, demo = (getattr(limits, field.name) for limits in (LOCAL, HOSTED, DEMO))
-        if widest is not None:
+        if isinstance(widest, int):
             assert hosted <= widest
             assert demo <= widest
 
@@ -155,6 +155,13 @@ def test_hosted_jobs_draw_no_more_scenes_than_may_be_uploaded(hosted: Path) -> N
     access.check_job({"source": "scenes:classes?count=100&seed=0&split=train"})
     with pytest.raises(access.LimitError, match="100,000 images"):
         access.check_job({"source": "scenes:classes?count=100000&seed=0&split=train"})
+
+
+def test_hosted_jobs_are_no_larger_than_the_server_can_bear(hosted: Path) -> None:
+    access.check_job({"width": 16384, "widths": [512, 1024], "epochs": 100, "seed": 10**9})
+    for parameters in ({"width": 10**6}, {"widths": [512, 10**6]}, {"epochs": 10**5}, {"epochs": float("nan")}):
+        with pytest.raises(access.LimitError, match="is the most here"):
+            access.check_job(parameters)
 
 
 def test_so_many_jobs_run_or_wait_for_one_visitor(hosted: Path) -> None:
