@@ -80,6 +80,8 @@ class Known:
     name: str
     auc: float
     """Area under the ROC curve of the activation; 0.5 is chance."""
+    cut: float
+    """The activation from which on the concept is taken to say yes."""
     missed: Int[np.ndarray, " some"]
     """Rows that have the known concept although this one says no, the weakest first."""
     extra: Int[np.ndarray, " others"]
@@ -185,11 +187,12 @@ def known_concepts(study: Study, fired: Firing) -> tuple[Known, ...]:
     agreements = []
     for index in best:
         present = truth[:, index]
-        says = strengths >= best_cut(strengths, present)
+        cut = best_cut(strengths, present)
+        says = strengths >= cut
         missed, extra = np.flatnonzero(present & ~says), np.flatnonzero(~present & says)
         missed = missed[np.argsort(strengths[missed], kind="stable")]
         extra = extra[np.argsort(-strengths[extra], kind="stable")]
-        agreements.append(Known(names[index], float(auc[index]), missed, extra))
+        agreements.append(Known(names[index], float(auc[index]), cut, missed, extra))
     return tuple(agreements)
 
 

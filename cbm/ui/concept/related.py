@@ -101,8 +101,12 @@ def known_panel(scene: Scene) -> None:
 
 def _disagreements(scene: Scene, best: Known) -> None:
     if not len(best.missed) and not len(best.extra):
-        st.success(f"It agrees with “{plain(best.name)}” on every held-out image.", icon=":material/check_circle:")
+        st.success(
+            f"It agrees with “{plain(best.name)}” on every held-out image, when it counts from an activation of {best.cut:.2f} on.",
+            icon=":material/check_circle:",
+        )
         return
+    st.caption(f"Where they differ, when the concept counts from an activation of {best.cut:.2f} on: the cut that separates best.")
     for title, rows, key in (
         (f"“{plain(best.name)}”, but the concept says no", best.missed, "concept_missed"),
         (f"The concept says yes, but not “{plain(best.name)}”", best.extra, "concept_extra"),
