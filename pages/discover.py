@@ -16,7 +16,7 @@ from cbm.ui.discover.work import work_panel
 navigation.require_entry()
 
 page_title("Discover", "Find the concepts that a backbone sees in your images, compare with baselines, and give them names.")
-access.require_write()
+access.require_writing_mode()
 root = access.workspace_root()
 work_panel(root)
 sets = cached.image_sets(root)

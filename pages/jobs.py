@@ -17,7 +17,7 @@ SHOW = {
     "Stopped": lambda job: job.state in ("cancelled", "interrupted"),
 }
 
-access.require_write()
+access.require_writing_mode()
 root = access.workspace_root()
 jobs = resources.jobs(root)
 page_title("Jobs", "All long work of this workspace: how far it is, what it said, and what to do when it failed.")

@@ -79,14 +79,23 @@ def may_use_paths() -> bool:
     return mode() is Mode.LOCAL
 
 
-def require_write() -> None:
-    """First thing in whatever writes to the workspace or submits a job. From then on a hosted visitor owns the workspace.
+def require_writing_mode() -> None:
+    """First thing on pages that are there for writing; looking at them writes nothing.
 
     Raises:
         NotAllowedError: in demo mode.
     """
     if not may_write():
         raise NotAllowedError("This is a read-only demo. Install CBM Studio to work with images of your own.")
+
+
+def require_write() -> None:
+    """First thing in whatever writes to the workspace or submits a job. From then on a hosted visitor owns the workspace.
+
+    Raises:
+        NotAllowedError: in demo mode.
+    """
+    require_writing_mode()
     if mode() is Mode.HOSTED:
         visitors.own(_visitor_root())
         put_address()

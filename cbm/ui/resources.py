@@ -194,8 +194,7 @@ def jobs(root: str) -> Jobs:
     Raises:
         NotAllowedError: in demo mode, where even their empty table would have to be written.
     """
-    if not access.may_write():
-        access.require_write()
+    access.require_writing_mode()
     return _jobs(root)
 
 

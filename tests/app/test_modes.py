@@ -96,6 +96,18 @@ def test_hosted_visitor_sees_the_curated_models_and_owns_nothing_yet(open_app: O
     assert "delete_my_data" not in {button.key for button in app.button}
 
 
+@pytest.mark.usefixtures("hosted_mode")
+@pytest.mark.parametrize("page", [*PAGES, *WRITING])
+def test_every_page_of_a_hosted_app_is_there_and_looking_owns_nothing(open_app: OpenApp, own_workspace: Workspace, page: str) -> None:
+    before = files_of(own_workspace.root)
+    query = {"concept": "3"} if page == "concept" else {}
+    app = open_app(page, root=own_workspace.root, **query)
+    assert not app.error
+    assert "workspace" not in app.query_params
+    assert {file: time for file, time in files_of(own_workspace.root).items() if file.parts[0] != "visitors"} == before
+    assert str(own_workspace.root) not in "".join(str(element.value) for element in [*app.markdown, *app.caption])
+
+
 def upload(app: AppTest) -> AppTest:
     app.file_uploader(key="own_files").set_value([picture()]).run()
     app.segmented_control(key="own_kind").set_value("Drawn scenes").run()

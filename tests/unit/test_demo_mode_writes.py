@@ -12,7 +12,7 @@ import pytest
 from cbm.ui import access, job_panel, resources, uploads
 
 ROOT = Path(__file__).resolve().parents[2]
-GUARDS = {"require_write", "check_job", "check_uploads", "may_write"}
+GUARDS = {"require_write", "check_job", "check_uploads", "may_write", "require_writing_mode"}
 """Of `cbm.ui.access`; each refuses in demo mode, the last by its answer."""
 FILE_CALLS = {
     *("mkdir", "makedirs", "mkdtemp", "write_text", "write_bytes", "touch", "unlink", "rmdir", "rename", "renames", "symlink_to"),
