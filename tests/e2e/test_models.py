@@ -48,6 +48,15 @@ def test_a_class_page_comes_back_by_its_address(visit: Visit, server: Server) ->
     expect(page.get_by_role("heading", name="Classify")).to_be_visible()
 
 
+def test_telephone_shows_models_without_sideways_scrolling(browser: Browser, server: Server) -> None:
+    visitor = Visit(browser, server.url, width=390)
+    for address in ("/classify", f"/classify?class={quote(server.study.classes[0])}", "/compare?other=unedited", "/export"):
+        page = visitor.open(address)
+        assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390, address
+    visitor.close()
+    assert not visitor.problems, visitor.problems
+
+
 def test_two_models_side_by_side(browser: Browser, tmp_path: Path) -> None:
     workspace = planted.build(tmp_path / "workspace")
     server = Server(workspace.root, tmp_path / "server.log")

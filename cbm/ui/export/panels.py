@@ -255,7 +255,7 @@ def example_panel(model: ConceptModel, name: str, formats: Sequence[str]) -> Non
     st.subheader("Use it elsewhere", anchor=False)
     tabs = {"With CBM Studio": (examples.with_project(), "python"), "Command line": (examples.command_lines(name), "bash")}
     if "onnx" in formats:
-        tabs = {"Without this project": (examples.without_project(model), "python")} | tabs
+        tabs = {"With ONNX": (examples.without_project(model), "python")} | tabs
     st.caption("Once downloaded and unpacked.")
     for tab, (code, language) in zip(st.tabs(list(tabs)), tabs.values(), strict=True):
         with tab:
