@@ -106,6 +106,12 @@ def serving(workspace: Path) -> Iterator[Server]:
             server.stop()
 
 
+def visit(page: Page, url: str) -> None:
+    page.goto(url)
+    page.locator("[data-testid=stMain] h1").first.wait_for(timeout=120_000)
+    settle(page)
+
+
 def settle(page: Page) -> None:
     page.wait_for_timeout(250)
     page.wait_for_function(_SETTLED, polling=50, timeout=60_000)
@@ -122,8 +128,7 @@ def measure(workspace: Path, browser: Browser, rounds: int, sessions: int) -> Me
     with serving(workspace) as server:
         page = new_page(browser)
         for address in PAGES:  # whoever comes first pays for loading the models
-            page.goto(server.url + address)
-            settle(page)
+            visit(page, server.url + address)
         for address in PAGES:
             for _ in range(rounds):
                 interact(page, server, address, measured)
@@ -162,7 +167,7 @@ def interact(page: Page, server: Server, address: str, measured: Measured) -> No
                 }
             )
 
-    did("open", lambda: page.goto(server.url + address))
+    did("open", lambda: visit(page, server.url + address))
     main = page.get_by_test_id("stMain")
     if name == "intervene":
         intervene(page, did)
@@ -192,7 +197,7 @@ def search(box: Locator) -> None:
 
 def intervene(page: Page, did: Callable[[str, Callable[[], Any]], None]) -> None:
     for place in (1, 2, 3):
-        did("another image", lambda place=place: page.locator(".st-key-choose button").nth(place).click())
+        did("another image", lambda place=place: page.locator("[class*=st-key-choose-] .stButton button").nth(place).click())
     for share in (0.0, 0.5, 0.15):
         did("drag a slider and let go", lambda share=share: drag(page, share))
     undo = page.get_by_role("button", name=re.compile("^Undo"))
@@ -229,8 +234,7 @@ def memory_per_session(browser: Browser, server: Server, count: int) -> float:
 
     def visitor() -> Page:
         page = new_page(browser)
-        page.goto(f"{server.url}intervene")
-        settle(page)
+        visit(page, f"{server.url}intervene")
         drag(page, 0.0)
         settle(page)
         return page
