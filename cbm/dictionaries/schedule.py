@@ -14,6 +14,8 @@ from cbm.dictionaries.configs import ReluL1, TrainingConfig
 
 _SMALLEST_BATCH, _LARGEST_BATCH, _BATCHES_PER_EPOCH = 256, 4096, 16
 _LONGEST_SILENCE = 400_000
+_MOST_EPOCHS = 2000
+"""Where none are asked for: below 200 images more passes take minutes and learn the pictures by heart."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Schedule:
     @classmethod
     def of(cls, config: TrainingConfig, count: int, dim: int) -> Schedule:
         batch_size = config.batch_size or min(_LARGEST_BATCH, max(_SMALLEST_BATCH, count // _BATCHES_PER_EPOCH))
-        epochs = config.epochs or max(1, math.ceil(config.samples / count))
+        epochs = config.epochs or min(_MOST_EPOCHS, max(1, math.ceil(config.samples / count)))
         return cls(config, count, dim, epochs, max(1, round(count / batch_size)))
 
     @property

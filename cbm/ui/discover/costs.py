@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,7 +57,7 @@ def training_cost(
             expected = _seconds_per_sample(run.width, dims[run.sets[0]], run.images)
             factors.append(1 / run.samples_per_second / expected)
     factor = min(10.0, max(0.2, statistics.median(factors))) if factors else 1.0
-    passes = epochs or (_EPOCHS_OF_DN_CBM if variant == "dn-cbm" else math.ceil(TrainingConfig().samples / max(1, images)))
+    passes = epochs or (_EPOCHS_OF_DN_CBM if variant == "dn-cbm" else Schedule.of(TrainingConfig(), max(1, images), dim).epochs)
     samples = passes * images
     return Cost(_START_SECONDS + factor * samples * _seconds_per_sample(width, dim, images), len(factors))
 
