@@ -43,4 +43,4 @@ with left:
 with right:
     panels.class_table(shown, narrowed=selections.narrowed(model, "images"))
 st.fragment(panels.confusion_panel)(study, shown, recipe, model=model, address=address)
-training.panel(study.model.method.get("concepts"))
+training.panel(study.model.method.get("concepts"), model if training.has_names(study.model.recipe) else None)

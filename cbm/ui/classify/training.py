@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from cbm.edits import NameEdit, Recipe
 from cbm.errors import CbmError
 from cbm.jobs import Job
 from cbm.metrics.classification import STANDARD_NECS
@@ -28,11 +29,12 @@ _REFUSED = "train_refused"
 _HELD_OUT = "A held-out part of the same images"
 
 
-def panel(chosen_concepts: str | None = None) -> None:
+def panel(chosen_concepts: str | None = None, named_by: str | None = None) -> None:
     """Train a head: what on, what kind, and how far the job is.
 
     Args:
         chosen_concepts: id of the concept table to offer first.
+        named_by: a model over those concepts that was saved with names of its own, which may be kept.
     """
     if not access.may_write():
         return
@@ -48,7 +50,7 @@ def panel(chosen_concepts: str | None = None) -> None:
         st.page_link(navigation.DISCOVER, label="Discover concepts", icon=":material/travel_explore:", query_params=access.address())
         return
     with st.container(border=True, key="train_form"):
-        _form(concepts, sets, chosen_concepts)
+        _form(concepts, sets, chosen_concepts, named_by)
 
 
 def first_panel() -> None:
@@ -73,6 +75,11 @@ def first_panel() -> None:
         return
     st.caption("No head has been trained yet. The concepts are there; say what to learn from, and the result will stand here.")
     panel()
+
+
+def has_names(recipe: Recipe) -> bool:
+    """Whether a recipe renames, merges or hides."""
+    return any(isinstance(edit, NameEdit) for edit in recipe.active)
 
 
 def _offers(root: str) -> tuple[list[ConceptsOption], list[SetOption]]:
@@ -104,7 +111,7 @@ def _show_trained(job: Job) -> None:
         st.rerun()
 
 
-def _form(concepts: Sequence[ConceptsOption], sets: Sequence[SetOption], chosen: str | None) -> None:
+def _form(concepts: Sequence[ConceptsOption], sets: Sequence[SetOption], chosen: str | None, named_by: str | None) -> None:
     titles = {option.id: option for option in concepts}
     left, right = st.columns(2, gap="medium")
     first = list(titles).index(chosen) if chosen in titles else 0
@@ -121,10 +128,7 @@ def _form(concepts: Sequence[ConceptsOption], sets: Sequence[SetOption], chosen:
         ]
     training = {option.id: option for option in trainable(sets, table)}
     if not training:
-        st.caption(
-            f"No labelled images of {table.backbone.architecture} are here. A head learns from labels: encode images in one folder a class."
-        )
-        st.page_link(navigation.DATA, label="Bring labelled images", icon=":material/photo_library:", query_params=access.address())
+        _no_labels(table)
         return
     with right:
         on = training[
@@ -147,20 +151,39 @@ def _form(concepts: Sequence[ConceptsOption], sets: Sequence[SetOption], chosen:
     with right:
         st.caption(HEADS[head][1])
     with st.expander("More settings", icon=":material/tune:"):
-        seed = st.number_input(
-            "Seed", 0, 2**31 - 1, 0, key="train_seed", help="Of splits and of everything random. The same seed gives the same model."
-        )
+        seed, names_from = _more(named_by if table.id == chosen else None)
+    parameters = {"concepts": table.id, "on": on.id, "head": head, "necs": _necs(nec), "seed": seed}
+    parameters |= {name: value for name, value in (("test", test), ("names_from", names_from)) if value}
     st.button(
-        "Train",
-        key="train_go",
-        type="primary",
-        icon=":material/play_arrow:",
-        on_click=_submit,
-        args=(table, on, test, head, nec, int(seed)),
+        "Train", key="train_go", type="primary", icon=":material/play_arrow:", on_click=_submit, args=(parameters, head, set_title(on.name))
     )
     st.caption(
         "The linear probe, zero-shot, a dense head and random directions are measured on the same images. It takes seconds to minutes."
     )
+
+
+def _no_labels(table: ConceptsOption) -> None:
+    st.caption(
+        f"No labelled images of {table.backbone.architecture} are here. A head learns from labels: encode images in one folder a class."
+    )
+    st.page_link(navigation.DATA, label="Bring labelled images", icon=":material/photo_library:", query_params=access.address())
+
+
+def _more(named_by: str | None) -> tuple[int, str | None]:
+    """The seed, and the model whose names are carried over."""
+    seed = st.number_input(
+        "Seed", 0, 2**31 - 1, 0, key="train_seed", help="Of splits and of everything random. The same seed gives the same model."
+    )
+    if named_by is None:
+        return int(seed), None
+    keep = st.checkbox(
+        "Keep the chosen model's renames, merges and hides", value=True, key="train_names", help="Those that it was saved with."
+    )
+    return int(seed), named_by if keep else None
+
+
+def _necs(first: int) -> list[int]:
+    return [first, *(standard for standard in STANDARD_NECS if standard != first)]
 
 
 def _first_training(training: Sequence[SetOption]) -> int:
@@ -200,12 +223,10 @@ def _nec(head: str, place: st.delta_generator.DeltaGenerator) -> int:
         )
 
 
-def _submit(table: ConceptsOption, on: SetOption, test: str | None, head: str, nec: int, seed: int) -> None:
-    necs = [nec, *(standard for standard in STANDARD_NECS if standard != nec)]
-    parameters = {"concepts": table.id, "on": on.id, "head": head, "necs": necs, "seed": seed} | ({"test": test} if test else {})
+def _submit(parameters: dict[str, object], head: str, images: str) -> None:
     kind = f"{HEADS[head][0].lower()} head" if head != "dn-cbm" else HEADS[head][0]
     try:
-        job_panel.submit(KIND, parameters, title=f"Train a {kind} on {set_title(on.name)}")
+        job_panel.submit(KIND, parameters, title=f"Train a {kind} on {images}")
     except CbmError as error:
         # A callback runs before the page, which shows it in its place.
         st.session_state[_REFUSED] = str(error)
