@@ -227,6 +227,16 @@ def test_settings_that_a_method_ignores_are_not_sent(open_app: OpenApp, own: Wor
     assert set(only_job(own).parameters) == {"embeddings", "variant", "k", "seed"}
 
 
+def test_a_link_brings_its_images_whatever_was_chosen_before(open_app: OpenApp, own: Workspace) -> None:
+    app = open_app("discover", root=own.root, discover_view="New run")
+    assert app.multiselect(key="new_run_sets").value == [training_images(own)]
+    other = next(artifact.id for artifact in own.list("embeddings") if artifact.id != training_images(own))
+    short = other.partition("-")[2][:8]
+    app.query_params["embeddings"] = short
+    app.run()
+    assert app.multiselect(key=f"new_run_sets-{short}").value == [other]
+
+
 def test_sets_of_two_backbones_cannot_be_mixed(open_app: OpenApp, own: Workspace, tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).normal(size=(40, 512)).astype(np.float32)
     np.savez(tmp_path / "vectors.npz", embeddings=vectors)

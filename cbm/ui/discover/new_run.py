@@ -39,7 +39,8 @@ def choose_sets(sets: Sequence[SetOfImages], runs: Sequence[DictionaryRun], *, k
         list(by_id),
         default=default,
         format_func=lambda identifier: by_id[identifier].label,
-        key=key,
+        # A link to other images must not meet a choice that was made before.
+        key=f"{key}-{asked}" if linked else key,
         help="Embedding sets of the data page. Several are taken together; labels are not looked at.",
         persist_state="session",
     )
