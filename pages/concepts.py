@@ -14,6 +14,9 @@ from cbm.ui.concepts.view import Asked, candidates, listed
 navigation.require_entry()
 
 if session.asks_for_concept():
+    before = state.came_back()
+    if before is not None:
+        st.switch_page(navigation.CONCEPTS, query_params=before)
     st.switch_page(navigation.CONCEPT, query_params=st.query_params.to_dict())
 
 root = access.workspace_root()

@@ -118,6 +118,10 @@ def test_the_map_is_used_by_the_keyboard_alone(visit: Visit) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
     expect(page).to_have_url(re.compile(r"/concept\?concept=\d+"))
+    visit.settle()
+    page.go_back()
+    expect(page.locator(".map[data-ready=true]")).to_be_visible()
+    expect(page).to_have_url(re.compile("concepts_view=Map"))
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -57,7 +57,7 @@ def map_panel(view: View, kept: Bool[np.ndarray, " concepts"]) -> None:
     absent = tuple(np.flatnonzero(shown.hidden | ~shown.standing).tolist())
     points = _points(view.root, view.model, tuple(sorted(shown.renamed.items())), absent, shown, layout, view.study.classes)
     colour = st.segmented_control(
-        "Colour by", list(COLOURS), default="Class", required=True, key="concepts_colour", bind="query-params", label_visibility="collapsed"
+        "Colour by", list(COLOURS), default="Class", required=True, key=state.COLOUR, bind="query-params", label_visibility="collapsed"
     )
     with st.container(gap=None):
         _canvas(view, points, kept, str(colour))
@@ -72,6 +72,7 @@ def map_panel(view: View, kept: Bool[np.ndarray, " concepts"]) -> None:
 def _canvas(view: View, points: MapPoints, kept: Bool[np.ndarray, " concepts"], colour: str) -> None:
     opened = st.session_state.pop(_OPENED, None)
     if opened is not None:
+        state.leave_for(opened)
         st.switch_page(navigation.CONCEPT, query_params={**view.address, "concept": str(opened)})
     if st.session_state.pop(_CHANGED, False):
         st.rerun()

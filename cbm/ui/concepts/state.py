@@ -16,6 +16,8 @@ CLASS = "concepts_class"
 VIEW = "concepts_view"
 _PAGE = "concepts_page"
 _LISTS = "concepts_lists"
+COLOUR = "concepts_colour"
+_LEFT = "concepts_left_for"
 FILTERS = "concepts_filters"
 PICKING = "concepts_picking"
 _SHOW_PARAMETER = "concepts_show"
@@ -47,6 +49,26 @@ def pager(pages: int) -> int:
 def _turn(key: str) -> None:
     number = int(st.session_state[key])
     session.put(_PAGE, number if number > 1 else None)
+
+
+# Leaving the page and coming back
+
+
+def leave_for(concept: int) -> None:
+    """Before the app itself turns to a concept's page: remember what was looked at.
+
+    On the way Streamlit puts `concepts?concept=17` into the browser's history, where the visitor's way back leads.
+    """
+    st.session_state[_LEFT] = (concept, tuple(st.query_params.to_dict().items()))
+
+
+def came_back() -> dict[str, str] | None:
+    """Where the address names a concept only because the visitor came back from its page: the address of what was looked at before."""
+    concept, address = st.session_state.get(_LEFT, (None, ()))
+    if concept is None or session.asked("concept") != str(concept):
+        return None
+    session.put("concept", None)
+    return dict(address)
 
 
 # Filters
