@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 import planted
 
 from cbm import verbs
 from cbm.bundle.archive import MOST_FILES, pack, unpack
+from cbm.cli import cli
 from cbm.edits import AblateConcept, Recipe
 from cbm.errors import CorruptArtifactError, InvalidInputError, MismatchError, NotFoundError
 from cbm.model import ConceptModel
@@ -134,3 +137,10 @@ def test_what_is_no_bundle_is_refused_in_words(tmp_path: Path, workspace: Worksp
         unpack(zipped({f"{index}": b"" for index in range(MOST_FILES + 1)}), tmp_path / "c")
     with pytest.raises(NotFoundError, match="does not exist"):
         verbs.import_bundle(tmp_path / "nothing.zip", workspace=workspace)
+
+
+def test_the_command_line_loads_a_bundle(bundle: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["load", str(bundle), "--workspace", str(tmp_path / "elsewhere"), "--json"])
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.output.splitlines()[-1])
+    assert Workspace(tmp_path / "elsewhere").get(record["model"]).kind == "model"
