@@ -86,6 +86,7 @@ def frequency_histogram(frequency: np.ndarray, images: int) -> Figure:
             marker={"color": NEUTRAL, "pattern": {"shape": "/", "size": 6, "solidity": 0.25}},
             text=[f"{dead:,}"],
             textposition="outside",
+            constraintext="none",
             cliponaxis=False,
             hovertemplate="%{y:,} concepts never fire<extra></extra>",
         )
