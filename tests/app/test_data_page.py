@@ -469,3 +469,14 @@ def test_discover_learns_from_the_set_that_the_link_names(open_app: OpenApp, enc
     wanted = set_named(encoded, "pictures")
     app = open_app("discover", encoded.root, embeddings=wanted.id.partition("-")[2][:8], discover_view="New run")
     assert app.multiselect(key="new_run_sets").value == [wanted.id]
+
+
+def test_page_of_pictures_is_part_of_the_address(open_app: OpenApp) -> None:
+    first, second = (
+        {str(button.key) for button in open_app("data", data_page=page).button if str(button.key).startswith("data_like-")}
+        for page in (1, 2)
+    )
+    assert len(first) == len(second) == 24
+    assert not first & second
+    assert len(open_app("data", data_page="9999").grid(key="data_pictures").image) in range(1, 25)
+    assert len(open_app("data", data_page="nonsense").grid(key="data_pictures").image) == 24

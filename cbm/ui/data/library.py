@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
 
+from cbm.errors import CbmError
 from cbm.ui import access, cards, job_panel, navigation, resources, session, uploads
 from cbm.ui.data import searching, sets, tables
 from cbm.ui.data.sets import Found, SetCard
@@ -21,7 +23,7 @@ SET = "embeddings"
 """Query parameter: the opened set."""
 LIKE = "like"
 """Query parameter: the row whose neighbours are shown."""
-WORDS, CLASS, SPLIT = "data_search", "data_class", "data_split"
+WORDS, CLASS, SPLIT, PAGE = "data_search", "data_class", "data_split", "data_page"
 """Keys of the search box and the filters, and query parameters."""
 _UPLOAD = "data_query_picture"
 _TURN = "data_query_turn"
@@ -62,7 +64,7 @@ def _card(card: SetCard, opened: bool) -> None:
 
 def _open(address: str) -> None:
     """Callback: show another set, without the search in the one that is left."""
-    for parameter in (WORDS, CLASS, SPLIT, LIKE, job_panel.PARAMETER):
+    for parameter in (WORDS, CLASS, SPLIT, PAGE, LIKE, job_panel.PARAMETER):
         session.put(parameter, None)
     session.put(SET, address)
 
@@ -108,15 +110,15 @@ def _browser(root: str, card: SetCard) -> None:
     if problem is not None:
         st.caption(f":material/info: {plain(problem)}")
     with st.container(key="data_results"):
-        found, line = _ask(root, card, allowed, picture)
-        if found is None:
-            cards.show_error(line)
+        try:
+            answer = _answer(root, card, allowed, picture)
+        except CbmError as error:
+            cards.show_error(str(error))
             return
-        pages = -(-len(found.rows) // PER_PAGE)
-        place = hashlib.sha256(f"{card.id} {line}".encode()).hexdigest()[:8]
+        found = answer.found
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            _result_line(line, searched=bool(found.scores))
-            page = st.pagination(pages, key=f"data_page-{place}") if pages > 1 else 1
+            _result_line(answer)
+            page = _page(-(-len(found.rows) // PER_PAGE))
         if not len(found.rows):
             st.info("Nothing fits: choose another class or split, or clear the search.", icon=":material/search_off:")
             return
@@ -155,7 +157,8 @@ def _search_words() -> None:
 
 
 def _forget_others(asked: str) -> None:
-    """Callback: one search at a time, the last one asked for."""
+    """Callback: one search at a time, the last one asked for, from its first page on."""
+    session.put(PAGE, None)
     if asked != WORDS:
         session.put(WORDS, None)
     if asked != LIKE:
@@ -199,34 +202,63 @@ def _restored(key: str, options: Sequence[str], otherwise: str) -> str | None:
 def _filter(key: str, otherwise: str) -> None:
     chosen = st.session_state[key]
     session.put(key, None if chosen in (None, otherwise) else chosen)
+    session.put(PAGE, None)
 
 
-def _ask(root: str, card: SetCard, allowed: np.ndarray | None, picture: uploads.Upload | None) -> tuple[Found | None, str]:
-    """What is asked for, and a line that says so; no rows and the reason where it cannot be answered."""
-    words = (session.asked(WORDS) or "").strip()
-    like = session.asked(LIKE)
-    try:
-        if picture is not None:
-            digest = hashlib.sha256(picture.getvalue()).hexdigest()
-            found = searching.by_image(root, card.id, uploads.read_single(picture), digest, allowed)
-            return found, f"Nearest to {picture.name}"
-        if like is not None:
-            row = int(like) if like.isascii() and like.isdigit() else -1
-            found = searching.by_item(root, card.id, row, allowed)
-            item = resources.embedding_set(root, card.id).items["item"].iloc[row]
-            return found, f"Nearest to {sets.short_name(str(item))}"
-        if words and searching.why_not(root, card.id) is None:
-            return searching.by_text(root, card.id, words, allowed), f"Nearest to “{words}”"
-    except searching.CbmError as error:
-        return None, str(error)
+def _page(pages: int) -> int:
+    """Which page of the pictures is shown; part of the address."""
+    if pages <= 1:
+        return 1
+    asked = session.asked(PAGE) or ""
+    page = min(max(1, int(asked)), pages) if asked.isascii() and asked.isdigit() else 1
+    # Streamlit's pager warns where it has a default and is set as well, so each page has a pager of its own.
+    key = f"{PAGE}-{page}"
+    return int(st.pagination(pages, default=page, key=key, on_change=_turn, args=(key,)))
+
+
+def _turn(key: str) -> None:
+    page = int(st.session_state[key])
+    session.put(PAGE, page if page > 1 else None)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What is shown, and what was asked for."""
+
+    found: Found
+    line: str
+    uri: str = ""
+    """The picture that the others are like."""
+
+
+def _answer(root: str, card: SetCard, allowed: np.ndarray | None, picture: uploads.Upload | None) -> _Answer:
+    """What is asked for: by a picture, by an item, by words, or nothing but the set itself.
+
+    Raises:
+        CbmError: it cannot be answered; the message says why.
+    """
+    words, like = (session.asked(WORDS) or "").strip(), session.asked(LIKE)
+    if picture is not None:
+        digest = hashlib.sha256(picture.getvalue()).hexdigest()
+        found = searching.by_image(root, card.id, uploads.read_single(picture), digest, allowed)
+        return _Answer(found, f"Nearest to {picture.name}")
+    if like is not None:
+        row = int(like) if like.isascii() and like.isdigit() else -1
+        found = searching.by_item(root, card.id, row, allowed)
+        item = resources.embedding_set(root, card.id).items.iloc[row]
+        return _Answer(found, f"Nearest to {sets.short_name(str(item['item']))}", str(item["uri"]))
+    if words and searching.why_not(root, card.id) is None:
+        return _Answer(searching.by_text(root, card.id, words, allowed), f"Nearest to “{words}”")
     rows = searching.browsing_order(root, card.id) if allowed is None else allowed
-    return Found(rows), f"{counted(len(rows), 'image')}{'' if allowed is None else ' fit the choice'}"
+    return _Answer(Found(rows), f"{counted(len(rows), 'image')}{'' if allowed is None else ' fit the choice'}")
 
 
-def _result_line(line: str, *, searched: bool) -> None:
+def _result_line(answer: _Answer) -> None:
     with st.container(horizontal=True, vertical_alignment="center", width="content"):
-        st.markdown(f"**{plain(line)}**", width="content")
-        if searched:
+        if answer.uri:
+            st.image(thumbnail(answer.uri), width=56, alt="The picture that the others are like")
+        st.markdown(f"**{plain(answer.line)}**", width="content")
+        if answer.found.scores:
             st.caption("by the cosine of the embeddings", width="content")
             st.button("Clear search", key="data_clear", icon=":material/close:", type="tertiary", on_click=_clear)
         else:
