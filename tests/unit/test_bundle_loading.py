@@ -46,7 +46,7 @@ def recipe() -> Recipe:
     return Recipe.of(AblateConcept(2, "cross"), AblateConcept(5, "ring"))
 
 
-def tested_on(workspace: Workspace) -> str:
+def images_of(workspace: Workspace) -> str:
     return str(ConceptModel.load(workspace.get(first_model(workspace)).path).method["data"]["test"]["embeddings"])
 
 
@@ -65,7 +65,7 @@ def test_loaded_model_predicts_what_the_exported_one_did(workspace: Workspace, b
     loaded = verbs.import_bundle(file, workspace=workspace)
     original = ConceptModel.load(workspace.get(first_model(workspace)).path).with_recipe(recipe())
     back = ConceptModel.load(workspace.get(loaded.model).path)
-    images = load_set(workspace, tested_on(workspace))
+    images = load_set(workspace, images_of(workspace))
     assert np.abs(back.predict(images.embeddings).logits - original.predict(images.embeddings).logits).max() <= 1e-5
     assert back.recipe == original.recipe
     assert (loaded.on, loaded.images) == (images.id, len(images))
@@ -86,10 +86,10 @@ def test_a_bundle_without_its_images_is_loaded_but_says_that_it_has_none(bundle:
 
 
 def test_other_images_are_measured_with_and_the_old_figures_are_marked(workspace: Workspace, bundle: Path) -> None:
-    other = next(artifact.id for artifact in workspace.list("embeddings") if artifact.id != tested_on(workspace))
+    other = next(artifact.id for artifact in workspace.list("embeddings") if artifact.id != images_of(workspace))
     loaded = verbs.import_bundle(bundle, on=other, workspace=workspace)
     artifact = workspace.get(loaded.model)
-    assert artifact.metrics["measured_elsewhere"]["embeddings"] == tested_on(workspace)
+    assert artifact.metrics["measured_elsewhere"]["embeddings"] == images_of(workspace)
     assert ConceptModel.load(artifact.path).method["data"]["test"]["embeddings"] == other
 
 
