@@ -47,7 +47,7 @@ def steering_panel(
 
     Args:
         scope: what an edit will concern; class scope changes one score only, and the preview shows that.
-        stamp: changes whenever the view does; the panel keeps a thumb where it is as long as the stamp stays.
+        stamp: changes with the model and its edits; the panel keeps a thumb where it is as long as stamp, image, class and scope stay.
         on_commit: called before the next run with the sliders that were let go.
         on_explain: called with the class whose score should be explained.
 
@@ -79,7 +79,7 @@ def steering_panel(
 def _data(view: SteeringView, scope: ScopeKind, stamp: str) -> dict[str, Any]:
     return {
         "item": view.item,
-        "stamp": f"{stamp}/{scope}/{view.target}",
+        "stamp": f"{stamp}/{scope}/{view.target}/{view.item}/{hash(view.rows)}",
         "scope": scope,
         "classes": view.classes,
         "target": view.target,
