@@ -35,6 +35,11 @@ function create(root) {
   // What Python says
 
   map.take = (data) => {
+    if (data.points !== map.data.points) {
+      // Another model's concepts, or other names: what is known of a number is of the concept that bore it.
+      map.pictures.clear();
+      map.asked.clear();
+    }
     map.data = data;
     map.theme = readTheme(root);
     for (const [concept, picture] of Object.entries(data.pictures ?? {})) map.pictures.set(Number(concept), picture);
@@ -48,6 +53,7 @@ function create(root) {
     if (map.points?.digest !== points.digest) {
       const first = !map.points || map.points.n !== points.n;
       map.points = points;
+      map.hover = map.focus = -1;
       if (first) fresh = true;
     }
     map.kept = bitsFromText(map.data.kept, points.n);
