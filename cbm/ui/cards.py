@@ -1,4 +1,4 @@
-"""Headline figures, the pipeline's cards, and what stands where there is nothing yet."""
+"""Headline figures, a page's title, and how errors are told."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from cbm.ui.views import Headline, Stage
+from cbm.ui.views import Headline
 
 
 def headline_row(headlines: Sequence[Headline], *, key: str) -> None:
@@ -23,18 +23,6 @@ def headline_row(headlines: Sequence[Headline], *, key: str) -> None:
                 delta_color="normal" if change else "off",
                 delta_arrow="auto" if change else "off",
             )
-
-
-def pipeline(stages: Sequence[Stage], *, key: str) -> None:
-    """The stages from images to a model, in order, each with its state."""
-    with st.grid(max(1, len(stages)), min_column_width=146, gap="small", border=True, key=key) as grid:
-        for number, stage in enumerate(stages, start=1):
-            with grid.cell():
-                state = ":green[:material/check_circle: done]" if stage.done else ":gray[:material/radio_button_unchecked: to do]"
-                st.caption(f"{number} · {state}")
-                st.markdown(f"{stage.icon} **{stage.title}**")
-                st.markdown(f"##### {stage.figure if stage.done else '–'}", anchors=False)
-                st.caption(stage.text)
 
 
 def show_error(message: str, *, hint: str | None = None) -> None:

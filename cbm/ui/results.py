@@ -1,4 +1,4 @@
-"""What the start page says about a model: its headline figures, and the stages that made it."""
+"""What the start page says about a model: its headline figures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cbm.ui.study import Study
-from cbm.ui.text import counted, percent, points
-from cbm.ui.views import Headline, NecCurve, Stage
+from cbm.ui.text import percent, points
+from cbm.ui.views import Headline
 
 
 def _share(metrics: Mapping[str, Any], key: str) -> float | None:
@@ -66,63 +66,3 @@ def headlines(study: Study, metrics: Mapping[str, Any]) -> list[Headline]:
             )
         )
     return found
-
-
-def stages(study: Study, training_images: int | None) -> list[Stage]:
-    """The line from images to a model."""
-    backbone = study.held_out.backbone
-    total = study.images + (training_images or 0)
-    named = sum(tile.named for tile in study.concept_tiles(study.model.recipe))
-    return [
-        Stage(
-            "Images",
-            ":material/photo_library:",
-            True,
-            f"{total:,}",
-            f"{study.images:,} of them held out" if training_images else "held out",
-        ),
-        Stage(
-            "Embed",
-            ":material/grain:",
-            True,
-            backbone.architecture,
-            f"{study.held_out.embeddings.shape[1]} numbers per image; the model stays frozen",
-        ),
-        Stage("Discover", ":material/explore:", True, counted(study.concepts, "concept"), "found without labels"),
-        Stage(
-            "Name",
-            ":material/label:",
-            True,
-            f"{named:,} named",
-            f"{study.concepts - named:,} have no name that fits" if named < study.concepts else "each has a name that fits",
-        ),
-        Stage(
-            "Classify",
-            ":material/account_tree:",
-            True,
-            counted(len(study.classes), "class").replace("classs", "classes"),
-            f"{study.nec:.1f} concepts each",
-        ),
-    ]
-
-
-def nec_curve(metrics: Mapping[str, Any]) -> NecCurve | None:
-    """The recorded path of accuracy over NEC, where there is one."""
-    path = metrics.get("nec_path")
-    if not isinstance(path, list):
-        return None
-    reached = [(float(point["nec"]), float(point["accuracy"])) for point in path if point.get("accuracy") is not None]
-    if len(reached) < 2:
-        return None
-    series = {"discovered concepts": tuple(reached)}
-    random = metrics.get("random_concepts")
-    if isinstance(random, list):
-        series["random directions"] = tuple(
-            (float(point["nec"]), float(point["accuracy"])) for point in random if point.get("accuracy") is not None
-        )
-    levels = {
-        name: value
-        for name, key in (("linear probe", "linear_probe"), ("zero-shot", "zero_shot"))
-        if (value := _share(metrics, key)) is not None
-    }
-    return NecCurve(series, levels)

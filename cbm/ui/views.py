@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -127,24 +126,3 @@ class Headline:
     help: str
     delta: str | None = None
     """A change, with its sign first, or a comparison in words."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One card of the pipeline."""
-
-    title: str
-    icon: str
-    done: bool
-    figure: str
-    text: str
-
-
-@dataclass(frozen=True)
-class NecCurve:
-    """Accuracy against the number of effective concepts, with what it should be compared to."""
-
-    points: Mapping[str, tuple[tuple[float, float], ...]]
-    """Series name to (NEC, accuracy) pairs."""
-    levels: Mapping[str, float]
-    """Horizontal reference lines, such as the linear probe."""

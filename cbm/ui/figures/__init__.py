@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 import plotly.io
 
-from cbm.ui.views import Bar, NecCurve
+from cbm.ui.views import Bar
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -236,30 +236,3 @@ def probability_change(probabilities: Sequence[tuple[str, float, float]], *, tru
             "yaxis": _named_rows(keys, names),
         },
     )
-
-
-def nec_curve(curve: NecCurve) -> Figure:
-    """Accuracy against the number of effective concepts, beside the reference levels."""
-    figure = _figure(height=300)
-    styles = [(POSITIVE, "solid", "circle"), (NEUTRAL, "dash", "square"), ("#C67BA6", "dot", "diamond")]
-    for (name, points), (colour, dash, symbol) in zip(curve.points.items(), styles, strict=False):
-        figure.add_scatter(
-            x=[nec for nec, _ in points],
-            y=[accuracy for _, accuracy in points],
-            name=name,
-            mode="lines+markers",
-            line={"color": colour, "dash": dash, "width": 2.5},
-            marker={"symbol": symbol, "size": 8},
-            hovertemplate=f"{name}<br>%{{x:.0f}} concepts a class<br>accuracy %{{y:.1%}}<extra></extra>",
-        )
-    for name, level in curve.levels.items():
-        figure.add_hline(
-            y=level,
-            line={"color": NEGATIVE if "linear" in name.lower() else _AXIS, "dash": "dashdot", "width": 1.5},
-            annotation_text=f"{name} {level:.1%}",
-            annotation_position="bottom right",
-        )
-    figure.update_layout(showlegend=len(curve.points) > 1, margin={"t": 30})
-    figure.update_xaxes(title_text="concepts per class (NEC)", showgrid=False)
-    figure.update_yaxes(title_text="accuracy on held-out images", tickformat=".0%")
-    return figure
