@@ -50,6 +50,11 @@ class FileLock:
             raise InvalidInputError(
                 f"{who.capitalize()} is embedding into {self._path.parent}; wait until it has finished, or use another workspace."
             ) from error
+        if not _still_there(file, self._path):
+            # A lock on a removed file keeps nobody out.
+            file.close()
+            self.acquire()
+            return
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
@@ -67,11 +72,21 @@ class FileLock:
 
 
 def is_free(path: Path) -> bool:
-    """Whether nobody holds the lock on an existing file."""
-    lock = FileLock(path)
+    """Whether nobody holds the lock on a file, which is neither made nor changed by asking."""
     try:
-        lock.acquire()
-    except InvalidInputError:
+        # "r+", because some systems lock only what may be written.
+        with path.open("r+") as file:
+            _lock(file)
+    except FileNotFoundError:
+        return True
+    except OSError:
         return False
-    lock.release()
     return True
+
+
+def _still_there(file: IO[str], path: Path) -> bool:
+    """Whether an open file is still the one under its name: somebody who swept may have removed it after it was opened."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import functools
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from cbm.errors import CbmError
 from cbm.jobs.store import Jobs
 from cbm.jobs.worker import LEAVE
 from cbm.workspace import Workspace
@@ -110,7 +112,13 @@ class Crew:
     def _fill(self) -> None:
         """Start workers while there is room; where there is none, ask those that run to make some. Called under the lock."""
         while self._queue and len(self._members) < self._limit:
-            self._start(self._queue.pop(0))
+            root = self._queue.pop(0)
+            try:
+                self._start(root)
+            except OSError as error:
+                # Those behind it must not wait for ever, least of all for a visitor's workspace that was deleted while it waited.
+                if root.is_dir():
+                    self._trouble[root] = str(error)
         if self._queue:
             for member in self._members.values():
                 if member.process.stdin is not None:
@@ -149,7 +157,7 @@ class Crew:
                 self._stay.discard(root)
             elif self._died_too_often(root, member, code):
                 self._trouble[root] = _last_words(root, code)
-            elif (code != 0 and member.stay) or Jobs(Workspace(root)).waiting():
+            elif (code != 0 and member.stay) or _has_work(root):
                 self._queue.append(root)
             self._fill()
 
@@ -166,6 +174,15 @@ def crew() -> Crew:
     made = Crew(int(asked) if asked.isdigit() and int(asked) > 0 else max(1, (os.cpu_count() or 2) // 2))
     atexit.register(made.close)
     return made
+
+
+def _has_work(root: Path) -> bool:
+    try:
+        # Looking must not make a table of jobs where the workspace is deleted in this moment.
+        return (root / "jobs" / "jobs.db").is_file() and Jobs(Workspace(root)).waiting()
+    except (CbmError, OSError, sqlite3.Error):
+        # Nobody can say; a worker that cannot read the table either ends with the reason as its last words.
+        return root.is_dir()
 
 
 def _python_path() -> str:

@@ -281,7 +281,13 @@ class Jobs:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection of this call alone, whose changes are kept together or not at all."""
+        """A connection of this call alone, whose changes are kept together or not at all.
+
+        Raises:
+            NotFoundError: the workspace was deleted meanwhile.
+        """
+        if not self.folder.is_dir():
+            raise NotFoundError("These jobs are gone: their workspace was deleted. Reload the page.")
         database = sqlite3.connect(self.folder / "jobs.db", timeout=BUSY_SECONDS)
         database.row_factory = sqlite3.Row
         # With a write-ahead log this is still safe, and does not wait for the disk at every report.

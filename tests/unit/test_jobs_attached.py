@@ -254,3 +254,19 @@ def test_a_deleted_workspace_is_not_made_again(jobs: Jobs, tmp_path: Path, make_
     os.kill(worker, signal.SIGKILL)
     time.sleep(2.0)
     assert not jobs.workspace.root.exists()
+
+
+def test_a_workspace_that_is_deleted_while_it_waits_does_not_hold_up_those_behind_it(tmp_path: Path, make_crew: MakeCrew) -> None:
+    first, deleted, last = (Jobs(Workspace(tmp_path / name)) for name in ("first", "deleted", "last"))
+    stuck = first.submit("import_vectors", endless(tmp_path))
+    deleted.submit("import_vectors", vectors(tmp_path))
+    waiting = last.submit("import_vectors", vectors(tmp_path, "more.npz"))
+    crew = make_crew(limit=1)
+    crew.ensure(first.workspace.root)
+    wait(first, stuck, running)
+    crew.ensure(deleted.workspace.root)
+    crew.ensure(last.workspace.root)
+    deleted.workspace.root.rename(tmp_path / "elsewhere")
+    first.cancel(stuck)
+    assert wait(last, waiting, ended).state == "done"
+    assert not deleted.workspace.root.exists()

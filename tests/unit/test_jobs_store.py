@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import threading
 from pathlib import Path
@@ -156,6 +157,15 @@ def test_bad_requests_are_refused_with_a_reason(jobs: Jobs, kind: str, parameter
     with pytest.raises(InvalidInputError, match=message):
         jobs.submit(kind, parameters)
     assert jobs.list() == []
+
+
+def test_jobs_of_a_deleted_workspace_are_told_gone_and_not_made_again(jobs: Jobs) -> None:
+    identifier = jobs.submit("demo", {})
+    shutil.rmtree(jobs.workspace.root)
+    for ask in (jobs.list, jobs.live, lambda: jobs.get(identifier), lambda: jobs.cancel(identifier)):
+        with pytest.raises(NotFoundError, match="deleted"):
+            ask()
+    assert not jobs.workspace.root.exists()
 
 
 def test_unknown_jobs_are_not_found(jobs: Jobs) -> None:
