@@ -148,6 +148,8 @@ def interact(page: Page, server: Server, address: str, measured: Measured) -> No
     name = address.partition("?")[0] or "start"
 
     def did(what: str, action: Callable[[], Any]) -> None:
+        page.mouse.move(5, 5)  # away from what the last action left a hint over
+        page.wait_for_timeout(200)
         server.runs()
         try:
             action()
@@ -187,7 +189,7 @@ def interact(page: Page, server: Server, address: str, measured: Measured) -> No
 
 def select(page: Page, box: Locator) -> None:
     box.click()
-    page.get_by_role("option").nth(1).click()
+    page.get_by_role("option").last.click()
 
 
 def search(box: Locator) -> None:
