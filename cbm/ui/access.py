@@ -19,7 +19,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from cbm.errors import CbmError, InvalidInputError
 from cbm.jobs import Job, Jobs
-from cbm.ui import visitors
+from cbm.ui import addresses, visitors
 from cbm.ui.limits import DEMO, HOSTED, LOCAL, MEGABYTE, Limits, SlidingWindow
 from cbm.workspace import Workspace
 
@@ -111,15 +111,17 @@ def require_paths() -> None:
         raise NotAllowedError("Folders and files of the server cannot be read here. Upload the images instead.")
 
 
-def check_weights(pretrained: str | None) -> None:
-    """Weights that are about to be loaded for a visitor's model, which may say anything about where its backbone's lie.
+def check_weights(architecture: str, pretrained: str | None) -> None:
+    """A backbone that is about to be loaded for a visitor's model, which may say anything about where its files lie.
 
     Raises:
-        NotAllowedError: hosted, and they are a file outside the folders that `CBM_CHECKPOINTS` lists.
+        NotAllowedError: hosted, and its configuration or its weights are a file outside the folders that `CBM_CHECKPOINTS` lists.
     """
-    if mode() is Mode.HOSTED and pretrained and visitors.is_path(pretrained):
-        folders = [Path(folder) for folder in os.environ.get(CHECKPOINTS, "").split(os.pathsep) if folder]
-        if not any(visitors.is_below(Path(pretrained), folder) for folder in folders):
+    if mode() is not Mode.HOSTED:
+        return
+    folders = [Path(folder) for folder in os.environ.get(CHECKPOINTS, "").split(os.pathsep) if folder]
+    for named in (architecture, pretrained or ""):
+        if visitors.is_path(named) and not any(visitors.is_below(Path(named), folder) for folder in folders):
             require_paths()
 
 
@@ -163,13 +165,23 @@ def check_uploads(sizes: Mapping[str, int], *, kept: bool = True) -> None:
         raise LimitError(f"{len(sizes):,} files were chosen; {many} can be uploaded at once here. {advice}")
     for name, size in sizes.items():
         check_upload(name, size)
-    if kept and bounds.max_kept_bytes is not None:
-        before, more = visitors.kept_bytes(Path(workspace_root())), sum(sizes.values())
-        if before + more > bounds.max_kept_bytes:
-            raise LimitError(
-                f"This workspace holds {before / MEGABYTE:,.0f} MB of uploads and may hold {bounds.max_kept_bytes / MEGABYTE:,.0f} MB; "
-                f"these files have {more / MEGABYTE:,.0f} MB. Choose fewer or smaller images, or delete your data and begin anew."
-            )
+    if kept:
+        check_kept(sum(sizes.values()))
+
+
+def check_kept(more: int = 0) -> None:
+    """The uploads in the visitor's workspace, with `more` bytes that are to be added.
+
+    Raises:
+        LimitError: they are more than may be kept.
+    """
+    allowed = limits().max_kept_bytes
+    if allowed is not None and (before := visitors.kept_bytes(Path(workspace_root()))) + more > allowed:
+        these = f"these files have {more / MEGABYTE:,.0f} MB" if more else "that is with these files, unpacked"
+        raise LimitError(
+            f"This workspace holds {before / MEGABYTE:,.0f} MB of uploads and may hold {allowed / MEGABYTE:,.0f} MB; {these}. "
+            "Choose fewer or smaller images, or delete your data and begin anew."
+        )
 
 
 def check_images(count: int) -> None:
@@ -295,7 +307,7 @@ def delete_my_data() -> None:
         raise NotAllowedError("Only a hosted app keeps data for its visitors; here the workspace is your own folder.")
     visitors.delete(_visitor_root())
     st.session_state.clear()
-    st.query_params.clear()
+    addresses.clear()
 
 
 def _base() -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -50,8 +51,15 @@ def submit(kind: str, parameters: Mapping[str, Any], *, title: str) -> str:
 
 def ask(kind: str, parameters: Mapping[str, Any], *, title: str) -> None:
     """`submit` as a button's callback: what the visitor can mend is kept for `show_refusal`, since callbacks run outside the page."""
-    try:
+    with _refusals():
         submit(kind, parameters, title=title)
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Keeps for `show_refusal` what the visitor can mend: a callback runs outside the page, which would show a traceback."""
+    try:
+        yield
     except CbmError as error:
         st.session_state[_REFUSED] = str(error)
 
@@ -150,7 +158,8 @@ def worker_trouble(trouble: str, key: str) -> None:
 
 
 def _start_worker() -> None:
-    job_workers.ensure(access.workspace_root(), anew=True)
+    with _refusals():
+        job_workers.ensure(access.workspace_root(), anew=True)
 
 
 def _living(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> None:
@@ -226,27 +235,26 @@ def again_button(job: Job, key: str) -> None:
 
 def cancel(identifier: str) -> None:
     """Callback: stop a job; it ends within two seconds."""
-    access.require_write()
-    resources.jobs(access.workspace_root()).cancel(identifier)
+    with _refusals():
+        access.require_write()
+        resources.jobs(access.workspace_root()).cancel(identifier)
 
 
 def retry(identifier: str) -> None:
     """Callback: run a job again, from its checkpoint where it has one."""
-    root = access.workspace_root()
-    jobs = resources.jobs(root)
-    try:
+    with _refusals():
+        root = access.workspace_root()
+        jobs = resources.jobs(root)
         access.check_job(jobs.get(identifier).parameters)
-        found = jobs.retry(identifier)
-    except InvalidInputError:
-        # Somebody else did so in this moment, or it went on by itself; the page shows how it is now.
-        found = identifier
-    except CbmError as error:
-        st.session_state[_REFUSED] = str(error)
-        return
-    if session.asked(PARAMETER) is not None or found != identifier:
-        session.put(PARAMETER, found)
-    job_workers.ensure(root, anew=True)
-    _remember_live(found)
+        try:
+            found = jobs.retry(identifier)
+        except InvalidInputError:
+            # Somebody else did so in this moment, or it went on by itself; the page shows how it is now.
+            found = identifier
+        if session.asked(PARAMETER) is not None or found != identifier:
+            session.put(PARAMETER, found)
+        job_workers.ensure(root, anew=True)
+        _remember_live(found)
 
 
 def _remember_live(identifier: str) -> None:

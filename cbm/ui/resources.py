@@ -177,7 +177,7 @@ def backbone(architecture: str, pretrained: str | None) -> SharedBackbone:
     Raises:
         CbmError: its weights are not at hand, or may not be used here; the message says what to do.
     """
-    access.check_weights(pretrained)
+    access.check_weights(architecture, pretrained)
     return _backbone(architecture, pretrained)
 
 

@@ -19,7 +19,21 @@ from cbm.ui.cards import show_error
 from cbm.ui.selection_links import LONGEST_NAME, Kind, Selection, decode_selection, encode_selection, tidy_name
 from cbm.ui.text import counted, plain
 
-__all__ = ["Kind", "Selection", "chip", "clear", "current", "forget", "narrowed", "restore", "restrict", "save", "saved", "select"]
+__all__ = [
+    "Kind",
+    "Selection",
+    "address",
+    "chip",
+    "clear",
+    "current",
+    "forget",
+    "narrowed",
+    "restore",
+    "restrict",
+    "save",
+    "saved",
+    "select",
+]
 
 _STATE = "selections"
 _SEEN = "selection_seen"
@@ -226,7 +240,10 @@ def _choose(model: str, kind: Kind, key: str) -> None:
 
 def _save_as(model: str, kind: Kind, key: str) -> None:
     if str(st.session_state[key]).strip():
-        save(model, kind, str(st.session_state[key]))
+        try:
+            save(model, kind, str(st.session_state[key]))
+        except InvalidInputError as error:
+            st.session_state[_PROBLEM] = str(error)
     st.session_state[key] = ""
 
 
@@ -246,10 +263,20 @@ def _hold(model: str, kind: Kind, held: _Held) -> None:
     _write(model)
 
 
+def address(model: str) -> dict[str, str]:
+    """Query parameters that take the selections along to another page, so that the browser's way back is one step and not two."""
+    text = _text(model)
+    return {} if text is None else {_PARAMETER: text}
+
+
+def _text(model: str) -> str | None:
+    parts = [encode_selection(held.current, narrowed=held.narrowed) for kind in _NOUNS if (held := _held(model, kind)).current is not None]
+    return _BETWEEN.join(part for part in parts if part is not None) or None
+
+
 def _write(model: str) -> None:
     """Let the address say what is selected in the model."""
-    parts = [encode_selection(held.current, narrowed=held.narrowed) for kind in _NOUNS if (held := _held(model, kind)).current is not None]
-    text = _BETWEEN.join(part for part in parts if part is not None) or None
+    text = _text(model)
     st.session_state[_SEEN] = text
     session.put(_PARAMETER, text)
 

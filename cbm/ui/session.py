@@ -12,7 +12,7 @@ import streamlit as st
 
 from cbm.edits import Edit, Recipe, RenameConcept
 from cbm.errors import NotFoundError
-from cbm.ui import access
+from cbm.ui import access, addresses
 
 MODEL_CHOICE = "model_choice"
 """Key of the model selector."""
@@ -66,7 +66,7 @@ def choose_model() -> None:
 def show_model(model: str) -> None:
     """Let another model be the chosen one from the next run on: one that has just been made, say."""
     st.session_state[_MODEL] = model
-    st.query_params.clear()
+    addresses.clear()
     access.put_address()
     st.query_params[_MODEL] = short(model)
 

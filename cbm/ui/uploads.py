@@ -87,6 +87,8 @@ def keep(root: str | Path, files: Sequence[Upload]) -> Path:
         try:
             _write(temporary, plan)
             _examine(temporary, plan)
+            # Once more: an archive was unpacked, and another tab may have kept something meanwhile.
+            access.check_kept()
             _publish(temporary, final)
         except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -102,7 +102,13 @@ def count(base: Path) -> int:
 
 def kept_bytes(root: Path) -> int:
     """Bytes of the uploads in a workspace."""
-    return sum(file.stat().st_size for file in (root / "uploads").rglob("*") if file.is_file())
+    total = 0
+    # os.walk passes over folders that vanish: another tab's upload may be given its final name in this moment.
+    for folder, _, names in os.walk(root / "uploads"):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.stat(os.path.join(folder, name)).st_size
+    return total
 
 
 def live_jobs(base: Path) -> int:
@@ -123,7 +129,8 @@ def home_of(root: str, identifier: str) -> str:
 def is_path(text: str) -> bool:
     """Whether a parameter could be read as a file or folder of the machine, rather than as an id or a name."""
     parts = text.replace("\\", "/").split("/")
-    return text.startswith(("/", "\\", "~")) or ".." in parts or bool(_DRIVE.match(text)) or Path(text).exists()
+    # Not Path.exists, which fails for a text that is too long to be a name.
+    return text.startswith(("/", "\\", "~")) or ".." in parts or bool(_DRIVE.match(text)) or os.path.exists(text)
 
 
 def is_below(path: Path, root: Path) -> bool:
@@ -154,8 +161,9 @@ def sweep(base: Path, keep_days: float) -> list[str]:
                 deleted.append(root.name)
     for left in (base / FOLDER).glob(".*"):
         # Half made or half deleted, by a server that was killed.
-        if time.time() - left.stat().st_mtime > IDLE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > IDLE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
     return deleted
 
 

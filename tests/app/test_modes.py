@@ -181,6 +181,17 @@ def test_deleting_ones_data_leaves_nothing_and_begins_anew(open_app: OpenApp, ow
 
 
 @pytest.mark.usefixtures("hosted_mode")
+def test_data_can_be_deleted_where_the_address_belongs_to_a_widget(open_app: OpenApp, own_workspace: Workspace) -> None:
+    base = own_workspace.root
+    token = upload(open_app(root=base)).session_state["workspace"]
+    app = open_app("concepts", root=base, workspace=token, concepts_sort="Frequency")
+    app.button(key="delete_my_data").click().run()
+    assert not app.exception
+    assert visitors.find(base, token) is None
+    assert "workspace" not in app.query_params
+
+
+@pytest.mark.usefixtures("hosted_mode")
 def test_tab_that_was_away_gets_a_workspace_again(open_app: OpenApp, own_workspace: Workspace) -> None:
     app = open_app(root=own_workspace.root)
     shutil.rmtree(own_root(app, own_workspace.root))

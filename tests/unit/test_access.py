@@ -138,17 +138,23 @@ def test_hosted_jobs_read_nothing_outside_the_visitors_workspace(hosted: Path, l
     ):
         with pytest.raises(access.NotAllowedError, match="Upload the images instead"):
             access.check_job(parameters)
+    access.check_job({"pretrained": "a name that no file could have " * 200})
 
 
 def test_hosted_models_use_only_checkpoints_that_are_offered(hosted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    access.check_weights("laion2b_s34b_b79k")
-    access.check_weights(None)
+    access.check_weights("ViT-B-32", "laion2b_s34b_b79k")
+    access.check_weights("demo", None)
     with pytest.raises(access.NotAllowedError):
-        access.check_weights("/srv/weights/model.safetensors")
+        access.check_weights("ViT-B-32", "/srv/weights/model.safetensors")
     monkeypatch.setenv("CBM_CHECKPOINTS", f"/srv/weights:{tmp_path}")
-    access.check_weights("/srv/weights/model.safetensors")
+    access.check_weights("ViT-B-32", "/srv/weights/model.safetensors")
     with pytest.raises(access.NotAllowedError):
-        access.check_weights("/srv/weights/../secret.pt")
+        access.check_weights("ViT-B-32", "/srv/weights/../secret.pt")
+    for configuration in ("/srv/secret", "/srv/secret/config.json", "~/models"):
+        with pytest.raises(access.NotAllowedError):
+            access.check_weights(configuration, "")
+    access.check_weights("/srv/weights/config.json", None)
+    access.check_weights("ViT-B/32", "openai")
 
 
 def test_hosted_jobs_draw_no_more_scenes_than_may_be_uploaded(hosted: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import zipfile
 from collections.abc import Mapping
@@ -17,8 +18,9 @@ from cbm import verbs
 from cbm.errors import CbmError, InvalidInputError, NotFoundError
 from cbm.images.records import ImageRecord
 from cbm.images.sources import open_source
-from cbm.ui import uploads
-from cbm.ui.access import NotAllowedError
+from cbm.ui import access, uploads, visitors
+from cbm.ui.access import LimitError, NotAllowedError
+from cbm.ui.limits import HOSTED
 
 
 @dataclass(frozen=True)
@@ -236,3 +238,34 @@ def test_demo_mode_keeps_nothing_but_reads_one_picture(tmp_path: Path, monkeypat
 def test_single_file_that_is_no_picture_is_refused_by_name() -> None:
     with pytest.raises(InvalidInputError, match=r"cat\.jpg cannot be used: it is no picture"):
         uploads.read_single(File("cat.jpg", b"these are words, not pixels"))
+
+
+def test_what_an_archive_unpacks_to_counts_for_the_quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = {f"{shade}.bmp": bitmap(shade) for shade in range(4)}
+    archive = squeezed(pictures)
+    table = File("list.csv", ("path\n" + "\n".join(pictures)).encode())
+    allowed = sum(map(len, pictures.values())) + len(archive)
+    monkeypatch.setenv("CBM_MODE", "hosted")
+    monkeypatch.setattr(access, "_visitor_root", lambda: visitor)
+    monkeypatch.setattr(access, "put_address", lambda: None)
+    monkeypatch.setattr(access, "limits", lambda: dataclasses.replace(HOSTED, max_kept_bytes=allowed))
+    visitor = visitors.enter(tmp_path, visitors.new_token())
+    (visitor / "uploads" / "earlier").mkdir(parents=True)
+    (visitor / "uploads" / "earlier" / "a.png").write_bytes(b"x" * len(archive) * 2)
+    with pytest.raises(LimitError, match="unpacked"):
+        uploads.keep(visitor, [table, File("pictures.zip", archive)])
+    assert sorted(path.name for path in (visitor / "uploads").iterdir()) == ["earlier"]
+
+
+def bitmap(shade: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), (shade, 0, 0)).save(buffer, "BMP")
+    return buffer.getvalue()
+
+
+def squeezed(members: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()

@@ -197,3 +197,19 @@ def test_paths_are_told_from_names(base: Path) -> None:
     assert not visitors.is_below(base / "uploads", root)
     (root / "link").symlink_to(base)
     assert not visitors.is_below(root / "link" / "uploads", root)
+
+
+def test_uploads_are_counted_while_others_come_and_go(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = visitors.enter(base, visitors.new_token())
+    for name in ("kept", ".upload-1"):
+        (root / "uploads" / name).mkdir(parents=True)
+        (root / "uploads" / name / "a.png").write_bytes(b"12345")
+    look = os.stat
+
+    def published_meanwhile(path: str, **options: object) -> os.stat_result:
+        if ".upload-1" in str(path):
+            raise FileNotFoundError(path)
+        return look(path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("cbm.ui.visitors.os.stat", published_meanwhile)
+    assert visitors.kept_bytes(root) == 5
