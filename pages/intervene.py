@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from cbm.edits import Recipe
 from cbm.errors import NotFoundError
 from cbm.ui import access, empty, navigation, resources, session
 from cbm.ui.cards import page_title, show_error
@@ -57,6 +58,12 @@ with left:
     if not recipe.position:
         st.caption(f"Nothing has been changed. Apply an edit, and its effect on all {counted(study.images, 'held-out image')} stands here.")
         experiments_panel(root, model)
+    elif not study.labelled_images:
+        moved = int((measuring.predictions(root, model, Recipe()) != measuring.predictions(root, model, recipe)).sum())
+        st.caption(
+            f"Your edits change the prediction of {moved:,} of {counted(study.images, 'held-out image')}. The images have no labels that "
+            "the model knows, so nothing says which of them are right."
+        )
     elif effect is None:
         st.caption("These edits change names only; every prediction stays.")
     else:

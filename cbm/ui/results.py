@@ -17,16 +17,20 @@ def _share(metrics: Mapping[str, Any], key: str) -> float | None:
 
 def headlines(study: Study, metrics: Mapping[str, Any]) -> list[Headline]:
     """The figures worth a first look, from what was recorded; what was not measured is left out, never made up."""
-    nec, probe = _share(metrics, "accuracy_nec5"), _share(metrics, "linear_probe")
-    found = [
-        Headline(
-            "Accuracy",
-            percent(study.accuracy if nec is None else nec),
-            f"On {study.labelled_images:,} held-out images, with {study.nec:.1f} concepts per class on average."
-            + ("" if probe is None else f" A linear probe on the whole embedding, which nobody can read, reaches {percent(probe)}."),
-            None if probe is None else f"linear probe {percent(probe)}",
+    probe = _share(metrics, "linear_probe")
+    found = []
+    # Measured on the model as it is stored: what was recorded may be of the model before its edits, or of other images.
+    accuracy = study.accuracy
+    if accuracy is not None:
+        found.append(
+            Headline(
+                "Accuracy",
+                percent(accuracy),
+                f"On {study.labelled_images:,} held-out images, with {study.nec:.1f} concepts per class on average."
+                + ("" if probe is None else f" A linear probe on the whole embedding, which nobody can read, reaches {percent(probe)}."),
+                None if probe is None else f"linear probe {percent(probe)}",
+            )
         )
-    ]
     for key, label, text in (
         (
             "concepts_discovered",

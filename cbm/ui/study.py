@@ -93,16 +93,19 @@ class Study:
         return int((self.labels >= 0).sum())
 
     @cached_property
-    def accuracy(self) -> float:
-        """Accuracy of the model as it is stored, on the labelled held-out images; 0 to 1."""
+    def accuracy(self) -> float | None:
+        """Accuracy of the model as it is stored, on the labelled held-out images; 0 to 1, None without any."""
+        if not self.labelled_images:
+            return None
         return classification.accuracy(self._predicted_as_stored[self.labels >= 0], self.labels[self.labels >= 0])
 
     @cached_property
     def worst_group(self) -> tuple[str, float] | None:
         """Name and accuracy of the group that fares worst, as the model is stored; None without groups."""
-        if self.groups is None:
+        groups = None if self.groups is None else np.where(self.labels >= 0, self.groups, -1)
+        if groups is None or not (groups >= 0).any():
             return None
-        right = classification.group_accuracy(self._predicted_as_stored, self.labels, np.where(self.labels >= 0, self.groups, -1))
+        right = classification.group_accuracy(self._predicted_as_stored, self.labels, groups)
         return self.held_out.groups[right.worst_group], right.worst
 
     @cached_property
@@ -283,8 +286,11 @@ class Study:
         )
 
     def effect(self, recipe: Recipe) -> EffectView | None:
-        """What the recipe does to the held-out images, against the model without edits; None where it changes names only."""
-        if all(isinstance(edit, NameEdit) for edit in recipe.active):
+        """What the recipe does to the held-out images, against the model without edits.
+
+        None where it changes names only, or where no image has a label.
+        """
+        if not self.labelled_images or all(isinstance(edit, NameEdit) for edit in recipe.active):
             return None
         effect = measure_recipe(self.scored, Recipe(), recipe, self.labels, self.groups, self.held_out.groups or None)
         after = self.scored.apply(recipe).argmax(axis=1)

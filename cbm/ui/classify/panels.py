@@ -38,7 +38,7 @@ def headlines(study: Study, report: ClassReport, recipe: Recipe, metrics: Mappin
         delta = None if probe is None else f"linear probe {percent(probe)}"
         if report.images < study.labelled_images:
             delta = None  # Neither figure was measured on the selection.
-        elif edited:
+        elif edited and study.accuracy is not None:
             delta = points(study.accuracy, report.accuracy)
         found.append(
             Headline(
@@ -56,7 +56,8 @@ def headlines(study: Study, report: ClassReport, recipe: Recipe, metrics: Mappin
         )
     )
     found.append(Headline("Classes", f"{len(study.classes):,}", "Classes that the model tells apart."))
-    group = questions.worst_group(study, recipe)
+    # Groups are measured on all images: beside the figures of a selection they would be taken for its own.
+    group = questions.worst_group(study, recipe) if report.images == study.labelled_images else None
     if group is not None:
         found.append(Headline("Worst group", percent(group[1]), f"Accuracy of the group that fares worst: {group[0]}.", group[0]))
     elif report.worst is not None and report.worst.accuracy is not None:

@@ -77,7 +77,7 @@ def finished(study: Study, lineage: Mapping[str, Artifact], edits: int) -> list[
             "Classify",
             ":material/category:",
             "done",
-            f"{percent(study.accuracy)} right",
+            "trained" if study.accuracy is None else f"{percent(study.accuracy)} right",
             f"{len(study.classes):,} classes, {study.nec:.1f} concepts each",
             navigation.CLASSIFY,
             "See each class",

@@ -145,12 +145,12 @@ def find_mistake(study: Study) -> Mistake | None:
 
 def find_shortcut(study: Study, model: str, title: str) -> Shortcut | None:
     """The ablations that lift the worst group most, found one after another; None without groups, or where none helps."""
-    if study.groups is None:
+    judged = None if study.groups is None else np.where(study.labels >= 0, study.groups, -1)
+    if judged is None or not (judged >= 0).any():
         return None
     codes, weight, logits = situation(study)
     columns = codes.tocsc()
     tried = [tile.index for tile in sorted(study.concept_tiles(Recipe()), key=lambda tile: -tile.predictiveness)[:_CANDIDATES]]
-    judged = np.where(study.labels >= 0, study.groups, -1)
     worst = int(np.nanargmin(group_accuracy(logits, study.labels, judged)))
     chosen: list[int] = []
     # Guided by the mean over groups: one ablation may free one group while another stays the worst.
