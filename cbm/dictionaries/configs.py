@@ -73,7 +73,7 @@ class TrainingConfig:
 
     variant: Variant = field(default_factory=BatchTopK)
     epochs: int | None = None
-    """Passes over the embeddings; None: as many as make `samples` embeddings, so that small sets are seen often, at most 2000."""
+    """Passes over the embeddings; None: as many as make `samples` embeddings, so that small sets are seen often, at most 8000."""
     samples: int = 400_000
     """Embeddings to see when `epochs` is None."""
     batch_size: int | None = None

@@ -14,8 +14,8 @@ from cbm.dictionaries.configs import ReluL1, TrainingConfig
 
 _SMALLEST_BATCH, _LARGEST_BATCH, _BATCHES_PER_EPOCH = 256, 4096, 16
 _LONGEST_SILENCE = 400_000
-_MOST_EPOCHS = 2000
-"""Where none are asked for: below 200 images more passes take minutes and learn the pictures by heart."""
+_MOST_EPOCHS = 8000
+"""Where none are asked for: each pass over less than 50 images is a step of its own, and more of them take minutes for nothing."""
 
 
 @dataclass(frozen=True)
