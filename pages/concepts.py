@@ -27,7 +27,8 @@ if not catalogue.models:
 model = session.current_model()
 study = resources.study(root, model)
 shown = shown_concepts(study, session.recipe(model))
-view = page.View(root, model, study, shown, session.link(model, catalogue.default))
+chosen = selections.current(model, "concepts")
+view = page.View(root, model, study, shown, session.link(model, catalogue.default) | selections.address(model))
 
 page_title(
     "Concepts",
@@ -37,7 +38,6 @@ text, sort, of_class, kind = panels.search_bar(study.classes)
 waiting = st.empty()
 related, excuse = page.related(view, text, waiting)
 near = shared.near_duplicates(root, model, wait=kind == "Merges")
-chosen = selections.current(model, "concepts")
 narrowed = chosen.members if chosen is not None and selections.narrowed(model, "concepts") else None
 state.read_filters()
 asked = Asked(text, sort, of_class, frozenset(st.session_state[state.FILTERS]), state.pins(model), narrowed)

@@ -188,6 +188,7 @@ def test_picked_concepts_become_a_selection_that_narrows_the_list(open_app: Open
 def test_permalink_with_a_selection_shows_it(open_app: OpenApp) -> None:
     app = open_app("concepts", selection=encode_selection(Selection("sky", "concepts", (26, 27, 28))))
     assert sorted(names(app)) == ["cloud", "moon", "sun"]
+    assert all("selection=c" in link.query_string for link in app.grid(key="concepts").page_link)
 
 
 def test_damaged_selection_in_the_address_is_explained(open_app: OpenApp) -> None:

@@ -73,7 +73,7 @@ def _canvas(view: View, points: MapPoints, kept: Bool[np.ndarray, " concepts"], 
     opened = st.session_state.pop(_OPENED, None)
     if opened is not None:
         state.leave_for(opened)
-        st.switch_page(navigation.CONCEPT, query_params={**view.address, "concept": str(opened)})
+        st.switch_page(navigation.CONCEPT, query_params={"concept": str(opened), **view.address})
     if st.session_state.pop(_CHANGED, False):
         st.rerun()
     chosen = selections.current(view.model, "concepts")
