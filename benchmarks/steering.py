@@ -197,7 +197,14 @@ def _report(results: dict[str, dict[str, Any]], arguments: argparse.Namespace) -
     print(f"main thread of the browser, all that a movement costs: {work:.2f} ms; budget {BUDGET_MS:.0f} ms a frame")
     if arguments.output:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        record = {"concepts": arguments.concepts, "classes": arguments.classes, "budget_ms": BUDGET_MS, "results": results}
+        record = {
+            "concepts": arguments.concepts,
+            "classes": arguments.classes,
+            "budget_ms": BUDGET_MS,
+            "processors": os.cpu_count(),
+            "load_average": os.getloadavg(),
+            "results": results,
+        }
         arguments.output.write_text(json.dumps(record, indent=2) + "\n")
 
 
