@@ -71,7 +71,9 @@ def picture_chooser(tiles: Sequence[PictureTile], *, chosen: int | None, on_choo
 def concept_facts(tile: ConceptTile) -> str:
     """Two lines of Markdown on a concept: how often it fires and how well its name fits; what it speaks for."""
     facts = f"on {percent(tile.frequency)} of images" + (f" · score {tile.name_score:.2f}" if tile.named else "")
-    return f"{facts}  \n{'for ' + plain(tile.top_class) if tile.top_class is not None else 'used by no class'}"
+    if tile.top_class is not None:
+        return f"{facts}  \nfor {plain(tile.top_class)}"
+    return f"{facts}  \n{'only against classes' if tile.used else 'used by no class'}"
 
 
 def concept_card(tile: ConceptTile, *, address: Mapping[str, str]) -> None:

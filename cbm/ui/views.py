@@ -34,11 +34,13 @@ class ConceptTile:
     predictiveness: float
     """Mean over images and classes of |contribution|, in logits."""
     top_class: str | None
-    """The class whose logit the concept raises most; None when every weight is zero."""
+    """The class whose logit the concept raises most; None where it raises none."""
     uris: tuple[str, ...]
     """Images on which the concept is strongest, strongest first."""
     hidden: bool = False
     renamed_from: str | None = None
+    used: bool = True
+    """Whether any class has a weight for it, be it a negative one."""
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,11 @@ def test_bits_that_make_no_sense_are_none(text: object) -> None:
     assert unpack_bits(text, 1000) == ()
 
 
+@pytest.mark.parametrize("size", range(1, 30))
+def test_all_of_few_concepts_can_be_selected(size: int) -> None:
+    assert unpack_bits(pack_bits(np.ones(size, bool)), size) == tuple(range(size))
+
+
 def test_bits_beyond_the_concepts_are_dropped() -> None:
     assert unpack_bits(pack_bits(np.ones(64, bool)), 10) == ()
     assert unpack_bits(pack_bits(np.ones(16, bool)), 10) == tuple(range(10))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,18 @@ def test_filters_are_what_their_words_say(study: Study) -> None:
     near = np.zeros(study.concepts, bool)
     near[7] = True
     assert filter_masks(shown, near=near)[Filter.DUPLICATE][7]
+
+
+def test_a_concept_that_only_speaks_against_classes_speaks_for_none_and_is_in_use(study: Study) -> None:
+    head = study.model.head
+    weight = head.weight.copy()
+    weight[:, 2] = 0.0
+    weight[3, 2] = -1.5
+    against = Study(replace(study.model, head=replace(head, weight=weight)), study.held_out)
+    assert against.tiles[2].top_class is None
+    assert against.tiles[2].used
+    assert concept_columns(against).top_class[2] == -1
+    assert filter_masks(shown_concepts(against, Recipe()))[Filter.IN_USE][2]
 
 
 def test_counts_say_what_choosing_a_filter_would_leave(study: Study) -> None:

@@ -153,7 +153,7 @@ def pack_bits(mask: Bool[np.ndarray, " concepts"]) -> str:
 
 def unpack_bits(text: object, size: int) -> tuple[int, ...]:
     """A set of concepts as the browser wrote it; what makes no sense is an empty set."""
-    if not isinstance(text, str) or len(text) > size:
+    if not isinstance(text, str) or len(text) > 4 * -(-size // 24):
         return ()
     try:
         packed = base64.b64decode(text, validate=True)

@@ -68,7 +68,9 @@ class ConceptColumns:
     score: Float32[np.ndarray, " concepts"]
     predictiveness: Float32[np.ndarray, " concepts"]
     top_class: Int[np.ndarray, " concepts"]
-    """Class whose logit the concept raises most; −1 where no class uses it."""
+    """Class whose logit the concept raises most; −1 where it raises none."""
+    used: Bool[np.ndarray, " concepts"]
+    """Some class has a weight for it."""
     fires_for: Int[np.ndarray, " concepts"]
     """Class on whose images the concept is active most, by the sum of activations; −1 where it is silent on all that have a class."""
     folded: tuple[str, ...]
@@ -98,6 +100,7 @@ def concept_columns(study: Study) -> ConceptColumns:
             score=np.array([tile.name_score for tile in tiles], np.float32),
             predictiveness=np.array([tile.predictiveness for tile in tiles], np.float32),
             top_class=np.array([-1 if tile.top_class is None else of_class[tile.top_class] for tile in tiles]),
+            used=np.array([tile.used for tile in tiles], bool),
             fires_for=_fires_for(study),
             folded=tuple(tile.name.casefold() for tile in tiles),
             spelling=np.array([spellings[key] for key in keys]),
@@ -163,7 +166,7 @@ def filter_masks(
     pinned[[concept for concept in pins if concept < len(columns)]] = True
     doubled = _same_spelling(shown)
     return {
-        Filter.IN_USE: columns.top_class >= 0,
+        Filter.IN_USE: columns.used,
         Filter.UNNAMED: ~shown.named,
         Filter.DUPLICATE: doubled if near is None else doubled | near,
         Filter.DENSE: columns.frequency > DENSE,
