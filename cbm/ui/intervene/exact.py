@@ -34,6 +34,7 @@ def exact_edits(
     target: str,
     scope: Scope,
     weights: Mapping[int, float],
+    merged: Mapping[int, tuple[int, ...]],
     asked: int | None = None,
 ) -> None:
     """Choose a concept and a number, and apply.
@@ -41,6 +42,7 @@ def exact_edits(
     Args:
         names: of the concepts that can be chosen.
         weights: concept -> its weight for the explained class, edits in force.
+        merged: concept that stands for several -> all of them, itself the first: an edit changes them all.
         asked: the concept to begin with, once.
     """
     if not names:
@@ -66,9 +68,19 @@ def exact_edits(
                 class_name = st.selectbox(
                     "For class", classes, index=list(classes).index(target), key=f"edit_weight_class-{target}", width=200
                 )
-            edit = _edit(what, how, concept, names[concept], number, class_name, scope)
-            st.button("Apply", key="apply_edit", type="primary", icon=":material/check:", on_click=session.add_edit, args=(model, edit))
-        st.caption(f"Will be: {plain(describe(edit))}.")
+            members = merged.get(concept, (concept,))
+            edits = exact(what, how, members, names[concept], number, class_name, scope)
+            st.button("Apply", key="apply_edit", type="primary", icon=":material/check:", on_click=session.add_edit, args=(model, *edits))
+        several = f", in {len(edits)} edits, one for each concept merged in it" if len(edits) > 1 else ""
+        st.caption(f"Will be: {plain(describe(edits[0]))}{several}.")
+
+
+def exact(what: str, how: str, members: Sequence[int], name: str, number: float, class_name: str, scope: Scope) -> tuple[Edit, ...]:
+    """The edits of a concept, or of all that were merged into one; a merged activation is a sum, so the first carries what it is set to."""
+    first, *others = members
+    if what == _ACTIVATION and how == "Set to":
+        return (SetConcept(first, name, number, scope), *(AblateConcept(other, name, scope) for other in others))
+    return tuple(_edit(what, how, member, name, number, class_name, scope) for member in members)
 
 
 def _edit(what: str, how: str, concept: int, name: str, number: float, class_name: str, scope: Scope) -> Edit:

@@ -108,6 +108,7 @@ def steering(view: SteeringView, recipe: Recipe, *, model: str, address: Mapping
         target=target,
         scope=scope_of(chosen_scope(), view.item, target),
         asked=asked,
+        merged=recipe.decisions().groups,
         weights={row.concept: float(view.unit[place, view.target] / row.strength) for place, row in enumerate(view.rows)},
     )
 

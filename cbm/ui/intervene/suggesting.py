@@ -78,10 +78,11 @@ def suggestions_panel(study: Study, row: int, recipe: Recipe, *, root: str, mode
         )
         return
     try:
+        # Kept under all edits in force: proposals bear the names that concepts have by now.
         found = (
-            _image(root, model, state_of(recipe), row, recipe)
+            _image(root, model, repr(recipe.active), row, recipe)
             if about == _IMAGE
-            else _kind(root, model, state_of(recipe), question, recipe)
+            else _kind(root, model, repr(recipe.active), question, recipe)
         )
     except CbmError as error:
         show_error(str(error))
