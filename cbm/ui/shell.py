@@ -8,7 +8,7 @@ import streamlit as st
 
 from cbm.edits import ActivationEdit, HideConcept, HideConcepts, MergeConcepts, Recipe, RenameConcept, describe
 from cbm.ui import access, session
-from cbm.ui.text import counted, plain
+from cbm.ui.text import counted
 from cbm.ui.views import EditLine
 
 
@@ -110,15 +110,3 @@ def _kept_notice() -> str:
         "Nothing of yours is kept so far: edits live in this browser tab. Once you upload images, they and what is made from them are kept "
         f"on this server{days}, in a workspace that only the address you then see leads to."
     )
-
-
-def _switch(model: str, position: int, key: str) -> None:
-    session.switch(model, position, bool(st.session_state[key]))
-
-
-def edit_list(model: str, lines: Sequence[EditLine]) -> None:
-    """Every edit with a switch."""
-    for line in lines:
-        key = f"edit-{line.position}"
-        st.session_state[key] = line.enabled
-        st.toggle(f"{line.icon} {plain(line.text)}", key=key, on_change=_switch, args=(model, line.position, key))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from cbm.errors import NotFoundError
 from cbm.metrics.classification import confusion_matrix
 from cbm.ui.figures.nec import NecSeries, NecStand, NecView, levels_of, path_of
 from cbm.ui.study import Study
-from cbm.ui.views import PictureTile
 
 
 @dataclass(frozen=True)
@@ -180,11 +179,3 @@ def worst_group(study: Study, recipe: Recipe) -> tuple[str, float] | None:
         return None
     measured = group_accuracy(study.scored.apply(recipe).argmax(axis=1), study.labels, groups)
     return study.held_out.groups[measured.worst_group], measured.worst
-
-
-def captioned(study: Study, tiles: Sequence[PictureTile]) -> list[PictureTile]:
-    """The tiles with what is wrong about each in its line: "cat → dog"."""
-    return [
-        tile if tile.correct is not False else replace(tile, title=f"{study.classes[study.labels[tile.row]]} → {tile.title}")
-        for tile in tiles
-    ]

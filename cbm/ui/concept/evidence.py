@@ -10,7 +10,7 @@ import scipy.sparse
 from jaxtyping import Bool, Float32, Float64, Int
 
 from cbm.codes import Codes
-from cbm.edits import Recipe, ScaleWeight, SetWeight, ZeroWeight
+from cbm.edits import Recipe
 from cbm.metrics.truth import area_under_roc
 from cbm.ui.study import Study
 
@@ -153,25 +153,12 @@ def class_weights(study: Study, fired: Firing, recipe: Recipe) -> tuple[tuple[st
 
     Merged concepts keep their own weights; they are shown as their mean, weighted by how much each of them fires.
     """
-    own = np.stack([_edited_weights(study, concept, recipe) for concept in fired.members])
+    own = study.scored.head_for(recipe).weights_of(np.array(fired.members))
     mass = np.asarray(abs(study.columns[:, list(fired.members)]).sum(axis=0), np.float64).ravel()
     share = mass / mass.sum() if mass.sum() > 0 else np.full(len(mass), 1 / len(mass))
     weights = share @ own
     order = np.argsort(-np.abs(weights), kind="stable")
     return tuple((study.classes[index], float(weights[index])) for index in order if weights[index] != 0)
-
-
-def _edited_weights(study: Study, concept: int, recipe: Recipe) -> Float64[np.ndarray, " classes"]:
-    weights = study.model.head.weight[:, concept].astype(np.float64)
-    for edit in recipe.active:
-        match edit:
-            case SetWeight(concept=edited, class_name=name, value=value) if edited == concept:
-                weights[study.model.class_index(name)] = value
-            case ScaleWeight(concept=edited, class_name=name, factor=factor) if edited == concept:
-                weights[study.model.class_index(name)] *= factor
-            case ZeroWeight(concept=edited, class_name=name) if edited == concept:
-                weights[study.model.class_index(name)] = 0.0
-    return weights
 
 
 def known_concepts(study: Study, fired: Firing) -> tuple[Known, ...]:
