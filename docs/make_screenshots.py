@@ -44,7 +44,7 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
-TIMEOUT = 180_000
+TIMEOUT = 90_000
 
 
 @dataclass(frozen=True)
@@ -166,9 +166,11 @@ def tutorial(browser: Browser, shown: Shown) -> None:
     part(page.locator(".st-key-guides"), "tutorial-1-scenarios")
     page.goto(f"{shown.url}/classify?model={shown.shortcut}")
     shoot(page, "tutorial-2-mistakes", tallest=1150)
-    for step, (background, count) in enumerate((("sea", 1), ("desert", 2)), start=3):
-        if step == 3:
-            page.goto(f"{shown.url}/intervene?model={shown.shortcut}")
+    page.goto(f"{shown.url}/intervene?model={shown.shortcut}")
+    for step, (background, truth, count) in enumerate((("sea", "heart", 1), ("desert", "circle", 2)), start=3):
+        settle(page)
+        page.get_by_role("combobox", name=re.compile("True class")).click()
+        page.get_by_role("option", name=truth, exact=True).click()
         settle(page)
         open_image_with(page, background)
         if step == 3:
@@ -180,15 +182,13 @@ def tutorial(browser: Browser, shown: Shown) -> None:
     shoot(page, "tutorial-6-compare", tallest=1500)
     page.goto(f"{shown.url}/export?model={shown.edited}")
     shoot(page, "tutorial-7-export", tallest=1100)
-    page.goto(f"{shown.url}/#own")
-    settle(page)
     context.close()
 
 
 def open_image_with(page: Page, concept: str) -> None:
     """Go through the shown wrong predictions until one has the concept."""
     wanted = page.get_by_role("slider", name=re.compile(rf"^Strength of {re.escape(concept)}( #\d+)?$"))
-    choices = page.locator("[class*=st-key-choose-] button")
+    choices = page.locator("[class*=st-key-choose-] button:visible")
     for number in range(choices.count()):
         choices.nth(number).click()
         settle(page)
