@@ -6,16 +6,18 @@ final name in one step, so that a server that is killed leaves the whole upload 
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import os
 import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import IO, TYPE_CHECKING, Literal, Protocol
 
 from cbm.errors import CbmError, InvalidInputError, NotFoundError
 from cbm.images.archive import LIMITS, SEPARATOR, ArchiveSource, open_archive
@@ -265,6 +267,23 @@ def _examine(folder: Path, plan: _Plan) -> None:
         _open_archive(folder / plan.main)
     elif plan.kind == "table":
         _settle_table(folder, plan)
+    elif plan.main.lower().endswith(VECTOR_SUFFIXES):
+        # Pages read vectors into the server's memory, and an .npz may be a few kilobytes that become many gigabytes.
+        with contextlib.suppress(InvalidInputError):  # whoever reads them says better what is wrong with a damaged file
+            access.check_kept(unpacked_bytes(folder / plan.main))
+
+
+def unpacked_bytes(file: Path | IO[bytes]) -> int:
+    """What the files in a .zip (an .npz is one) have together; more than that is never read from it.
+
+    Raises:
+        InvalidInputError: it is none.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
+        raise InvalidInputError(f"The file cannot be unpacked ({error}): it is damaged, or no zip archive. Make it again.") from error
 
 
 def _settle_table(folder: Path, plan: _Plan) -> None:

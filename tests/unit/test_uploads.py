@@ -20,6 +20,7 @@ from cbm.images.records import ImageRecord
 from cbm.images.sources import open_source
 from cbm.ui import access, uploads, visitors
 from cbm.ui.access import LimitError, NotAllowedError
+from cbm.ui.export import loading
 from cbm.ui.limits import HOSTED
 
 
@@ -269,3 +270,21 @@ def squeezed(members: Mapping[str, bytes]) -> bytes:
         for name, data in members.items():
             archive.writestr(name, data)
     return buffer.getvalue()
+
+
+def test_vectors_and_bundles_that_unpack_to_more_than_is_kept_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor = visitors.enter(tmp_path, visitors.new_token())
+    monkeypatch.setenv("CBM_MODE", "hosted")
+    monkeypatch.setattr(access, "_visitor_root", lambda: visitor)
+    monkeypatch.setattr(access, "put_address", lambda: None)
+    monkeypatch.setattr(access, "limits", lambda: dataclasses.replace(HOSTED, max_kept_bytes=100_000))
+    vectors = io.BytesIO()
+    np.savez_compressed(vectors, embeddings=np.zeros((100, 512), np.float32))
+    with pytest.raises(LimitError):
+        uploads.keep(visitor, [File("vectors.npz", vectors.getvalue())])
+    with pytest.raises(LimitError):
+        loading.keep_bundle(str(visitor), File("model.zip", squeezed({"model/model.safetensors": bytes(200_000)})))  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="no zip archive"):
+        loading.keep_bundle(str(visitor), File("model.zip", b"something else"))  # type: ignore[arg-type]
+    assert [path for path in visitor.rglob("*") if path.is_file() and path.suffix in (".npz", ".zip")] == []
+    assert loading.keep_bundle(str(visitor), File("model.zip", squeezed({"a": b"b"}))).is_file()  # type: ignore[arg-type]

@@ -45,6 +45,7 @@ def import_vectors(root: str) -> None:
         st.markdown("##### 1 · Vectors", anchors=False)
         try:
             vectors = _vectors(root)
+            access.check_images(0 if vectors is None else vectors.count)
         except CbmError as error:
             cards.show_error(uploads.without_folders(root, str(error)))
             return

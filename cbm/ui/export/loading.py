@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import io
+import secrets
 from pathlib import Path
 
 import streamlit as st
@@ -11,7 +12,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from cbm.errors import CbmError
 from cbm.jobs import Job
-from cbm.ui import access, job_panel, navigation, resources, session
+from cbm.ui import access, job_panel, navigation, resources, session, uploads
 from cbm.ui.cards import show_error
 from cbm.ui.classify.options import SetOption, set_option
 
@@ -99,15 +100,18 @@ def keep_bundle(root: str, file: UploadedFile) -> Path:
     """The uploaded .zip below the workspace, named by its content; whoever loads it looks into it.
 
     Raises:
-        NotAllowedError, LimitError: as `access.check_uploads`.
+        NotAllowedError, LimitError: as `access.check_uploads`, for what it unpacks to as well.
+        InvalidInputError: it is no .zip.
     """
     data = file.getvalue()
     access.check_uploads({file.name: len(data)})
+    # A few megabytes of zeros would become gigabytes of a model.
+    access.check_kept(uploads.unpacked_bytes(io.BytesIO(data)))
     folder = Path(root) / "uploads" / "bundles"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{hashlib.sha256(data).hexdigest()[:32]}.zip"
     if not target.exists():
-        temporary = folder / f".{target.name}-{os.getpid()}"
+        temporary = folder / f".{target.name}-{secrets.token_hex(4)}"
         temporary.write_bytes(data)
         temporary.replace(target)
     return target
