@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
+from cbm.errors import CbmError
 from cbm.jobs import Job, Jobs
 from cbm.ui import access, job_panel, job_workers, navigation, session
+from cbm.ui.cards import show_error
 from cbm.ui.jobs import results, words
 from cbm.ui.text import plain
 
@@ -44,7 +46,12 @@ def living(jobs: Jobs, shown: Collection[str], besides: str | None) -> None:
 
     @st.fragment(run_every=EVERY)
     def panel() -> None:
-        now = [job for job in jobs.live() if job.id != besides]
+        try:
+            now = [job for job in jobs.live() if job.id != besides]
+        except CbmError as error:
+            # A fragment runs outside of what tells errors of a page.
+            show_error(str(error))
+            return
         if {job.id for job in now} != set(shown):
             st.rerun()
         if any(job.state != "running" for job in now):
@@ -160,7 +167,11 @@ def _value(value: object) -> str:
 def _log(jobs: Jobs, job: Job) -> None:
     @st.fragment(run_every=LOG_EVERY if job.state == "running" else None)
     def panel() -> None:
-        text = jobs.log(job.id)
+        try:
+            text = jobs.log(job.id)
+        except CbmError as error:
+            show_error(str(error))
+            return
         if text:
             st.code(text[-LOG_CHARACTERS:], language=None, height=240 if text.count("\n") > 10 else "content")
         else:

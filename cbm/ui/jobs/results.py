@@ -32,6 +32,7 @@ _PAGES: Mapping[str, tuple[str, str]] = {
     "evaluate": (navigation.CLASSIFY, "Open the classifier"),
     "edit": (navigation.INTERVENE, "Open the edited model"),
     "export": (navigation.EXPORT, "Open the bundle"),
+    "import_bundle": (navigation.CLASSIFY, "Open the model"),
     "demo": (navigation.START, "Open the demo"),
     "build": (navigation.START, "Open the classifier"),
 }

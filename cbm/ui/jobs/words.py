@@ -37,6 +37,7 @@ KINDS: Mapping[str, str] = {
     "evaluate": "Evaluate a model",
     "edit": "Measure edits",
     "export": "Export a model",
+    "import_bundle": "Load a model",
     "demo": "Build the demo",
     "build": "Build a classifier",
     "sweep": "Try several settings",
