@@ -17,6 +17,8 @@ from cbm.ui.discover.costs import training_cost
 from cbm.ui.discover.detail import headlines, verdict
 from cbm.ui.discover.evidence import Evidence
 from cbm.ui.discover.runs import Baseline, DictionaryRun, dictionary_runs, history, image_sets
+from cbm.ui.discover.sweep_view import _as_sweep_run
+from cbm.verbs.sweeping import suggest
 from cbm.workspace import Workspace
 
 DIM, SIZE = 24, 40
@@ -110,6 +112,12 @@ def test_figures_that_were_not_measured_are_left_out() -> None:
     bare = dataclasses.replace(RUN, fvu=None, cosine=None, l0=None, dead=None, seconds=None, baselines=())
     assert headlines(bare) == []
     assert verdict(bare) == ""
+
+
+def test_a_method_without_k_is_not_taken_for_the_sparsest() -> None:
+    dense = dataclasses.replace(RUN, id="dictionary-a", k=None, fvu=0.3, l0=120.4)
+    sparse = dataclasses.replace(RUN, id="dictionary-b", k=8, fvu=0.31, l0=8.0)
+    assert suggest([_as_sweep_run(run) for run in (dense, sparse)]) == "dictionary-b"
 
 
 def test_costs_grow_with_width_and_images_and_follow_what_was_measured() -> None:

@@ -156,9 +156,9 @@ def _hover(run: DictionaryRun, stability: float | None) -> str:
 
 
 def _as_sweep_run(run: DictionaryRun) -> SweepRun:
-    return SweepRun(
-        run.id, run.width, run.k or 0, run.seed or 0, run.fvu or 0.0, run.cosine or 0.0, run.l0 or 0.0, run.dead or 0.0, None, 0.0
-    )
+    # A method without k is as sparse as it was measured to be, not the sparsest of all.
+    k = round(run.l0 or 0.0) if run.k is None else run.k
+    return SweepRun(run.id, run.width, k, run.seed or 0, run.fvu or 0.0, run.cosine or 0.0, run.l0 or 0.0, run.dead or 0.0, None, 0.0)
 
 
 def _stabilities(root: str) -> dict[str, float]:
