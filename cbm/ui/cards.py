@@ -27,7 +27,8 @@ def headline_row(headlines: Sequence[Headline], *, key: str) -> None:
 
 def show_error(message: str, *, hint: str | None = None) -> None:
     """A mistake that a user can mend: what was wrong, and what to do next."""
-    st.error(message, icon=":material/error:")
+    # Messages repeat what stood in an address, which whoever made the link chose: no links and no pictures come of that.
+    st.error(message.replace("[", "\\["), icon=":material/error:")
     if hint:
         st.caption(hint)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from pathlib import Path
 
@@ -163,6 +164,13 @@ def test_address_of_a_workspace_that_is_not_there_is_explained(open_app: OpenApp
     app.run()
     assert not app.error
     assert app.metric
+
+
+def test_errors_make_no_links_of_what_an_address_says(open_app: OpenApp) -> None:
+    app = open_app(model="[sign in](https://elsewhere.example) ![](https://elsewhere.example/a.png)")
+    assert "not in this workspace" in app.error[0].value
+    assert "elsewhere.example" in app.error[0].value
+    assert not re.search(r"(?<!\\)\[", app.error[0].value)
 
 
 @pytest.mark.usefixtures("hosted_mode")
