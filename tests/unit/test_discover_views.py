@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from cbm import verbs
 from cbm.backbones.reference import BackboneReference
 from cbm.dictionaries.jumprelu import JumpReluDictionary
+from cbm.dictionaries.sizes import sound_size
 from cbm.embeddings.sets import EmbeddingSet
 from cbm.ui.discover.costs import training_cost
 from cbm.ui.discover.detail import headlines, verdict
 from cbm.ui.discover.evidence import Evidence
+from cbm.ui.discover.new_run import WIDTHS, with_sound
 from cbm.ui.discover.runs import Baseline, DictionaryRun, dictionary_runs, history, image_sets
 from cbm.ui.discover.sweep_view import _as_sweep_run
 from cbm.verbs.sweeping import suggest
@@ -118,6 +121,20 @@ def test_a_method_without_k_is_not_taken_for_the_sparsest() -> None:
     dense = dataclasses.replace(RUN, id="dictionary-a", k=None, fvu=0.3, l0=120.4)
     sparse = dataclasses.replace(RUN, id="dictionary-b", k=8, fvu=0.31, l0=8.0)
     assert suggest([_as_sweep_run(run) for run in (dense, sparse)]) == "dictionary-b"
+
+
+@pytest.mark.parametrize(("images", "dim"), [(50_000, 768), (200, 300), (60, 512), (2_000_000, 1152), (10, 7)])
+def test_the_sound_size_of_any_embedding_can_be_chosen(images: int, dim: int) -> None:
+    sound = sound_size(images, dim)
+    assert sound.width in with_sound(WIDTHS, sound.width)
+    form = AppTest.from_string(f"""
+from cbm.dictionaries.sizes import sound_size
+from cbm.ui.discover.new_run import _size
+
+_size("batchtopk", sound_size({images}, {dim}), {dim}, "scope")
+""").run()
+    assert not form.exception
+    assert [slider.value for slider in form.select_slider] == [sound.width, sound.k]
 
 
 def test_costs_grow_with_width_and_images_and_follow_what_was_measured() -> None:

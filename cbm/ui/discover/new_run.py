@@ -98,6 +98,11 @@ def new_run(sets: Sequence[SetOfImages], runs: Sequence[DictionaryRun]) -> None:
             st.rerun()
 
 
+def with_sound(offered: Sequence[int], sound: int) -> list[int]:
+    """The numbers on offer with the sound one among them: that follows from the embedding's dimension, which may be any."""
+    return sorted({*offered, sound})
+
+
 def _size(variant: str, sound: DictionarySize, dim: int, scope: str) -> DictionarySize:
     """Width and sparsity; keyed by what the defaults depend on, so that other images bring other defaults."""
     if variant == "dn-cbm":
@@ -107,7 +112,7 @@ def _size(variant: str, sound: DictionarySize, dim: int, scope: str) -> Dictiona
     left, right = st.columns(2, gap="medium")
     width = left.select_slider(
         "Concepts to look for (width)",
-        WIDTHS,
+        with_sound(WIDTHS, sound.width),
         value=sound.width,
         format_func=lambda value: f"{value:,}",
         key=f"new_run_width-{scope}",
@@ -117,7 +122,7 @@ def _size(variant: str, sound: DictionarySize, dim: int, scope: str) -> Dictiona
     left.caption(f"Sound for these images: {sound.width:,}" if width != sound.width else "Sound for these images")
     k = right.select_slider(
         "Concepts per image (k)",
-        KS,
+        with_sound(KS, sound.k),
         value=sound.k,
         key=f"new_run_k-{scope}",
         help=words.K_HELP,

@@ -13,7 +13,7 @@ from cbm.ui import access, figures, job_panel, resources
 from cbm.ui.cards import show_error
 from cbm.ui.discover import address, words
 from cbm.ui.discover.costs import Cost, training_cost
-from cbm.ui.discover.new_run import KS, WIDTHS, choose_sets
+from cbm.ui.discover.new_run import KS, WIDTHS, choose_sets, with_sound
 from cbm.ui.discover.runs import DictionaryRun, SetOfImages
 from cbm.ui.figures import discovery as charts
 from cbm.ui.text import counted, plain
@@ -177,7 +177,8 @@ def _form(sets: Sequence[SetOfImages], runs: Sequence[DictionaryRun]) -> None:
     images, dim = sum(part.count for part in chosen), chosen[0].dim
     sound = sound_size(images, dim)
     scope = f"{images}-{dim}"
-    near = [width for width in WIDTHS if sound.width // 4 <= width <= 4 * sound.width]
+    near = with_sound([width for width in WIDTHS if sound.width // 4 <= width <= 4 * sound.width], sound.width)
+    sparse = with_sound([k for k in KS if k <= 4 * sound.k], sound.k)
     variant = st.segmented_control(
         "Method",
         _VARIANTS,
@@ -198,9 +199,9 @@ def _form(sets: Sequence[SetOfImages], runs: Sequence[DictionaryRun]) -> None:
     )
     ks = st.pills(
         "Concepts per image (k)",
-        [k for k in KS if k <= 4 * sound.k],
+        sparse,
         selection_mode="multi",
-        default=sorted({max(1, sound.k // 4), max(1, sound.k // 2), sound.k} & set(KS)),
+        default=sorted({max(1, sound.k // 4), max(1, sound.k // 2), sound.k} & set(sparse)),
         key=f"sweep_ks-{scope}",
         help=words.K_HELP,
     )
