@@ -15,6 +15,7 @@ from cbm.jobs import Job
 from cbm.ui import access, job_panel, navigation, resources, session, uploads
 from cbm.ui.cards import show_error
 from cbm.ui.classify.options import SetOption, set_option
+from cbm.ui.limits import MEGABYTE
 
 KIND = "import_bundle"
 _REFUSED = "load_refused"
@@ -66,7 +67,7 @@ def panel(*, first: bool = False) -> None:
 
 
 def _megabytes() -> int:
-    return max(1, access.limits().max_upload_bytes // 1_000_000)
+    return max(1, access.limits().max_upload_bytes // MEGABYTE)
 
 
 def _sets(root: str) -> list[SetOption]:
