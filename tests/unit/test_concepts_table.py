@@ -49,7 +49,7 @@ def test_filters_are_what_their_words_say(study: Study) -> None:
     assert np.array_equal(masks[Filter.IN_USE], (study.model.head.weight != 0).any(axis=0))
     assert np.flatnonzero(masks[Filter.HIDDEN]).tolist() == [5, 6, 20]
     assert np.flatnonzero(masks[Filter.PINNED]).tolist() == [4]
-    assert {shown.names[concept].casefold() for concept in np.flatnonzero(masks[Filter.DUPLICATE])} == {"red"}
+    assert {shown.names[concept].casefold() for concept in np.flatnonzero(masks[Filter.DUPLICATE]).tolist()} == {"red"}
     near = np.zeros(study.concepts, bool)
     near[7] = True
     assert filter_masks(shown, near=near)[Filter.DUPLICATE][7]
