@@ -249,7 +249,5 @@ def test_files_that_are_no_fitting_recipe_are_explained(study: Study, data: byte
 
 
 def test_images_that_are_not_here_are_counted(study: Study) -> None:
-    recipe = Recipe.of(
-        AblateConcept(1, "x", ImageScope("elsewhere.jpg")), AblateConcept(1, "x", ImageScope(study.item(some_wrong(study))))
-    )
+    recipe = Recipe.of(AblateConcept(1, "x", ImageScope("elsewhere.jpg")), AblateConcept(1, "x", ImageScope(study.item(some_wrong(study)))))
     assert missing_items(recipe, study) == ("elsewhere.jpg",)
