@@ -195,7 +195,7 @@ class Study:
         mean_size = np.asarray(abs(self.columns).sum(axis=0)).ravel() / max(1, self.images)
         predictiveness = mean_size * np.abs(head).mean(axis=0)
         strongest = head.argmax(axis=0)
-        used, raises = (head != 0).any(axis=0), (head > 0).any(axis=0)
+        used, raises = np.any(head != 0, axis=0).tolist(), np.any(head > 0, axis=0).tolist()
         named = table.named
         scores = table.frame["score"].to_numpy()
         return tuple(
@@ -208,7 +208,7 @@ class Study:
                 predictiveness=float(predictiveness[index]),
                 top_class=self.classes[strongest[index]] if raises[index] else None,
                 uris=(),
-                used=bool(used[index]),
+                used=used[index],
             )
             for index, name in enumerate(table.names)
         )
