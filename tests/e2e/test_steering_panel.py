@@ -100,8 +100,8 @@ def test_disagreement_of_browser_and_server_is_marked(visit: Visit) -> None:
 
 def test_class_that_was_out_of_sight_is_shown_as_soon_as_it_wins(visit: Visit) -> None:
     page = visit.open()
-    assert len(page.get_by_role("slider").all()) == 64
-    assert page.locator(".steering .class").count() == 8
+    expect(page.get_by_role("slider")).to_have_count(64)
+    expect(page.locator(".steering .class")).to_have_count(8)
     expect(page.locator(".steering .class .name", has_text=re.compile("^class 900$"))).to_have_count(0)
     slider = page.get_by_role("slider", name="Strength of concept 0", exact=True)
     slider.focus()
