@@ -13,9 +13,9 @@ def percent(share: float) -> str:
     return f"{share:.2%}" if 0 < share < 0.01 else f"{share:.1%}"
 
 
-def counted(count: int, noun: str) -> str:
-    """A number and its noun: "1 edit", "1,204 images"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """A number and its noun: "1 edit", "1,204 images"; nouns that take more than an "s" bring their plural."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {plural or noun + 's'}"
 
 
 def points(before: float, after: float) -> str:

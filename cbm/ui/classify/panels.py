@@ -110,11 +110,11 @@ def class_table(report: ClassReport, *, narrowed: bool = False) -> None:
         }
     )
     names = [row.name for row in rows]
-    st.caption(f"{counted(len(rows), 'class').replace('classs', 'classes')}, the worst first. Choose one to see what makes it.")
+    st.caption(f"{counted(len(rows), 'class', 'classes')}, the worst first. Choose one to see what makes it.")
     st.dataframe(
         frame,
         key=_TABLE,
-        height=372,
+        height=372 if len(rows) > 9 else "content",
         hide_index=True,
         on_select=lambda: _open_row(names),
         selection_mode="single-row",
