@@ -467,8 +467,9 @@ def test_vectors_bring_their_pictures_and_class_names(open_app: OpenApp, fresh: 
 
 def test_discover_learns_from_the_set_that_the_link_names(open_app: OpenApp, encoded: Workspace) -> None:
     wanted = set_named(encoded, "pictures")
-    app = open_app("discover", encoded.root, embeddings=wanted.id.partition("-")[2][:8], discover_view="New run")
-    assert app.multiselect(key="new_run_sets").value == [wanted.id]
+    short = wanted.id.partition("-")[2][:8]
+    app = open_app("discover", encoded.root, embeddings=short, discover_view="New run")
+    assert app.multiselect(key=f"new_run_sets-{short}").value == [wanted.id]
 
 
 def test_page_of_pictures_is_part_of_the_address(open_app: OpenApp) -> None:

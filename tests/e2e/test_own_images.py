@@ -18,6 +18,8 @@ from cbm.images.scenes import Scenes
 
 IMAGES = 320
 CLASSES = 4
+JOB = 300_000
+"""Milliseconds that a job may take: every step is real work, perhaps beside other tests."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def encode(visit: Visit, archive: Path) -> None:
     page = visit.open("/data?data_view=Add+images")
     page.locator("input[type=file]").first.set_input_files(archive)
     press(page, r"Encode \d+ images")
-    expect(page.get_by_role("heading", name=re.compile("my pictures"))).to_be_visible()
+    expect(page.get_by_role("heading", name=re.compile("my pictures"))).to_be_visible(timeout=JOB)
 
 
 def test_own_images_become_a_model_that_is_corrected_exported_and_opened_elsewhere(
@@ -68,16 +70,16 @@ def test_own_images_become_a_model_that_is_corrected_exported_and_opened_elsewhe
     page.get_by_role("spinbutton", name="Passes over the images").press("Tab")
     first.settle()
     press(page, "Discover concepts")
-    expect(page.get_by_role("heading", name="Names", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="Names", exact=True)).to_be_visible(timeout=JOB)
     first.settle()
     press(page, "Name the concepts")
     train = page.get_by_role("link", name=re.compile("Train a classifier on these concepts"))
-    expect(train).to_be_visible()
+    expect(train).to_be_visible(timeout=JOB)
     first.settle()
     train.click()
     first.settle()
     page.locator(".st-key-train_go button").click()
-    expect(page.get_by_role("heading", name="What is taken for what")).to_be_visible()
+    expect(page.get_by_role("heading", name="What is taken for what")).to_be_visible(timeout=JOB)
 
     page = first.open("/intervene")
     press(page, "Do it and look")
@@ -104,7 +106,7 @@ def test_own_images_become_a_model_that_is_corrected_exported_and_opened_elsewhe
     page.locator(".st-key-load_form input[type=file]").set_input_files(bundle)
     second.settle()
     page.locator(".st-key-load_go button").click()
-    expect(page.get_by_text("with 1 edit in force")).to_be_visible()
+    expect(page.get_by_text("with 1 edit in force")).to_be_visible(timeout=JOB)
     page = second.open(f"/intervene?image={quote(image, safe='')}")
     expect(page.get_by_text("1 edit in force")).to_be_visible()
     expect(page.get_by_role("heading", level=4).first).to_have_text(edited_prediction)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -20,7 +21,9 @@ def answer(kind: str = "http", given: list[tuple[bytes, bytes]] | None = None) -
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(asgi.WithHeaders(inner)({"type": kind}, None, send))  # type: ignore[arg-type]
+    # In a thread of its own: a browser that other tests drive keeps an event loop running in this one.
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(asyncio.run, asgi.WithHeaders(inner)({"type": kind}, None, send)).result()  # type: ignore[arg-type]
     found: dict[bytes, list[bytes]] = {}
     for name, value in sent[0]["headers"]:
         found.setdefault(name.lower(), []).append(value)

@@ -136,13 +136,14 @@ def test_a_killed_program_takes_its_worker_along_and_the_next_goes_on(jobs: Jobs
         wait(jobs, stuck, running)
         time.sleep(0.5)
         worker, child = worker_of(jobs), child_of(jobs.get(stuck))
-        (tmp_path / "endless.npz").unlink()
-        vectors(tmp_path, "endless.npz")
     finally:
         program.kill()
         program.wait()
     until_gone(child)
     until_gone(worker)
+    # Only now, when nobody can be about to open it any more, the file gets an end.
+    (tmp_path / "endless.npz").unlink()
+    vectors(tmp_path, "endless.npz")
     job = jobs.get(stuck)
     assert (job.state, job.resuming, jobs.workers()) == ("interrupted", True, 0)
     make_crew().ensure(jobs.workspace.root)
