@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from playwright.sync_api import Page, sync_playwright
 
-from cbm.concept_map import map_concepts, name_regions
-from cbm.paths import ASSETS
-from cbm.ui.components.concept_map import _HTML, MapPoints, pack_bits, pack_points
+from cbm.core.paths import ASSETS
+from cbm.study.concept_map import map_concepts, name_regions
+from cbm.ui.widgets.components.concept_map import _HTML, MapPoints, pack_bits, pack_points
 
 RESULTS = Path(__file__).parent / "results"
 FOLDER = ASSETS / "components" / "concept_map"

@@ -15,14 +15,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cbm import demo, verbs
+from cbm import verbs
+from cbm.core.errors import InvalidInputError
+from cbm.demo import pipeline
 from cbm.dictionaries.base import load_dictionary
-from cbm.errors import InvalidInputError
 from cbm.images.scenes import SHORTCUT_BACKGROUNDS
-from cbm.model import ConceptModel
+from cbm.model.concept_model import ConceptModel
 from cbm.names.concepts import ConceptTable
 from cbm.verbs.common import load_set
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 RESULTS = Path(__file__).parent / "results" / "demo.json"
 BASELINES = ("random", "kmeans", "pca", "neurons")
@@ -39,7 +40,7 @@ COLUMNS = (
 
 def baseline_row(workspace: Workspace, variant: str, sets: dict[str, str], seed: int) -> dict[str, Any]:
     """The demo's figures with a baseline in place of the sparse autoencoder."""
-    settings = demo.FULL
+    settings = pipeline.FULL
     found = verbs.discover(
         [sets["free"], sets["train"], sets["shortcut_train"]],
         variant=variant,
@@ -50,7 +51,7 @@ def baseline_row(workspace: Workspace, variant: str, sets: dict[str, str], seed:
     )
     words = verbs.vocabulary("scenes", workspace=workspace)
     named = verbs.name(found.dictionary, words.vocabulary, workspace=workspace)
-    truth = demo.measure_against_truth(
+    truth = pipeline.measure_against_truth(
         load_dictionary(workspace.get(found.dictionary).path),
         ConceptTable.load(workspace.get(named.concepts).path),
         load_set(workspace, sets["free_test"]),
@@ -62,7 +63,7 @@ def baseline_row(workspace: Workspace, variant: str, sets: dict[str, str], seed:
         row |= {"accuracy_nec5": trained.accuracy, "linear_probe": trained.linear_probe}
         shortcut = verbs.train(named.concepts, sets["shortcut_train"], test=sets["shortcut_test"], workspace=workspace, seed=seed)
         model = ConceptModel.load(workspace.get(shortcut.model).path)
-        edited = verbs.edit(shortcut.model, demo.ablation_of(model, SHORTCUT_BACKGROUNDS), workspace=workspace)
+        edited = verbs.edit(shortcut.model, pipeline.ablation_of(model, SHORTCUT_BACKGROUNDS), workspace=workspace)
         worst = edited.worst_group or {}
         row |= {"worst_group_before": worst.get("before"), "worst_group_after": worst.get("after")}
     except InvalidInputError as error:
@@ -78,9 +79,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         workspace = Workspace(arguments.workspace or temporary)
         started = time.perf_counter()
-        result = demo.run(workspace, seed=arguments.seed)
+        result = pipeline.run(workspace, seed=arguments.seed)
         seconds = time.perf_counter() - started
-        sources = demo.scene_sources(demo.FULL, arguments.seed)
+        sources = pipeline.scene_sources(pipeline.FULL, arguments.seed)
         sets = {name: verbs.embed(source, workspace=workspace).embeddings for name, source in sources.items()}
         rows: dict[str, dict[str, Any]] = {"dictionary": {name: result.metrics[name] for name in COLUMNS}}
         for variant in BASELINES:

@@ -24,7 +24,7 @@ from cbm.dictionaries.trainer import train
 from cbm.metrics.reconstruction import measure_reconstruction
 from cbm.metrics.truth import area_under_roc
 from cbm.verbs.common import load_set
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 COUNTS = (60, 300, 1000)
 FACTORS = (0.5, 1.0, 2.0, 4.0)

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cbm.codes import Codes
-from cbm.edits import AblateConcept, ClassScope, Recipe, ScaleConcept, SetConcept, SetWeight
+from cbm.core.codes import Codes
+from cbm.editing.effect import compare_predictions
+from cbm.editing.recipe import AblateConcept, ClassScope, Recipe, ScaleConcept, SetConcept, SetWeight
+from cbm.editing.scoring import ScoredSet, fold_recipe
 from cbm.heads.base import LinearHead
-from cbm.metrics.effect import compare_predictions
-from cbm.scoring import ScoredSet, fold_recipe
 
 CONCEPTS, ACTIVE, CLASSES = 8192, 32, 100
 BUDGET_MS = 300

@@ -31,10 +31,10 @@ import cbm  # noqa: F401  (installs the torchvision hook)
 from cbm.backbones.architectures import find_architecture
 from cbm.backbones.backbone import Backbone
 from cbm.backbones.towers import build_model
+from cbm.core.progress import Progress
 from cbm.embeddings.encode import embed_source
 from cbm.images.sources import ImageRecord, ImageSource, Rejected, open_source
-from cbm.progress import Progress
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from cbm.backbones.reference import BackboneReference
-from cbm.codes import Codes
+from cbm.core.codes import Codes
 from cbm.dictionaries.base import Dictionary, load_dictionary
 from cbm.dictionaries.configs import BatchTopK, TrainingConfig
 from cbm.dictionaries.trainer import train

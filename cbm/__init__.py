@@ -1,6 +1,6 @@
 """CBM Studio: discover, name, train, edit and export concept bottleneck models on frozen CLIP embeddings."""
 
-from cbm import compat
+from cbm.core import compat
 
 compat.install()
 

@@ -27,9 +27,10 @@ from urllib.parse import quote
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from cbm.edits import Recipe
-from cbm.ui import access, resources, session
-from cbm.ui.study import Study
+from cbm.editing.recipe import Recipe
+from cbm.study.study import Study
+from cbm.ui.access import modes
+from cbm.ui.frame import resources, session
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "screenshots"
@@ -198,7 +199,7 @@ def open_image_with(page: Page, concept: str) -> None:
 
 
 def main() -> None:
-    original = Path(access.workspace_root())
+    original = Path(modes.workspace_root())
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder) / "workspace"

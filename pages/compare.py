@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from cbm.errors import MismatchError, NotFoundError
-from cbm.ui import access, empty, navigation, resources, session
-from cbm.ui.cards import page_title, show_error
-from cbm.ui.classify.questions import changes_predictions
-from cbm.ui.compare import concept_panel, panels, sides
-from cbm.ui.compare.concept_pairs import Matches, match_concepts, pair_list
-from cbm.ui.compare.questions import Alignment, align, compare
+from cbm.core.errors import MismatchError, NotFoundError
+from cbm.study.classes import changes_predictions
+from cbm.study.comparison import Alignment, align, compare
+from cbm.study.concept_pairs import Matches, match_concepts, pair_list
+from cbm.ui.access import modes
+from cbm.ui.frame import empty, navigation, resources, session
+from cbm.ui.frame.cards import page_title, show_error
+from cbm.ui.pages.compare import concept_panel, panels, sides
 
 navigation.require_entry()
 
@@ -25,7 +26,7 @@ def aligned_images(root: str, first: str, second: str) -> Alignment:
     return align(resources.study(root, first), resources.study(root, second))
 
 
-root = access.workspace_root()
+root = modes.workspace_root()
 catalogue = resources.catalogue(root)
 page_title("Compare", "Two concept models on the same images: where they agree, where they differ, and which concepts they share.")
 if not catalogue.models:

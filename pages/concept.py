@@ -2,16 +2,17 @@
 
 import streamlit as st
 
-from cbm.errors import NotFoundError
-from cbm.ui import access, empty, navigation, resources, selections, session
-from cbm.ui.cards import show_error
-from cbm.ui.concept.detail import concept_detail
-from cbm.ui.concept.page import concept_page
-from cbm.ui.concept.panels import Scene
+from cbm.core.errors import NotFoundError
+from cbm.study.concept_detail import concept_detail
+from cbm.ui.access import modes
+from cbm.ui.frame import empty, navigation, resources, selections, session
+from cbm.ui.frame.cards import show_error
+from cbm.ui.pages.concept.page import concept_page
+from cbm.ui.pages.concept.panels import Scene
 
 navigation.require_entry()
 
-root = access.workspace_root()
+root = modes.workspace_root()
 catalogue = resources.catalogue(root)
 if not catalogue.models:
     empty.no_models("concepts")

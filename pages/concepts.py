@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import streamlit as st
 
-from cbm.ui import access, empty, navigation, resources, selections, session
-from cbm.ui.cards import page_title
-from cbm.ui.concepts import page, panels, shared, state
-from cbm.ui.concepts.map_panel import map_panel
-from cbm.ui.concepts.table import shown_concepts
-from cbm.ui.concepts.view import Asked, candidates, listed
+from cbm.study.concept_list import shown_concepts
+from cbm.ui.access import modes
+from cbm.ui.frame import empty, navigation, resources, selections, session
+from cbm.ui.frame.cards import page_title
+from cbm.ui.pages.concepts import page, panels, shared, state
+from cbm.ui.pages.concepts.map_panel import map_panel
+from cbm.ui.pages.concepts.view import Asked, candidates, listed
 
 navigation.require_entry()
 
@@ -19,7 +20,7 @@ if session.asks_for_concept():
         st.switch_page(navigation.CONCEPTS, query_params=before)
     st.switch_page(navigation.CONCEPT, query_params=st.query_params.to_dict())
 
-root = access.workspace_root()
+root = modes.workspace_root()
 catalogue = resources.catalogue(root)
 if not catalogue.models:
     empty.no_models("concepts")

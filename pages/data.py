@@ -1,16 +1,17 @@
 """Bring images or vectors, choose a CLIP backbone, encode them, and search them by words or by picture."""
 
-from cbm.errors import NotFoundError
-from cbm.ui import access, navigation, resources, session
-from cbm.ui.cards import page_title, show_error
-from cbm.ui.data import adding, importing, library, work
-from cbm.ui.data.collection import collection
-from cbm.ui.data.sets import find_card
+from cbm.core.errors import NotFoundError
+from cbm.ui.access import modes
+from cbm.ui.frame import navigation, resources, session
+from cbm.ui.frame.cards import page_title, show_error
+from cbm.ui.pages.data import adding, importing, library, work
+from cbm.ui.pages.data.collection import collection
+from cbm.ui.pages.data.sets import find_card
 
 navigation.require_entry()
 
 page_title("Data", "Bring images or vectors, choose a CLIP backbone, encode them, and search them by words or by picture.")
-root = access.workspace_root()
+root = modes.workspace_root()
 adding.show_refusal()
 work.panel(root)
 found = collection(root)

@@ -2,22 +2,23 @@
 
 import streamlit as st
 
-from cbm.errors import NotFoundError
-from cbm.ui import access, navigation
-from cbm.ui.cards import page_title, show_error
-from cbm.ui.discover import address, cached, empty
-from cbm.ui.discover.detail import run_panel
-from cbm.ui.discover.gallery import gallery
-from cbm.ui.discover.names import names_panel
-from cbm.ui.discover.new_run import new_run
-from cbm.ui.discover.sweep_view import sweep_view
-from cbm.ui.discover.work import work_panel
+from cbm.core.errors import NotFoundError
+from cbm.ui.access import modes
+from cbm.ui.frame import navigation
+from cbm.ui.frame.cards import page_title, show_error
+from cbm.ui.pages.discover import address, cached, empty
+from cbm.ui.pages.discover.detail import run_panel
+from cbm.ui.pages.discover.gallery import gallery
+from cbm.ui.pages.discover.names import names_panel
+from cbm.ui.pages.discover.new_run import new_run
+from cbm.ui.pages.discover.sweep_view import sweep_view
+from cbm.ui.pages.discover.work import work_panel
 
 navigation.require_entry()
 
 page_title("Discover", "Find the concepts that a backbone sees in your images, compare with baselines, and give them names.")
-access.require_writing_mode()
-root = access.workspace_root()
+modes.require_writing_mode()
+root = modes.workspace_root()
 work_panel(root)
 sets = cached.image_sets(root)
 if not sets:

@@ -2,14 +2,15 @@
 
 import streamlit as st
 
-from cbm.ui import access, empty, navigation, resources, session
-from cbm.ui.cards import page_title
-from cbm.ui.export import contents, loading, panels
-from cbm.ui.text import counted, plain
+from cbm.ui.access import modes
+from cbm.ui.frame import empty, navigation, resources, session
+from cbm.ui.frame.cards import page_title
+from cbm.ui.frame.text import counted, plain
+from cbm.ui.pages.export import contents, loading, panels
 
 navigation.require_entry()
 
-root = access.workspace_root()
+root = modes.workspace_root()
 catalogue = resources.catalogue(root)
 page_title("Export", "Take the concept model with you: choose formats, read the model card, download.")
 if not catalogue.models:

@@ -2,18 +2,19 @@
 
 import streamlit as st
 
-from cbm.errors import NotFoundError
-from cbm.ui import access, empty, navigation, resources, session
-from cbm.ui.cards import page_title, show_error
-from cbm.ui.image import panels
-from cbm.ui.image.chooser import choose_image
-from cbm.ui.image.judgement import judge
-from cbm.ui.image.panels import Scene
-from cbm.ui.image.picture import picture
+from cbm.core.errors import NotFoundError
+from cbm.study.judgement import judge
+from cbm.ui.access import modes
+from cbm.ui.frame import empty, navigation, resources, session
+from cbm.ui.frame.cards import page_title, show_error
+from cbm.ui.pages.image import panels
+from cbm.ui.pages.image.chooser import choose_image
+from cbm.ui.pages.image.panels import Scene
+from cbm.ui.pages.image.picture import picture
 
 navigation.require_entry()
 
-root = access.workspace_root()
+root = modes.workspace_root()
 catalogue = resources.catalogue(root)
 if not catalogue.models:
     empty.no_models("predictions")

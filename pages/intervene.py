@@ -2,20 +2,21 @@
 
 import streamlit as st
 
-from cbm.edits import Recipe
-from cbm.errors import NotFoundError
-from cbm.ui import access, empty, navigation, resources, session
-from cbm.ui.cards import page_title, show_error
-from cbm.ui.intervene import difference, effect_panel, keeping, measuring, panels
-from cbm.ui.intervene.chooser import image_chooser
-from cbm.ui.intervene.examples import experiments_panel
-from cbm.ui.intervene.steering import group_of, steering_view
-from cbm.ui.intervene.suggesting import suggestions_panel
-from cbm.ui.text import counted
+from cbm.core.errors import NotFoundError
+from cbm.editing.recipe import Recipe
+from cbm.study.steering import group_of, steering_view
+from cbm.ui.access import modes
+from cbm.ui.frame import empty, navigation, resources, session
+from cbm.ui.frame.cards import page_title, show_error
+from cbm.ui.frame.text import counted
+from cbm.ui.pages.intervene import difference, effect_panel, keeping, measuring, panels
+from cbm.ui.pages.intervene.chooser import image_chooser
+from cbm.ui.pages.intervene.examples import experiments_panel
+from cbm.ui.pages.intervene.suggesting import suggestions_panel
 
 navigation.require_entry()
 
-root = access.workspace_root()
+root = modes.workspace_root()
 catalogue = resources.catalogue(root)
 if not catalogue.models:
     empty.no_models("predictions")

@@ -2,10 +2,12 @@
 
 import streamlit as st
 
-from cbm.ui import access, job_panel, navigation, resources, session
-from cbm.ui.cards import page_title, show_error
-from cbm.ui.jobs import panels
-from cbm.ui.text import counted
+from cbm.ui.access import modes
+from cbm.ui.frame import navigation, resources, session
+from cbm.ui.frame.cards import page_title, show_error
+from cbm.ui.frame.text import counted
+from cbm.ui.pages.jobs import panels
+from cbm.ui.widgets import job_panel
 
 navigation.require_entry()
 
@@ -17,8 +19,8 @@ SHOW = {
     "Stopped": lambda job: job.state in ("cancelled", "interrupted"),
 }
 
-access.require_writing_mode()
-root = access.workspace_root()
+modes.require_writing_mode()
+root = modes.workspace_root()
 jobs = resources.jobs(root)
 page_title("Jobs", "All long work of this workspace: how far it is, what it said, and what to do when it failed.")
 

@@ -2,23 +2,25 @@
 
 import streamlit as st
 
-from cbm.ui import access, cards, demo_build, navigation, resources, results, session
-from cbm.ui.galleries import concept_grid
-from cbm.ui.start import own_images, panels, shown
+from cbm.ui.access import modes
+from cbm.ui.frame import cards, navigation, resources, session
+from cbm.ui.pages.start import own_images, panels, results, shown
+from cbm.ui.widgets import demo_build
+from cbm.ui.widgets.galleries import concept_grid
 
 navigation.require_entry()
 
-root = access.workspace_root()
+root = modes.workspace_root()
 catalogue = resources.catalogue(root)
 cards.page_title(
     "Classifiers you can read, question and correct",
     "CBM Studio finds the concepts that a vision model already sees, gives them names, and builds a classifier from nothing else. "
     "So every prediction is a short sum of named concepts, and you can change it.",
 )
-if access.may_write():
+if modes.may_write():
     own_images.watch(root, bool(catalogue.models))
 if not catalogue.models:
-    if access.may_write():
+    if modes.may_write():
         demo_build.panel()
         st.subheader("Or use your own images", anchor=False)
         own_images.panel(root)
@@ -50,7 +52,7 @@ with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
     ):
         st.switch_page(navigation.INTERVENE, query_params=address | ({"image": study.item(wrong[0])} if wrong else {}))
     st.page_link(navigation.CONCEPTS, label=f"Browse all {study.concepts:,} concepts", icon=":material/interests:", query_params=address)
-    if access.may_write():
+    if modes.may_write():
         st.markdown(":material/add_photo_alternate: [Use your own images](#own)", width="content")
 
 st.subheader("Try it", anchor=False)
@@ -68,6 +70,6 @@ st.caption("The concepts that decide most, each with the held-out images that sh
 tiles = [tile for tile in study.concept_tiles(recipe) if not tile.hidden and tile.frequency > 0]
 concept_grid(study.with_pictures(sorted(tiles, key=lambda tile: -tile.predictiveness)[:8]), key="start_concepts", address=address)
 
-if access.may_write():
+if modes.may_write():
     st.subheader("Use your own images", anchor="own")
     own_images.panel(root)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cbm.verbs.results import Demonstrated
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -22,10 +22,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def built_demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Demonstrated]:
     """Every verb, run once on a few hundred scenes. Treat the workspace as read-only; `demo_copy` gives one to write to."""
-    from cbm import demo
+    from cbm.demo import pipeline
 
     workspace = Workspace(tmp_path_factory.mktemp("demo") / "workspace")
-    return workspace, demo.run(workspace, settings=demo.TINY, device="cpu")
+    return workspace, pipeline.run(workspace, settings=pipeline.TINY, device="cpu")
 
 
 @pytest.fixture

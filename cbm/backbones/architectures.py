@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cbm.errors import InvalidInputError, MissingWeightsError, NotFoundError
-from cbm.paths import ASSETS
+from cbm.core.errors import InvalidInputError, MissingWeightsError, NotFoundError
+from cbm.core.paths import ASSETS
 
 DEMO = "demo"
 DEMO_FOLDER = ASSETS / "demo-backbone"

@@ -18,8 +18,8 @@ from torch import Tensor
 from cbm.backbones import towers, weights
 from cbm.backbones.architectures import DEMO, find_architecture
 from cbm.backbones.reference import BackboneReference
-from cbm.devices import bfloat16_pays, choose_device
-from cbm.errors import InvalidInputError
+from cbm.core.devices import bfloat16_pays, choose_device
+from cbm.core.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

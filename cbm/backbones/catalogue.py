@@ -226,7 +226,7 @@ def count_parameters(architecture: str) -> int | None:
     import torch
 
     from cbm.backbones.towers import build_model
-    from cbm.errors import MissingWeightsError
+    from cbm.core.errors import MissingWeightsError
 
     try:
         with torch.device("meta"):

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from cbm.backbones.demo_data import word_captions
+from cbm.core.paths import ASSETS
 from cbm.images.scenes import CONCEPT_INDEX, CONCEPTS, FACTORS, Scenes
-from cbm.paths import ASSETS
 
 if TYPE_CHECKING:
     from open_clip.model import CLIP

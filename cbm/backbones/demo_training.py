@@ -25,8 +25,8 @@ from torch.nn import functional as F
 from cbm.backbones.demo_data import CaptionPool, SceneTensors, compound_captions, draw_scenes, thing_of_concept, word_captions
 from cbm.backbones.demo_losses import Batch, measure_losses
 from cbm.backbones.demo_model import FOLDER, MODEL_CONFIG, Trainee, build_model, zero_shot
+from cbm.core.progress import Progress, ProgressCallback
 from cbm.images.scenes import Scenes
-from cbm.progress import Progress, ProgressCallback
 
 if TYPE_CHECKING:
     pass

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cbm.errors import MismatchError
+from cbm.core.errors import MismatchError
 
 FOREIGN = "foreign:"
 

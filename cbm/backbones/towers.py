@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cbm.backbones.architectures import Architecture
 from cbm.backbones.weights import offline
-from cbm.errors import InvalidInputError, MissingWeightsError
+from cbm.core.errors import InvalidInputError, MissingWeightsError
 
 
 def build_model(architecture: Architecture, *, allow_network: bool) -> nn.Module:

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from cbm.backbones.architectures import Architecture, architecture_names
-from cbm.errors import InvalidInputError, MismatchError, MissingWeightsError, NotFoundError
+from cbm.core.errors import InvalidInputError, MismatchError, MissingWeightsError, NotFoundError
 
 _TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from cbm.cli import artifacts, data, discovery, modelling, serving
-from cbm.errors import CbmError
+from cbm.core.errors import CbmError
 
 cli = typer.Typer(
     name="cbm",

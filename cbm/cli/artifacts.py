@@ -13,7 +13,7 @@ from cbm.cli.options import (
     open_workspace,
 )
 from cbm.cli.printing import artifact_record, dumps, print_json
-from cbm.errors import InvalidInputError
+from cbm.core.errors import InvalidInputError
 
 cli = typer.Typer()
 
@@ -25,7 +25,7 @@ def list_(
     json: JsonOption = False,
 ) -> None:
     """The artefacts of the workspace, oldest first."""
-    from cbm.workspace import KINDS
+    from cbm.workspace.workspace import KINDS
 
     if kind is not None and kind not in KINDS:
         raise InvalidInputError(f"Unknown kind {kind!r}; kinds are {', '.join(KINDS)}.")

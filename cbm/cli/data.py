@@ -25,7 +25,7 @@ cli = typer.Typer()
 @cli.command()
 def demo(workspace: WorkspaceOption = None, json: JsonOption = False, device: DeviceOption = "auto", seed: SeedOption = 0) -> None:
     """Run the whole pipeline on the known-answer world, offline."""
-    from cbm.demo import run
+    from cbm.demo.pipeline import run
 
     with progress_bar() as progress:
         result = run(open_workspace(workspace), device=device, seed=seed, progress=progress)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cbm.errors import InvalidInputError
+from cbm.core.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from cbm.workspace import Workspace
+    from cbm.workspace.workspace import Workspace
 
 WorkspaceOption = Annotated[
     Path | None, typer.Option("--workspace", envvar="CBM_WORKSPACE", help="Folder of all artefacts.", show_default="data/workspace")
@@ -26,7 +26,7 @@ SpaceOption = Annotated[Literal["l2", "raw"], typer.Option(help="l2 (unit length
 
 def open_workspace(root: Path | None) -> Workspace:
     """The workspace that the command names, or the default one."""
-    from cbm.workspace import Workspace
+    from cbm.workspace.workspace import Workspace
 
     return Workspace(root)
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cbm.progress import Progress
+    from cbm.core.progress import Progress
     from cbm.verbs.results import VerbResult
-    from cbm.workspace import Artifact
+    from cbm.workspace.workspace import Artifact
 
 
 def artifact_record(artifact: Artifact) -> dict[str, Any]:

@@ -27,8 +27,8 @@ def app(
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser window.")] = True,
 ) -> None:
     """Open the web app; the worker that runs its jobs starts and ends with it."""
-    from cbm.paths import APP, APP_FOR_STRANGERS
-    from cbm.ui.access import Mode, mode, server_options
+    from cbm.core.paths import APP, APP_FOR_STRANGERS
+    from cbm.ui.access.modes import Mode, mode, server_options
 
     if workspace is not None:
         os.environ["CBM_WORKSPACE"] = str(workspace.expanduser().absolute())
@@ -78,7 +78,7 @@ def serve(
 def _start_worker() -> None:
     """On one's own machine the worker is there from the start; visitors of a hosted app get theirs when they have work."""
     from cbm.jobs.attached import crew
-    from cbm.ui.access import Mode, mode
+    from cbm.ui.access.modes import Mode, mode
 
     if mode() is Mode.LOCAL:
         crew().ensure(open_workspace(None).root, stay=True)

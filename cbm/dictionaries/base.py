@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from cbm.codes import Codes
-from cbm.errors import CorruptArtifactError, MismatchError, NotFoundError
+from cbm.core.codes import Codes
+from cbm.core.errors import CorruptArtifactError, MismatchError, NotFoundError
 
 SCHEMA = 1
 SETTINGS_FILE = "dictionary.json"

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from cbm.errors import CorruptArtifactError, MismatchError
+from cbm.core.errors import CorruptArtifactError, MismatchError
 
 _SCHEMA = 1
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cbm.errors import InvalidInputError
+from cbm.core.errors import InvalidInputError
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int
 
-from cbm.codes import Codes
+from cbm.core.codes import Codes
 from cbm.dictionaries.base import Dictionary, unit_rows
 
 _TENSORS = ("encoder", "encoder_bias", "decoder", "decoder_bias", "threshold", "mean")

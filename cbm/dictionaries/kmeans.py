@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from cbm.codes import Codes
+from cbm.core.codes import Codes
+from cbm.core.errors import InvalidInputError
 from cbm.dictionaries.base import Dictionary, unit_rows
-from cbm.errors import InvalidInputError
 
 
 class KMeansDictionary(Dictionary):

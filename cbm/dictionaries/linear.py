@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from cbm.codes import Codes
+from cbm.core.codes import Codes
 from cbm.dictionaries.base import Dictionary
 
 

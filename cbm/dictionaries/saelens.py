@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from cbm.core.errors import CorruptArtifactError, InvalidInputError, NotFoundError
 from cbm.dictionaries.base import Dictionary
 from cbm.dictionaries.jumprelu import JumpReluDictionary
-from cbm.errors import CorruptArtifactError, InvalidInputError, NotFoundError
 
 CONFIG_FILE = "cfg.json"
 WEIGHTS_FILE = "sae_weights.safetensors"

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 
-from cbm.devices import choose_device
+from cbm.core.devices import choose_device
+from cbm.core.errors import InvalidInputError, MismatchError
+from cbm.core.progress import CancelCheck, Progress, ProgressCallback
 from cbm.dictionaries.calibration import CALIBRATION_ROWS, calibrate_threshold
 from cbm.dictionaries.checkpoint import Checkpoint, read_checkpoint, training_identity, write_checkpoint
 from cbm.dictionaries.configs import ReluL1, TrainingConfig, variant_name
@@ -20,8 +22,6 @@ from cbm.dictionaries.relu_l1 import ReluL1Objective
 from cbm.dictionaries.schedule import Schedule
 from cbm.dictionaries.topk import StepFigures, TopKObjective
 from cbm.dictionaries.weights import NAMES, Weights, kaiming_weights, normalise_decoder, remove_radial_gradient, tied_weights
-from cbm.errors import InvalidInputError, MismatchError
-from cbm.progress import CancelCheck, Progress, ProgressCallback
 
 EVALUATION_ROWS = 2048
 SMALLEST_CALIBRATION = 512

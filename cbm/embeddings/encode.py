@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cbm.core.errors import Cancelled, InvalidInputError
+from cbm.core.progress import CancelCheck, Progress, ProgressCallback
 from cbm.embeddings.pipeline import Prepared, prepared_items
 from cbm.embeddings.sets import CONCEPT_PREFIX, EmbeddingSet, Space, number_names, to_space, write_set
 from cbm.embeddings.store import EmbeddingStore, StorePart
-from cbm.errors import Cancelled, InvalidInputError
 from cbm.images.records import ImageRecord, ImageSource, Rejected
-from cbm.progress import CancelCheck, Progress, ProgressCallback
-from cbm.workspace import Artifact, Draft, Workspace
+from cbm.workspace.workspace import Artifact, Draft, Workspace
 
 if TYPE_CHECKING:
     import pandas

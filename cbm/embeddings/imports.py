@@ -14,11 +14,11 @@ import numpy as np
 
 from cbm.backbones.architectures import find_architecture
 from cbm.backbones.reference import BackboneReference
+from cbm.core.errors import InvalidInputError, MismatchError, NotFoundError
 from cbm.embeddings.foreign import ForeignVectors, read_class_names, read_foreign
 from cbm.embeddings.sets import CONCEPT_PREFIX, SPACES, UNKNOWN, Space, number_names, to_space, write_set
-from cbm.errors import InvalidInputError, MismatchError, NotFoundError
 from cbm.images.folder import SPLIT_NAMES
-from cbm.workspace import Artifact, Draft, Workspace
+from cbm.workspace.workspace import Artifact, Draft, Workspace
 
 if TYPE_CHECKING:
     import pandas

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from cbm.errors import InvalidInputError, MismatchError
+from cbm.core.errors import InvalidInputError, MismatchError
 
 FLAT_LIMIT = 200_000
 """Up to here exact search takes some 30 ms a query on two cores, and needs no index."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from cbm.errors import RejectedImageError
+from cbm.core.errors import RejectedImageError
 from cbm.images.decode import decode
 from cbm.images.records import ImageRecord, ImageSource, Rejected
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from cbm.embeddings.index import SearchResult, VectorIndex
 from cbm.embeddings.sets import EmbeddingSet
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from PIL.Image import Image

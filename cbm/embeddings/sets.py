@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int
 
 from cbm.backbones.reference import BackboneReference
+from cbm.core.errors import CorruptArtifactError, InvalidInputError
 from cbm.embeddings.vectors import read_vectors, write_vectors
-from cbm.errors import CorruptArtifactError, InvalidInputError
-from cbm.workspace import Artifact, Draft
+from cbm.workspace.workspace import Artifact, Draft
 
 if TYPE_CHECKING:
     import pandas

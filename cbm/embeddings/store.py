@@ -14,8 +14,8 @@ from types import TracebackType
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from cbm.errors import CorruptArtifactError, MismatchError
-from cbm.locking import FileLock
+from cbm.core.errors import CorruptArtifactError, MismatchError
+from cbm.core.locking import FileLock
 
 ROWS_PER_SHARD = 16384
 ABSENT = -1

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from cbm.errors import CorruptArtifactError
+from cbm.core.errors import CorruptArtifactError
 
 TENSOR = "embeddings"
 _ALIGNMENT = 8

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float32, Int
 from scipy import sparse
 
-from cbm.codes import Codes
-from cbm.errors import InvalidInputError, MismatchError
+from cbm.core.codes import Codes
+from cbm.core.errors import InvalidInputError, MismatchError
 from cbm.metrics.classification import number_of_effective_concepts
 
 HeadKind = Literal["dense", "sparse"]

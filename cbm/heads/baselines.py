@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int
 
-from cbm.codes import Codes
-from cbm.errors import MismatchError
+from cbm.core.codes import Codes
+from cbm.core.errors import MismatchError
+from cbm.core.progress import CancelCheck, ProgressCallback
 from cbm.heads.base import checked_labels
 from cbm.heads.dense_probe import ROW_NORM, ConvergedProbeConfig, fit_logistic_regression, spread_over_classes
 from cbm.heads.nec_path import NecPath, NecPathConfig, fit_nec_path
 from cbm.metrics.classification import STANDARD_NECS, accuracy
-from cbm.progress import CancelCheck, ProgressCallback
 
 
 @dataclass(frozen=True)

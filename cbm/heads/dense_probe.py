@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from scipy import sparse
 
-from cbm.codes import Codes
-from cbm.errors import Cancelled
+from cbm.core.codes import Codes
+from cbm.core.errors import Cancelled
+from cbm.core.progress import CancelCheck, Progress, ProgressCallback
 from cbm.heads.base import LinearHead, as_csr, checked_labels, stratified_split
-from cbm.progress import CancelCheck, Progress, ProgressCallback
 
 ROW_NORM = 10.0
 """Scale at which the converged probe sees its rows, so that one list of strengths serves every dictionary."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float32, Int
 
-from cbm.codes import Codes
-from cbm.errors import InvalidInputError
+from cbm.core.codes import Codes
+from cbm.core.errors import InvalidInputError
+from cbm.core.progress import CancelCheck, Progress, ProgressCallback
 from cbm.heads.base import LinearHead, stratified_split
 from cbm.heads.baselines import LinearProbe, linear_probe, random_concept_path, zero_shot
 from cbm.heads.dense_probe import ConvergedProbeConfig, DenseProbeConfig, fit_dense_probe
 from cbm.heads.nec_path import NecPath, NecPathConfig, NecPoint, fit_nec_path
 from cbm.metrics.classification import STANDARD_NECS, accuracy
-from cbm.progress import CancelCheck, Progress, ProgressCallback
 
 
 @dataclass(frozen=True)

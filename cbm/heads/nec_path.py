@@ -9,15 +9,15 @@ from typing import Literal
 import numpy as np
 from scipy import sparse
 
-from cbm.codes import Codes
-from cbm.errors import InvalidInputError
+from cbm.core.codes import Codes
+from cbm.core.errors import InvalidInputError
+from cbm.core.progress import CancelCheck, Progress, ProgressCallback
 from cbm.heads.base import LinearHead, as_csr, checked_labels, stratified_split
 from cbm.heads.dense_probe import spread_over_classes
 from cbm.heads.problem import Penalty, SparseProblem, precision_for
 from cbm.heads.proximal import Solution, SolverConfig, solve
 from cbm.heads.refit import refit_bias, refit_ridge
 from cbm.metrics.classification import STANDARD_NECS, accuracy, average_accuracy_over_necs
-from cbm.progress import CancelCheck, Progress, ProgressCallback
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from cbm.errors import Cancelled
+from cbm.core.errors import Cancelled
 from cbm.heads.problem import PairSystem, Penalty, SparseProblem, State, duality_gap, objective
 
 

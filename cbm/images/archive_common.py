@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from cbm.errors import InvalidInputError, NotFoundError
+from cbm.core.errors import InvalidInputError, NotFoundError
 from cbm.images.decode import HEADER_BYTES, MAX_FILE_BYTES, RejectedImageError, sniff
 from cbm.images.folder import is_ignored, is_text, places, printable, too_long
 from cbm.images.records import ImageRecord, Rejected

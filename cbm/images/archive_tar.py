@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Self, cast
 
-from cbm.errors import InvalidInputError, NotFoundError
+from cbm.core.errors import InvalidInputError, NotFoundError
 from cbm.images.archive_common import DAMAGED, ArchiveLimits, ArchiveSource, Member, first_line, read_picture_bytes, require, size_problem
 from cbm.images.decode import RejectedImageError
 from cbm.images.records import ImageRecord, Rejected

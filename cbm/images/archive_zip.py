@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from cbm.errors import CbmError, InvalidInputError, NotFoundError
+from cbm.core.errors import CbmError, InvalidInputError, NotFoundError
 from cbm.images.archive_common import DAMAGED, ArchiveLimits, ArchiveSource, Member, first_line, read_picture_bytes, require, size_problem
 from cbm.images.decode import RejectedImageError
 from cbm.images.records import ImageRecord, Rejected

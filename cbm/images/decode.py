@@ -41,7 +41,7 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401
 )
 
-from cbm.errors import RejectedImageError
+from cbm.core.errors import RejectedImageError
 from cbm.images.formats import HEADER_BYTES, MAX_FILE_BYTES, sniff
 
 __all__ = ["HEADER_BYTES", "MAX_FILE_BYTES", "MAX_PIXELS", "RejectedImageError", "decode", "sniff"]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cbm.errors import NotFoundError
+from cbm.core.errors import NotFoundError
 from cbm.images.decode import HEADER_BYTES, MAX_FILE_BYTES, RejectedImageError, sniff
 from cbm.images.records import ImageRecord, Rejected
 

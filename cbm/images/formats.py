@@ -6,7 +6,7 @@ import re
 
 from PIL import features
 
-from cbm.errors import RejectedImageError
+from cbm.core.errors import RejectedImageError
 
 MAX_FILE_BYTES = 256 * 2**20
 """Sources do not read longer files; 25 megapixels of 16-bit RGBA are 200 MB without compression."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cbm.errors import NotFoundError, RejectedImageError
+from cbm.core.errors import NotFoundError, RejectedImageError
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from cbm.errors import RejectedImageError
+from cbm.core.errors import RejectedImageError
 
 FALSE, TRUE, UNKNOWN = 0, 1, 2
 

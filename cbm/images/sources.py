@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cbm.errors import InvalidInputError, NotFoundError
+from cbm.core.errors import InvalidInputError, NotFoundError
 from cbm.images.records import ImageRecord, ImageSource, Rejected
 
 __all__ = ["ImageRecord", "ImageSource", "Rejected", "open_source"]

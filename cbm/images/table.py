@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cbm.errors import InvalidInputError, NotFoundError
+from cbm.core.errors import InvalidInputError, NotFoundError
 from cbm.images.decode import RejectedImageError
 from cbm.images.folder import SPLIT_NAMES, is_text, printable, read_file
 from cbm.images.records import FALSE, TRUE, UNKNOWN, ImageRecord, KnownConcepts, Rejected

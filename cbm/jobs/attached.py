@@ -18,10 +18,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from cbm.errors import CbmError
+from cbm.core.errors import CbmError
 from cbm.jobs.store import Jobs
 from cbm.jobs.worker import LEAVE
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 WORKERS = "CBM_WORKERS"
 IDLE_SECONDS = 60.0

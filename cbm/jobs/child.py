@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
-from cbm.errors import Cancelled, CbmError, InvalidInputError
+from cbm.core.errors import Cancelled, CbmError, InvalidInputError
+from cbm.core.locking import FileLock
+from cbm.core.progress import Progress
 from cbm.jobs.records import GIVEN
 from cbm.jobs.store import Jobs
-from cbm.locking import FileLock
-from cbm.progress import Progress
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 EXIT_FAILED = 1
 EXIT_STOPPED = 3
@@ -55,7 +55,7 @@ def run(workspace: Workspace, identifier: str, attempt: int, stop: threading.Eve
 
 
 def _call(kind: str, parameters: Mapping[str, Any], workspace: Workspace, progress: Callable[[Progress], None], cancelled: Any) -> Any:
-    verb = importlib.import_module("cbm.demo").run if kind == "demo" else getattr(importlib.import_module("cbm.verbs"), kind)
+    verb = importlib.import_module("cbm.demo.pipeline").run if kind == "demo" else getattr(importlib.import_module("cbm.verbs"), kind)
     signature = inspect.signature(verb)
     given = dict(zip(GIVEN, (workspace, progress, cancelled), strict=True))
     arguments = {**_from_json(kind, parameters), **{name: value for name, value in given.items() if name in signature.parameters}}
@@ -71,14 +71,14 @@ def _from_json(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters as the verbs take them: tuples for lists, and the two objects that JSON spells out."""
     arguments: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
     if kind == "demo" and "settings" in arguments:
-        from cbm.demo import DemoSettings
+        from cbm.demo.pipeline import DemoSettings
 
         try:
             arguments["settings"] = DemoSettings(**arguments["settings"])
         except TypeError as error:
-            raise InvalidInputError(f"The demo's settings are not as expected ({error}); see cbm.demo.DemoSettings.") from error
+            raise InvalidInputError(f"The demo's settings are not as expected ({error}); see cbm.demo.pipeline.DemoSettings.") from error
     if kind in ("edit", "export") and isinstance(arguments.get("recipe"), dict):
-        from cbm.edits import Recipe
+        from cbm.editing.recipe import Recipe
 
         arguments["recipe"] = Recipe.from_json(json.dumps(arguments["recipe"]))
     return arguments

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from cbm.progress import Progress
+from cbm.core.progress import Progress
 
 GRAIN = 100
 """A report is kept when one hundredth of the time has passed since the one before: dense where curves bend, and few in the end."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from cbm.errors import InvalidInputError
-from cbm.progress import Progress
+from cbm.core.errors import InvalidInputError
+from cbm.core.progress import Progress
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 Interruption = Literal["", "died", "stopped"]

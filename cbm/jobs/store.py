@@ -9,13 +9,13 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from cbm.errors import InvalidInputError, NotFoundError
+from cbm.core.errors import InvalidInputError, NotFoundError
+from cbm.core.progress import Progress
 from cbm.jobs import history, liveness, table
 from cbm.jobs.history import Reported
 from cbm.jobs.queue import BUSY_SECONDS, JobQueue
 from cbm.jobs.records import MAX_RESUMES, RETRYABLE, Interruption, Job, State, checked_request, request_digest
-from cbm.progress import Progress
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 WORKER_DIED = "The worker ended while this ran (it was killed, or the machine stopped). What was finished is kept; run it again to go on."
 GAVE_UP = (

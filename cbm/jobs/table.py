@@ -7,9 +7,9 @@ import json
 import sqlite3
 from datetime import UTC, datetime
 
+from cbm.core.progress import Progress
 from cbm.jobs import history
 from cbm.jobs.records import Job
-from cbm.progress import Progress
 
 # The partial index is what makes equal requests join, however many processes submit at once.
 _SCHEMA = """

@@ -17,7 +17,7 @@ from cbm.jobs.child import EXIT_STOPPED
 from cbm.jobs.liveness import WorkerSign, sweep
 from cbm.jobs.queue import JobQueue
 from cbm.jobs.store import Jobs
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 POLL_SECONDS = 0.25
 ENDING_POLL_SECONDS = 0.1

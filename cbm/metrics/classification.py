@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from cbm.codes import Codes
+from cbm.core.codes import Codes
 
 STANDARD_NECS = (5, 10, 15, 20, 25, 30)
 """Targets over which ANEC averages (VLG-CBM, section 4)."""

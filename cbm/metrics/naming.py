@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Bool, Float, Int
 
-from cbm.codes import Codes
+from cbm.core.codes import Codes
 from cbm.names.assignment import hub_counts
 from cbm.names.names import same_name_key
 from cbm.names.rules import Naming

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
+from cbm.core.errors import InvalidInputError
 from cbm.dictionaries.base import CHUNK_ROWS, Dictionary
-from cbm.errors import InvalidInputError
 
 DENSITY_EDGES = np.linspace(-7, 0, 51)
 """Edges of the 50 bins of log10 density."""

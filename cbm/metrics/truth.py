@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Bool, Float, Int
 
-from cbm.codes import Codes
+from cbm.core.codes import Codes
 
 DISCOVERED_ABOVE = 0.9
 """A known concept counts as discovered when its best latent separates it with an area under the ROC curve above this."""

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from jaxtyping import Int32
 
-from cbm.errors import InvalidInputError
+from cbm.core.errors import InvalidInputError
 from cbm.names.rules import Naming
 
 UniqueMethod: TypeAlias = Literal["greedy", "hungarian"]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from cbm.codes import Codes
-from cbm.errors import CorruptArtifactError, InvalidInputError
+from cbm.core.codes import Codes
+from cbm.core.errors import CorruptArtifactError, InvalidInputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,7 +129,7 @@ class ConceptTable:
     def with_decisions(
         self, names: Mapping[int, str], hidden: Iterable[int] = (), merged: Mapping[int, Sequence[int]] | None = None
     ) -> ConceptTable:
-        """The table as the user wants it shown: a recipe's renames, hides and merges (`cbm.edits.Decisions`) applied to it.
+        """The table as the user wants it shown: a recipe's renames, hides and merges (`cbm.editing.recipe.Decisions`) applied to it.
 
         Raises:
             InvalidInputError: as `with_names`.

@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from cbm.errors import InvalidInputError, NotFoundError
-from cbm.paths import DATA
+from cbm.core.errors import InvalidInputError, NotFoundError
+from cbm.core.paths import DATA
 
 LONGEST_NAME = 200
 """Characters; CLIP reads 77 tokens, and a longer line is a paragraph that got into the list by mistake."""

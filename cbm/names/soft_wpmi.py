@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from cbm.codes import Codes
+from cbm.core.codes import Codes
 from cbm.names.candidates import BestCandidates, name_chunks
 from cbm.names.top_images import top_images
 

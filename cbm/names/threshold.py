@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Float32
 
-from cbm.codes import Codes
+from cbm.core.codes import Codes
 from cbm.dictionaries.base import unit_rows
 from cbm.names.rules import DEFAULT_RULE, Rule, name_concepts
 

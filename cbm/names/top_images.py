@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
 
-from cbm.codes import Codes
+from cbm.core.codes import Codes
 
 
 @dataclass(frozen=True)

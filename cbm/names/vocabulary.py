@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from cbm.backbones.reference import BackboneReference
-from cbm.errors import CorruptArtifactError, InvalidInputError, NotFoundError
+from cbm.core.errors import CorruptArtifactError, InvalidInputError, NotFoundError
+from cbm.core.progress import CancelCheck, Progress, ProgressCallback
 from cbm.names.names import distinct_names, load_names, same_name_key
-from cbm.progress import CancelCheck, Progress, ProgressCallback
-from cbm.workspace import Artifact, Draft, Workspace
+from cbm.workspace.workspace import Artifact, Draft, Workspace
 
 if TYPE_CHECKING:
     from cbm.backbones.backbone import Backbone
@@ -118,7 +118,7 @@ def build_vocabulary(
         InvalidInputError: the file is malformed, or a template has no `{}`.
         Cancelled: `cancelled` said so; nothing is kept.
     """
-    from cbm.errors import Cancelled
+    from cbm.core.errors import Cancelled
 
     reference = backbone.reference
     if Path(source).suffix == ".npz":

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Float32
 
-from cbm.codes import Codes
+from cbm.core.codes import Codes
 from cbm.names.candidates import NAMES_AT_A_TIME
 
 

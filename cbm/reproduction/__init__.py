@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cbm.edits import Recipe
-from cbm.errors import InvalidInputError
+from cbm.core.errors import InvalidInputError
+from cbm.editing.recipe import Recipe
 from cbm.reproduction.lineage import Lineage
 from cbm.reproduction.scripts import python_script, shell_script
 from cbm.verbs.modelling import edit_request, load_model
-from cbm.workspace import Workspace, artifact_id
+from cbm.workspace.workspace import Workspace, artifact_id
 
 
 @dataclass(frozen=True)

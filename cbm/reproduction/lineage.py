@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cbm.backbones.architectures import DEMO
-from cbm.edits import Recipe
+from cbm.core.errors import InvalidInputError
+from cbm.editing.recipe import Recipe
 from cbm.embeddings.sets import EmbeddingSet
-from cbm.errors import InvalidInputError
 from cbm.images.archive_common import SEPARATOR
 from cbm.names.names import SHIPPED
 from cbm.reproduction.steps import File, Given, Made, Plan, Step
 from cbm.verbs.discovery import training_arguments
 from cbm.verbs.modelling import edit_request, load_model
-from cbm.workspace import Artifact, Workspace, artifact_id
+from cbm.workspace.workspace import Artifact, Workspace, artifact_id
 
 _CHECKPOINTS = (".safetensors", ".pt", ".pth", ".bin")
 _NAMES_A_LINE = 8

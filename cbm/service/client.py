@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from cbm.backbones.reference import BackboneReference
-from cbm.errors import CbmError, InvalidInputError, NotFoundError, RejectedImageError
+from cbm.core.errors import CbmError, InvalidInputError, NotFoundError, RejectedImageError
 from cbm.service.wire import ARRAYS, EncodedImages, Limits, RejectedItem, unpack
 
 if TYPE_CHECKING:

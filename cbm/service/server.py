@@ -32,7 +32,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import cbm
 from cbm.backbones.reference import BackboneReference
-from cbm.errors import CbmError, InvalidInputError, RejectedImageError
+from cbm.core.errors import CbmError, InvalidInputError, RejectedImageError
 from cbm.images.decode import decode
 from cbm.service.wire import ARRAYS, REFERENCE_HEADER, EncodedImages, Limits, RejectedItem, check_prompts, pack
 

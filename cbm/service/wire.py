@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from cbm.errors import InvalidInputError
+from cbm.core.errors import InvalidInputError
 
 ARRAYS = "application/octet-stream"
 """Ask for this (Accept) to get an array instead of JSON."""

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from cbm.backbones.architectures import DEMO
+from cbm.core.errors import InvalidInputError
+from cbm.core.progress import CancelCheck, ProgressCallback
 from cbm.dictionaries.sizes import sound_size
 from cbm.embeddings.sets import EmbeddingSet
-from cbm.errors import InvalidInputError
-from cbm.progress import CancelCheck, ProgressCallback
 from cbm.verbs import data
 from cbm.verbs.common import WorkspaceLike, load_set, open_workspace
 from cbm.verbs.discovery import discover, name
@@ -22,7 +22,7 @@ from cbm.verbs.modelling import train
 from cbm.verbs.results import Built, Embedded, Trained
 from cbm.verbs.stages import Stages
 from cbm.verbs.words import default_words, find_vocabulary
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 FEWEST_IMAGES = 20
 """With fewer, what is held out to measure on is a handful, and every figure is noise."""

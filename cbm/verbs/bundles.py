@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cbm.edits import Recipe
-from cbm.errors import NotFoundError
+from cbm.core.errors import NotFoundError
+from cbm.core.progress import Progress, ProgressCallback
+from cbm.editing.recipe import Recipe
 from cbm.metrics.classification import accuracy
-from cbm.model import ConceptModel
-from cbm.progress import Progress, ProgressCallback
+from cbm.model.concept_model import ConceptModel
 from cbm.verbs.common import WorkspaceLike, load_set, open_workspace
 from cbm.verbs.held_out import Rows, all_rows, renumbered, test_rows_of
 from cbm.verbs.modelling import load_model, require_model_world
 from cbm.verbs.results import Exported, ImportedBundle
-from cbm.workspace import Draft, Workspace
+from cbm.workspace.workspace import Draft, Workspace
 
 
 def export(
@@ -34,7 +34,7 @@ def export(
     Args:
         recipe: takes the place of the model's own edits in what is written; the workspace keeps the model as it is.
     """
-    from cbm.bundle.save import save_bundle
+    from cbm.model.save import save_bundle
 
     home = open_workspace(workspace)
     opened = load_model(home, model)
@@ -64,8 +64,8 @@ def import_bundle(
         CorruptArtifactError: a file of the bundle is missing, or was changed.
         MismatchError: the images come from another backbone or space.
     """
-    from cbm.bundle.archive import unpack
-    from cbm.bundle.files import read_config
+    from cbm.model.bundle_archive import unpack
+    from cbm.model.bundle_files import read_config
 
     home = open_workspace(workspace)
     source = Path(source).expanduser()
@@ -93,7 +93,7 @@ def import_bundle(
 
 def _digest(folder: Path) -> str:
     """Of all that decides predictions and names, whatever formats the bundle was exported in."""
-    from cbm.bundle.files import REQUIRED
+    from cbm.model.bundle_files import REQUIRED
 
     digest = hashlib.sha256()
     for name in REQUIRED:
@@ -122,7 +122,7 @@ def _accuracy(model: ConceptModel, rows: Rows) -> float | None:
 
 
 def _write(draft: Draft, model: ConceptModel, config: dict[str, Any], rows: Rows | None, measured: float | None) -> None:
-    from cbm.bundle.save import write_model
+    from cbm.model.save import write_model
 
     data = dict(model.method.get("data", {}))
     before = data.get("test")

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float32
 
 from cbm.backbones.reference import BackboneReference
+from cbm.core.errors import InvalidInputError, MismatchError
 from cbm.embeddings.sets import EmbeddingSet, Space
-from cbm.errors import InvalidInputError, MismatchError
-from cbm.workspace import Artifact, Workspace
+from cbm.workspace.workspace import Artifact, Workspace
 
 WorkspaceLike = Workspace | str | Path | None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from cbm.backbones.reference import BackboneReference
+from cbm.core.progress import CancelCheck, ProgressCallback
 from cbm.embeddings.sets import Space
-from cbm.progress import CancelCheck, ProgressCallback
 from cbm.verbs.common import WorkspaceLike, open_workspace
 from cbm.verbs.results import Embedded, Imported, VocabularyMade
 

@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from cbm.core.errors import Cancelled, InvalidInputError
+from cbm.core.progress import CancelCheck, Progress, ProgressCallback
 from cbm.dictionaries.base import Dictionary, load_dictionary
 from cbm.dictionaries.configs import VARIANTS, TrainingConfig, dn_cbm, make_variant
 from cbm.dictionaries.trainer import HistoryPoint
-from cbm.errors import Cancelled, InvalidInputError
 from cbm.metrics.reconstruction import baselines_table, measure_reconstruction
 from cbm.names.assignment import assign_unique, hub_counts, with_threshold
 from cbm.names.concepts import ActivationStatistics, ConceptTable
 from cbm.names.rules import DEFAULT_RULE, Rule, name_concepts
 from cbm.names.threshold import measured_threshold
 from cbm.names.vocabulary import Vocabulary
-from cbm.progress import CancelCheck, Progress, ProgressCallback
 from cbm.verbs.common import WorkspaceLike, embedding_parents, join_sets, open_workspace, require_space
 from cbm.verbs.results import Discovered, Named
 from cbm.verbs.stages import Stages
 from cbm.verbs.training import train_once
 from cbm.verbs.words import find_vocabulary, is_source
-from cbm.workspace import Artifact, Draft, artifact_id
+from cbm.workspace.workspace import Artifact, Draft, artifact_id
 
 BASELINES = ("kmeans", "pca", "random", "neurons")
 PRESETS = ("dn-cbm",)

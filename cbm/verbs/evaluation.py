@@ -11,7 +11,7 @@ from cbm.embeddings.sets import EmbeddingSet
 from cbm.metrics.classification import group_accuracy, number_of_contributing_concepts
 from cbm.metrics.reconstruction import measure_reconstruction
 from cbm.metrics.truth import match_known_concepts
-from cbm.model import ConceptModel
+from cbm.model.concept_model import ConceptModel
 from cbm.verbs.held_out import renumbered
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from cbm.core.errors import InvalidInputError
+from cbm.core.progress import CancelCheck, ProgressCallback
 from cbm.dictionaries.base import Dictionary
-from cbm.errors import InvalidInputError
 from cbm.heads.base import LinearHead
 from cbm.heads.dense_probe import ConvergedProbeConfig, DenseProbeConfig, DnCbmProbeConfig
 from cbm.heads.fit import HeadReport, HeadsConfig, LabelledRows, compare_heads
 from cbm.heads.nec_path import NecPath
 from cbm.metrics.classification import accuracy, group_accuracy
-from cbm.progress import CancelCheck, ProgressCallback
 from cbm.verbs.held_out import Rows
 from cbm.verbs.results import plain
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int
 
+from cbm.core.errors import InvalidInputError, MismatchError
 from cbm.embeddings.sets import EmbeddingSet
-from cbm.errors import InvalidInputError, MismatchError
 from cbm.heads.base import stratified_split
 from cbm.verbs.common import load_set
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 TEST_SPLITS = ("test", "val", "valid", "validation")
 TEST_SHARE = 0.2

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float32
 
+from cbm.core.errors import InvalidInputError, MissingWeightsError, NotFoundError, RejectedImageError
+from cbm.core.progress import CancelCheck, ProgressCallback
 from cbm.dictionaries.base import load_dictionary
-from cbm.edits import NameEdit, Recipe
+from cbm.editing.effect import EditEffect, measure_effect
+from cbm.editing.recipe import NameEdit, Recipe
 from cbm.embeddings.sets import EmbeddingSet
-from cbm.errors import InvalidInputError, MissingWeightsError, NotFoundError, RejectedImageError
-from cbm.metrics.effect import EditEffect, measure_effect
-from cbm.model import ConceptModel
+from cbm.model.concept_model import ConceptModel
 from cbm.names.concepts import ConceptTable
 from cbm.names.vocabulary import Vocabulary
-from cbm.progress import CancelCheck, ProgressCallback
 from cbm.verbs.common import WorkspaceLike, load_set, open_workspace, require_space
 from cbm.verbs.held_out import Rows, all_rows, test_rows_of, training_and_test
 from cbm.verbs.results import ContributionLine, Edited, Evaluated, Explained, PathPoint, Trained
-from cbm.workspace import Artifact, Draft, Workspace
+from cbm.workspace.workspace import Artifact, Draft, Workspace
 
 if TYPE_CHECKING:
     from cbm.backbones.reference import BackboneReference
@@ -75,7 +75,7 @@ def train(
     parents = tuple(dict.fromkeys((source.id, images.id, test_rows.source.id)))
 
     def write(draft: Draft) -> None:
-        from cbm.bundle.save import write_model
+        from cbm.model.save import write_model
         from cbm.verbs.fitting import fit_heads
 
         dictionary = load_dictionary(home.get(source.parents[0]).path)
@@ -293,7 +293,7 @@ def _embedding_of(
 
 
 def _write_edited(home: Workspace, parent: Artifact, after: ConceptModel, rows: Rows, effect: EditEffect) -> Artifact:
-    from cbm.bundle.save import write_model
+    from cbm.model.save import write_model
 
     def write(draft: Draft) -> None:
         draft.metrics.update(effect=effect.to_dict(), **{key: value for key, value in parent.metrics.items() if key != "effect"})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from cbm.errors import Cancelled
-from cbm.progress import CancelCheck, Progress, ProgressCallback
+from cbm.core.errors import Cancelled
+from cbm.core.progress import CancelCheck, Progress, ProgressCallback
 
 _UNITS = 1000
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from cbm.core.errors import InvalidInputError
+from cbm.core.progress import CancelCheck, ProgressCallback
 from cbm.dictionaries.base import Dictionary, load_dictionary
-from cbm.errors import InvalidInputError
-from cbm.progress import CancelCheck, ProgressCallback
 from cbm.verbs.common import JoinedSets, WorkspaceLike, join_sets, open_workspace
 from cbm.verbs.discovery import discover
 from cbm.verbs.results import Discovered, SweepRun, Swept
 from cbm.verbs.stages import Stages
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 MOST_RUNS = 100
 NEARLY = 0.02

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
+from cbm.core.errors import Cancelled
+from cbm.core.progress import CancelCheck, ProgressCallback
 from cbm.dictionaries.base import load_dictionary
 from cbm.dictionaries.configs import TrainingConfig
 from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.dictionaries.trainer import HistoryPoint, TrainedDictionary, train
-from cbm.errors import Cancelled
-from cbm.progress import CancelCheck, ProgressCallback
 
 _RECORD = "training.json"
 

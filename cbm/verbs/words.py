@@ -6,11 +6,11 @@ from pathlib import Path
 
 from cbm.backbones.architectures import DEMO
 from cbm.backbones.reference import BackboneReference
-from cbm.errors import MissingWeightsError
+from cbm.core.errors import MissingWeightsError
+from cbm.core.progress import CancelCheck, ProgressCallback
 from cbm.names.names import SHIPPED
-from cbm.progress import CancelCheck, ProgressCallback
 from cbm.verbs import data
-from cbm.workspace import Artifact, Workspace
+from cbm.workspace.workspace import Artifact, Workspace
 
 SOURCE_SUFFIXES = (".txt", ".npz")
 

@@ -11,16 +11,16 @@ import pandas as pd
 from streamlit.testing.v1 import AppTest
 
 from cbm.backbones.reference import BackboneReference
-from cbm.bundle.save import write_model
 from cbm.dictionaries.jumprelu import JumpReluDictionary
-from cbm.edits import AblateConcept, Recipe
+from cbm.editing.recipe import AblateConcept, Recipe
 from cbm.embeddings.sets import EmbeddingSet, write_set
 from cbm.heads.base import LinearHead
 from cbm.images.scenes import CONCEPTS, Scenes
-from cbm.model import ConceptModel
+from cbm.model.concept_model import ConceptModel
+from cbm.model.save import write_model
 from cbm.names.concepts import ActivationStatistics, ConceptTable
-from cbm.ui.study import Study
-from cbm.workspace import Artifact, Draft, Workspace
+from cbm.study.study import Study
+from cbm.workspace.workspace import Artifact, Draft, Workspace
 
 BACKBONE = BackboneReference("demo", "", "0123456789abcdef0123456789abcdef")
 DIM = 64

@@ -10,15 +10,15 @@ import pandas as pd
 import planted
 
 from cbm.backbones.backbone import Backbone
-from cbm.bundle.save import write_model
 from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.embeddings.sets import EmbeddingSet, to_space, write_set
 from cbm.images.decode import decode
 from cbm.images.pictures import read_bytes
 from cbm.images.scenes import CONCEPTS, Scenes
-from cbm.model import ConceptModel
+from cbm.model.concept_model import ConceptModel
+from cbm.model.save import write_model
 from cbm.names.concepts import ActivationStatistics, ConceptTable
-from cbm.workspace import Draft, Workspace
+from cbm.workspace.workspace import Draft, Workspace
 
 _COUNTS = {"train": 120, "test": 60}
 

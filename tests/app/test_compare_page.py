@@ -7,11 +7,11 @@ from pathlib import Path
 from planted import OpenApp, correctable
 
 from cbm import verbs
-from cbm.edits import AblateConcept, Recipe
-from cbm.ui import resources
-from cbm.ui.compare.questions import align, compare
-from cbm.ui.study import Study
-from cbm.workspace import Workspace
+from cbm.editing.recipe import AblateConcept, Recipe
+from cbm.study.comparison import align, compare
+from cbm.study.study import Study
+from cbm.ui.frame import resources
+from cbm.workspace.workspace import Workspace
 
 
 def study_of(workspace: Workspace, model: str | None = None) -> Study:

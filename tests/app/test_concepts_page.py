@@ -8,7 +8,7 @@ from planted import SPARE, OpenApp
 from streamlit.testing.v1 import AppTest
 
 from cbm.images.scenes import CONCEPTS
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 COUNT = len(CONCEPTS) + SPARE
 
@@ -97,8 +97,8 @@ def test_damaged_model_is_explained(open_app: OpenApp, own_workspace: Workspace)
 
 def test_a_change_that_is_reported_twice_is_one_edit() -> None:
     def script() -> None:
-        from cbm.edits import AblateConcept
-        from cbm.ui import session
+        from cbm.editing.recipe import AblateConcept
+        from cbm.ui.frame import session
 
         for _ in range(2):
             session.rename("model-a", 3, "star", "my own name")

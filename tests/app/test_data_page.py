@@ -15,13 +15,13 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import ButtonGroup
 
 from cbm import verbs
+from cbm.core.progress import Progress
 from cbm.embeddings.sets import EmbeddingSet
 from cbm.images.scenes import Scenes
 from cbm.jobs import Jobs
 from cbm.jobs.liveness import WorkerSign
-from cbm.progress import Progress
-from cbm.ui.limits import LOCAL
-from cbm.workspace import Workspace
+from cbm.ui.access.limits import LOCAL
+from cbm.workspace.workspace import Workspace
 
 ADD, IMPORT = "Add images", "Import vectors"
 
@@ -342,7 +342,7 @@ def test_zip_bomb_and_huge_file_get_a_clear_message(open_app: OpenApp, fresh: Pa
         archive.writestr("a.png", b"\0" * (48 * 2**20))
     app = upload(open_app("data", fresh, data_view=ADD), "bomb.zip", buffer.getvalue())
     assert "decompression bomb" in app.error[0].value
-    monkeypatch.setattr("cbm.ui.access.limits", lambda: replace(LOCAL, max_upload_bytes=2_000_000))
+    monkeypatch.setattr("cbm.ui.access.modes.limits", lambda: replace(LOCAL, max_upload_bytes=2_000_000))
     app = upload(open_app("data", fresh, data_view=ADD), "huge.zip", bytes(3_000_000))
     assert "a file may have 2 MB here" in app.error[0].value
 

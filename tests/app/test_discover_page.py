@@ -14,11 +14,11 @@ from planted import OpenApp
 from streamlit.testing.v1 import AppTest
 
 from cbm import verbs
+from cbm.core.progress import Progress
 from cbm.jobs import Job, Jobs
 from cbm.jobs.liveness import WorkerSign
 from cbm.names.vocabulary import import_vocabulary
-from cbm.progress import Progress
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

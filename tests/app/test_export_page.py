@@ -12,14 +12,14 @@ import pytest
 from planted import OpenApp
 
 from cbm import verbs
-from cbm.bundle.archive import pack
-from cbm.edits import AblateConcept, Recipe
+from cbm.editing.recipe import AblateConcept, Recipe
 from cbm.jobs import Jobs
 from cbm.jobs.liveness import WorkerSign
-from cbm.model import ConceptModel
-from cbm.ui import resources
-from cbm.ui.export import contents, panels
-from cbm.workspace import Workspace
+from cbm.model.bundle_archive import pack
+from cbm.model.concept_model import ConceptModel
+from cbm.ui.frame import resources
+from cbm.ui.pages.export import contents, panels
+from cbm.workspace.workspace import Workspace
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ from PIL import Image
 from planted import OpenApp
 from streamlit.testing.v1 import AppTest
 
-from cbm.edits import AblateConcept, ImageScope, Recipe
+from cbm.editing.recipe import AblateConcept, ImageScope, Recipe
 from cbm.images.decode import decode
 from cbm.images.pictures import read_bytes
-from cbm.ui import resources, session
-from cbm.ui.image.judgement import judge
-from cbm.ui.image.subject import Neighbours, concepts_at, held_out
-from cbm.ui.study import Study
-from cbm.workspace import Workspace
+from cbm.study.judgement import judge
+from cbm.study.study import Study
+from cbm.ui.frame import resources, session
+from cbm.ui.pages.image.subject import Neighbours, concepts_at, held_out
+from cbm.workspace.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_filters_and_search(open_app: OpenApp, study: Study) -> None:
 
 
 def test_a_selection_narrows_the_images(open_app: OpenApp, study: Study) -> None:
-    from cbm.ui.selection_links import Selection, encode_selection
+    from cbm.ui.frame.selection_links import Selection, encode_selection
 
     wrong = study.rows(wrong_only=True)[:3]
     app = open_app("image", selection=encode_selection(Selection.of("images", wrong, None)))
@@ -166,7 +166,7 @@ def test_without_the_weights_the_page_says_what_is_missing(open_app: OpenApp) ->
 
 
 def test_a_patch_shows_its_concepts(open_app: OpenApp, seen: Study, seen_root: Path) -> None:
-    from cbm.ui import heatmaps
+    from cbm.ui.widgets import heatmaps
 
     row = 5
     subject = held_out(seen, row)

@@ -9,14 +9,14 @@ import pytest
 from planted import OpenApp, correctable
 from streamlit.testing.v1 import AppTest
 
-from cbm.edits import AblateConcept, AblateConcepts, Recipe, ScaleConcept, ZeroWeight
+from cbm.editing.recipe import AblateConcept, AblateConcepts, Recipe, ScaleConcept, ZeroWeight
 from cbm.jobs import Jobs, child
-from cbm.ui import resources, session
-from cbm.ui.figures import signed
-from cbm.ui.intervene import examples, measuring, suggesting
-from cbm.ui.selection_links import Selection, encode_selection
-from cbm.ui.study import Study
-from cbm.workspace import Workspace
+from cbm.study.study import Study
+from cbm.ui.frame import resources, session
+from cbm.ui.frame.selection_links import Selection, encode_selection
+from cbm.ui.pages.intervene import examples, measuring, suggesting
+from cbm.ui.widgets.figures import signed
+from cbm.workspace.workspace import Workspace
 
 
 def study_of(workspace: Workspace) -> Study:

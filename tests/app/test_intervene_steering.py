@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from planted import correctable
 
-from cbm.edits import (
+from cbm.core.errors import InvalidInputError, MismatchError
+from cbm.editing.effect import measure_recipe
+from cbm.editing.recipe import (
     AblateConcept,
     AblateConcepts,
     ClassScope,
@@ -23,15 +25,13 @@ from cbm.edits import (
     SetConcept,
     SetWeight,
 )
-from cbm.errors import InvalidInputError, MismatchError
-from cbm.metrics.effect import measure_recipe
-from cbm.ui import resources
-from cbm.ui.components import steering_panel
-from cbm.ui.intervene import examples, measuring, suggesting
-from cbm.ui.intervene.recipes import LARGEST_RECIPE, missing_items, read_recipe
-from cbm.ui.intervene.steering import MOST_ROWS, ScopeKind, SteeringView, scope_of, steering_edits, steering_view
-from cbm.ui.study import Study
-from cbm.workspace import Workspace
+from cbm.study.recipes import LARGEST_RECIPE, missing_items, read_recipe
+from cbm.study.steering import MOST_ROWS, ScopeKind, SteeringView, scope_of, steering_edits, steering_view
+from cbm.study.study import Study
+from cbm.ui.frame import resources
+from cbm.ui.pages.intervene import examples, measuring, suggesting
+from cbm.ui.widgets.components import steering_panel
+from cbm.workspace.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import pytest
 from planted import OpenApp
 from streamlit.testing.v1 import AppTest
 
+from cbm.core.progress import Progress
 from cbm.jobs import Jobs
 from cbm.jobs.liveness import WorkerSign
-from cbm.progress import Progress
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 EMBED = {"source": "/pictures/birds", "backbone": "demo"}
 

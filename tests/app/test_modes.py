@@ -12,10 +12,10 @@ from PIL import Image
 from planted import OpenApp
 from streamlit.testing.v1 import AppTest
 
-from cbm.edits import AblateConcept
+from cbm.editing.recipe import AblateConcept
 from cbm.jobs import Jobs
-from cbm.ui import visitors
-from cbm.workspace import Workspace
+from cbm.ui.access import visitors
+from cbm.workspace.workspace import Workspace
 
 PAGES = ("start", "concepts", "concept", "image", "intervene", "compare", "classify", "export")
 WRITING = ("data", "discover", "jobs")
@@ -23,7 +23,7 @@ WRITING = ("data", "discover", "jobs")
 
 @pytest.fixture(autouse=True)
 def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cbm.ui.job_workers.ensure", lambda root, anew=False: None)
+    monkeypatch.setattr("cbm.ui.frame.job_workers.ensure", lambda root, anew=False: None)
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from streamlit.testing.v1 import AppTest
 
-from cbm.ui.selection_links import Selection, encode_selection
+from cbm.ui.frame.selection_links import Selection, encode_selection
 
 
 def script() -> None:
     import streamlit as st
 
-    from cbm.ui import selections
+    from cbm.ui.frame import selections
 
     st.button("Select", key="select", on_click=selections.select, args=("model-a", "concepts", [7, 3, 11]))
     st.button("Other", key="other", on_click=selections.select, args=("model-a", "concepts", [1], "one"))

@@ -14,17 +14,17 @@ from PIL import Image
 from planted import OpenApp
 from streamlit.testing.v1 import AppTest
 
+from cbm.core.progress import Progress
 from cbm.jobs import Job, Jobs
 from cbm.jobs.liveness import WorkerSign
-from cbm.progress import Progress
-from cbm.ui import resources
-from cbm.workspace import Workspace
+from cbm.ui.frame import resources
+from cbm.workspace.workspace import Workspace
 
 
 @pytest.fixture(autouse=True)
 def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests play the worker."""
-    monkeypatch.setattr("cbm.ui.job_workers.ensure", lambda root, anew=False: None)
+    monkeypatch.setattr("cbm.ui.frame.job_workers.ensure", lambda root, anew=False: None)
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from planted import OpenApp
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Block
 
-from cbm.edits import AblateConcept
-from cbm.workspace import Workspace
+from cbm.editing.recipe import AblateConcept
+from cbm.workspace.workspace import Workspace
 
 
 def test_first_paint_shows_the_demo_result(open_app: OpenApp) -> None:

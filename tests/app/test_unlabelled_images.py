@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from planted import OpenApp
 
-from cbm.ui.study import Study
-from cbm.workspace import Workspace
+from cbm.study.study import Study
+from cbm.workspace.workspace import Workspace
 
 PAGES = ("start", "concepts", "concept", "image", "intervene", "compare", "classify", "export")
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from visits import Server, Visit
 
 from cbm import verbs
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 PASSES = "600"
 

@@ -12,10 +12,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from visits import Server, Visit
 
-from cbm.edits import Recipe
+from cbm.editing.recipe import Recipe
 from cbm.images.decode import decode
 from cbm.images.pictures import read_bytes
-from cbm.ui.concept import evidence, relations
+from cbm.study import evidence, relations
 
 CONCEPT = 3
 

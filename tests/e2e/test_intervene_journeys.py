@@ -11,7 +11,7 @@ from planted import correctable
 from playwright.sync_api import Locator, Page, expect
 from visits import Server, Visit
 
-from cbm.edits import AblateConcept, Recipe
+from cbm.editing.recipe import AblateConcept, Recipe
 
 
 def open_correctable(visit: Visit, server: Server) -> tuple[Page, Locator, int, int]:

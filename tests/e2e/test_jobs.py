@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from visits import Server, Visit
 
 from cbm.jobs import Job, Jobs
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 PATIENCE = 120.0
 ENDLESS = 1_000_000

@@ -10,7 +10,7 @@ from planted import correctable
 from playwright.sync_api import Browser, expect
 from visits import Server, Visit
 
-from cbm.edits import Recipe
+from cbm.editing.recipe import Recipe
 
 
 def test_first_look_shows_a_finished_result(visit: Visit) -> None:

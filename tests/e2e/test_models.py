@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, expect
 from visits import Server, Visit
 
 from cbm import verbs
-from cbm.edits import AblateConcept, Recipe
-from cbm.ui.classify.questions import class_report
-from cbm.workspace import Workspace
+from cbm.editing.recipe import AblateConcept, Recipe
+from cbm.study.classes import class_report
+from cbm.workspace.workspace import Workspace
 
 
 def test_a_confused_cell_leads_to_its_images_and_on_to_why(visit: Visit, server: Server) -> None:

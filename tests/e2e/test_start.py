@@ -7,9 +7,9 @@ import re
 from playwright.sync_api import Browser, expect
 from visits import Server, Visit
 
-from cbm.ui import resources
-from cbm.ui.start import scenarios
-from cbm.ui.text import percent
+from cbm.study import scenarios
+from cbm.ui.frame import resources
+from cbm.ui.frame.text import percent
 
 
 def test_first_look_says_what_it_is_and_where_to_click(visit: Visit) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
-from cbm.ui import resources
-from cbm.ui.study import Study
+from cbm.study.study import Study
+from cbm.ui.frame import resources
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)

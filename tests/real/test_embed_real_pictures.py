@@ -16,14 +16,14 @@ from cbm.backbones.architectures import find_architecture
 from cbm.backbones.backbone import Backbone
 from cbm.backbones.reference import BackboneReference
 from cbm.backbones.towers import build_model
+from cbm.core.errors import MismatchError
 from cbm.embeddings.encode import embed_source
 from cbm.embeddings.imports import import_vectors
 from cbm.embeddings.search import Searcher
 from cbm.embeddings.sets import EmbeddingSet
-from cbm.errors import MismatchError
 from cbm.images.pictures import read_picture
 from cbm.images.sources import open_source
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 CONFIG = {
     "embed_dim": 32,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cbm.codes import Codes
+from cbm.core.codes import Codes
 from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.heads.baselines import LinearProbe, linear_probe, random_concept_path
 from cbm.heads.dense_probe import fit_dense_probe

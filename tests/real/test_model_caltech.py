@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cbm.bundle.save import save_bundle
 from cbm.dictionaries.configs import BatchTopK, TrainingConfig
 from cbm.dictionaries.trainer import train
-from cbm.edits import AblateConcept, ClassScope, Recipe, ScaleConcept, ScaleWeight, SetConcept
+from cbm.editing.effect import measure_effect, measure_recipe
+from cbm.editing.recipe import AblateConcept, ClassScope, Recipe, ScaleConcept, ScaleWeight, SetConcept
+from cbm.editing.weight_suggestions import suggest_weight_edits
 from cbm.heads.base import LinearHead
-from cbm.metrics.effect import measure_effect, measure_recipe
-from cbm.metrics.weight_edits import suggest_weight_edits
-from cbm.model import ConceptModel
+from cbm.model.concept_model import ConceptModel
+from cbm.model.save import save_bundle
 from cbm.names.concepts import ActivationStatistics, ConceptTable
 
 

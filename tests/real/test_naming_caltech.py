@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cbm.backbones.reference import BackboneReference
-from cbm.codes import Codes
+from cbm.core.codes import Codes
 from cbm.dictionaries.configs import BatchTopK, TrainingConfig
 from cbm.dictionaries.trainer import train
 from cbm.metrics.naming import NamesRight, best_latents, names_against_truth, truth_pairs

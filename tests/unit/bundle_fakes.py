@@ -7,9 +7,9 @@ import numpy as np
 from cbm.backbones.reference import BackboneReference
 from cbm.dictionaries.base import unit_rows
 from cbm.dictionaries.jumprelu import JumpReluDictionary
-from cbm.edits import AblateConcept, ClassScope, ImageScope, MergeConcepts, Recipe, ScaleConcept, SetConcept, SetWeight
+from cbm.editing.recipe import AblateConcept, ClassScope, ImageScope, MergeConcepts, Recipe, ScaleConcept, SetConcept, SetWeight
 from cbm.heads.base import LinearHead
-from cbm.model import ConceptModel
+from cbm.model.concept_model import ConceptModel
 from cbm.names.concepts import ActivationStatistics, ConceptTable
 
 DIM, SIZE = 16, 40

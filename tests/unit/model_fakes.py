@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cbm.codes import Codes
-from cbm.edits import (
+from cbm.core.codes import Codes
+from cbm.editing.recipe import (
     AblateConcept,
     AblateConcepts,
     ClassScope,
@@ -22,7 +22,7 @@ from cbm.edits import (
     concepts_of,
 )
 from cbm.heads.base import LinearHead
-from cbm.model import ConceptModel
+from cbm.model.concept_model import ConceptModel
 
 CLASSES = ("cat", "dog", "bird", "fish")
 

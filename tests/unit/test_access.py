@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from cbm.errors import InvalidInputError
+from cbm.core.errors import InvalidInputError
 from cbm.jobs import Jobs
-from cbm.ui import access, visitors
-from cbm.ui.limits import DEMO, HOSTED, LOCAL, MEGABYTE, SlidingWindow
-from cbm.workspace import Workspace
+from cbm.ui.access import modes, visitors
+from cbm.ui.access.limits import DEMO, HOSTED, LOCAL, MEGABYTE, SlidingWindow
+from cbm.workspace.workspace import Workspace
 
 
 @pytest.fixture
@@ -32,24 +32,24 @@ def hosted(local: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The workspace of a visitor; who that is, sessions decide, which have tests of their own."""
     monkeypatch.setenv("CBM_MODE", "hosted")
     root = visitors.enter(local, visitors.new_token())
-    monkeypatch.setattr(access, "_visitor_root", lambda: root)
-    monkeypatch.setattr(access, "put_address", lambda: None)
+    monkeypatch.setattr(modes, "_visitor_root", lambda: root)
+    monkeypatch.setattr(modes, "put_address", lambda: None)
     return root
 
 
 def test_mode_is_local_unless_said_otherwise(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert access.mode() is access.Mode.LOCAL
+    assert modes.mode() is modes.Mode.LOCAL
     monkeypatch.setenv("CBM_MODE", "")
-    assert access.mode() is access.Mode.LOCAL
+    assert modes.mode() is modes.Mode.LOCAL
     monkeypatch.setenv("CBM_MODE", "hosted")
-    assert access.mode() is access.Mode.HOSTED
+    assert modes.mode() is modes.Mode.HOSTED
 
 
 @pytest.mark.parametrize("asked", ["Demo", "read-only", "hosted "])
 def test_wrong_mode_is_refused_with_the_right_ones(local: Path, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
     monkeypatch.setenv("CBM_MODE", asked)
     with pytest.raises(InvalidInputError, match="local, hosted or demo"):
-        access.mode()
+        modes.mode()
 
 
 def test_every_mode_has_all_limits_and_local_has_the_widest() -> None:
@@ -61,72 +61,72 @@ def test_every_mode_has_all_limits_and_local_has_the_widest() -> None:
 
 
 def test_local_mode_has_no_quota(local: Path) -> None:
-    access.require_write()
-    access.require_paths()
-    access.check_uploads({f"{number}.png": MEGABYTE for number in range(5000)})
-    access.check_images(10**6)
-    access.check_encoding(10**6)
+    modes.require_write()
+    modes.require_paths()
+    modes.check_uploads({f"{number}.png": MEGABYTE for number in range(5000)})
+    modes.check_images(10**6)
+    modes.check_encoding(10**6)
     for _ in range(30):
-        access.check_job({"source": "/anywhere"})
+        modes.check_job({"source": "/anywhere"})
 
 
 def test_a_file_that_is_too_large_is_refused_with_the_limit(local: Path) -> None:
-    access.check_upload("birds.zip", 200 * MEGABYTE)
-    with pytest.raises(access.LimitError, match=r"birds\.zip has 201\.0 MB; a file may have 200 MB"):
-        access.check_upload("birds.zip", 201 * MEGABYTE)
+    modes.check_upload("birds.zip", 200 * MEGABYTE)
+    with pytest.raises(modes.LimitError, match=r"birds\.zip has 201\.0 MB; a file may have 200 MB"):
+        modes.check_upload("birds.zip", 201 * MEGABYTE)
 
 
 def test_demo_refuses_whatever_is_kept_and_looks_at_one_picture_only(demo: Path) -> None:
-    with pytest.raises(access.NotAllowedError, match="read-only demo"):
-        access.require_write()
-    with pytest.raises(access.NotAllowedError):
-        access.check_uploads({"one.png": 10})
-    with pytest.raises(access.NotAllowedError):
-        access.check_job({})
-    with pytest.raises(access.NotAllowedError):
-        access.require_paths()
-    access.check_uploads({"one.png": 10}, kept=False)
-    with pytest.raises(access.LimitError, match="single image"):
-        access.check_uploads({"one.png": 10, "two.png": 10}, kept=False)
-    with pytest.raises(access.LimitError, match="20 MB"):
-        access.check_uploads({"one.png": 21 * MEGABYTE}, kept=False)
+    with pytest.raises(modes.NotAllowedError, match="read-only demo"):
+        modes.require_write()
+    with pytest.raises(modes.NotAllowedError):
+        modes.check_uploads({"one.png": 10})
+    with pytest.raises(modes.NotAllowedError):
+        modes.check_job({})
+    with pytest.raises(modes.NotAllowedError):
+        modes.require_paths()
+    modes.check_uploads({"one.png": 10}, kept=False)
+    with pytest.raises(modes.LimitError, match="single image"):
+        modes.check_uploads({"one.png": 10, "two.png": 10}, kept=False)
+    with pytest.raises(modes.LimitError, match="20 MB"):
+        modes.check_uploads({"one.png": 21 * MEGABYTE}, kept=False)
     assert not list(demo.iterdir())
 
 
 def test_hosted_uploads_share_one_quota(hosted: Path) -> None:
-    access.check_uploads({"a.zip": 90 * MEGABYTE})
+    modes.check_uploads({"a.zip": 90 * MEGABYTE})
     (hosted / "uploads" / "abc").mkdir(parents=True)
     with (hosted / "uploads" / "abc" / "a.zip").open("wb") as file:
         file.truncate(250 * MEGABYTE)
-    with pytest.raises(access.LimitError, match="holds 250 MB of uploads and may hold 300 MB"):
-        access.check_uploads({"b.zip": 90 * MEGABYTE})
-    access.check_uploads({"b.zip": 40 * MEGABYTE})
-    access.check_uploads({"b.png": 90 * MEGABYTE}, kept=False)
+    with pytest.raises(modes.LimitError, match="holds 250 MB of uploads and may hold 300 MB"):
+        modes.check_uploads({"b.zip": 90 * MEGABYTE})
+    modes.check_uploads({"b.zip": 40 * MEGABYTE})
+    modes.check_uploads({"b.png": 90 * MEGABYTE}, kept=False)
 
 
 def test_hosted_visitors_bring_so_many_files_and_images(hosted: Path) -> None:
-    with pytest.raises(access.LimitError, match="501 files were chosen; 500 files"):
-        access.check_uploads({f"{number}.png": 1 for number in range(501)})
-    access.check_images(3000)
-    with pytest.raises(access.LimitError, match="3,001 images"):
-        access.check_images(3001)
+    with pytest.raises(modes.LimitError, match="501 files were chosen; 500 files"):
+        modes.check_uploads({f"{number}.png": 1 for number in range(501)})
+    modes.check_images(3000)
+    with pytest.raises(modes.LimitError, match="3,001 images"):
+        modes.check_images(3001)
 
 
 def test_what_is_typed_has_a_length(hosted: Path) -> None:
-    access.check_text("a" * 200)
-    with pytest.raises(access.LimitError, match="The name has 201 characters; 200"):
-        access.check_text("a" * 201, "The name")
+    modes.check_text("a" * 200)
+    with pytest.raises(modes.LimitError, match="The name has 201 characters; 200"):
+        modes.check_text("a" * 201, "The name")
 
 
 def test_writing_makes_the_workspace_the_visitors_own(hosted: Path) -> None:
-    assert not access.owns_workspace()
-    access.require_write()
-    assert access.owns_workspace()
+    assert not modes.owns_workspace()
+    modes.require_write()
+    assert modes.owns_workspace()
 
 
 def test_hosted_jobs_read_nothing_outside_the_visitors_workspace(hosted: Path, local: Path) -> None:
     (hosted / "uploads").mkdir()
-    access.check_job({"source": str(hosted / "uploads" / "abc"), "backbone": "ViT-B-32", "pretrained": "openai", "k": 8, "on": ["name"]})
+    modes.check_job({"source": str(hosted / "uploads" / "abc"), "backbone": "ViT-B-32", "pretrained": "openai", "k": 8, "on": ["name"]})
     for parameters in (
         {"source": "/etc"},
         {"source": str(local / "uploads")},
@@ -136,75 +136,75 @@ def test_hosted_jobs_read_nothing_outside_the_visitors_workspace(hosted: Path, l
         {"vocabulary": "../names.txt"},
         {"embeddings": ["embeddings-01", "/etc/passwd"]},
     ):
-        with pytest.raises(access.NotAllowedError, match="Upload the images instead"):
-            access.check_job(parameters)
-    access.check_job({"pretrained": "a name that no file could have " * 200})
+        with pytest.raises(modes.NotAllowedError, match="Upload the images instead"):
+            modes.check_job(parameters)
+    modes.check_job({"pretrained": "a name that no file could have " * 200})
 
 
 def test_hosted_models_use_only_checkpoints_that_are_offered(hosted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    access.check_weights("ViT-B-32", "laion2b_s34b_b79k")
-    access.check_weights("demo", None)
-    with pytest.raises(access.NotAllowedError):
-        access.check_weights("ViT-B-32", "/srv/weights/model.safetensors")
+    modes.check_weights("ViT-B-32", "laion2b_s34b_b79k")
+    modes.check_weights("demo", None)
+    with pytest.raises(modes.NotAllowedError):
+        modes.check_weights("ViT-B-32", "/srv/weights/model.safetensors")
     monkeypatch.setenv("CBM_CHECKPOINTS", f"/srv/weights:{tmp_path}")
-    access.check_weights("ViT-B-32", "/srv/weights/model.safetensors")
-    with pytest.raises(access.NotAllowedError):
-        access.check_weights("ViT-B-32", "/srv/weights/../secret.pt")
+    modes.check_weights("ViT-B-32", "/srv/weights/model.safetensors")
+    with pytest.raises(modes.NotAllowedError):
+        modes.check_weights("ViT-B-32", "/srv/weights/../secret.pt")
     for configuration in ("/srv/secret", "/srv/secret/config.json", "~/models"):
-        with pytest.raises(access.NotAllowedError):
-            access.check_weights(configuration, "")
-    access.check_weights("/srv/weights/config.json", None)
-    access.check_weights("ViT-B/32", "openai")
+        with pytest.raises(modes.NotAllowedError):
+            modes.check_weights(configuration, "")
+    modes.check_weights("/srv/weights/config.json", None)
+    modes.check_weights("ViT-B/32", "openai")
 
 
 def test_hosted_jobs_draw_no_more_scenes_than_may_be_uploaded(hosted: Path) -> None:
-    access.check_job({"source": "scenes:classes?count=100&seed=0&split=train"})
-    with pytest.raises(access.LimitError, match="100,000 images"):
-        access.check_job({"source": "scenes:classes?count=100000&seed=0&split=train"})
+    modes.check_job({"source": "scenes:classes?count=100&seed=0&split=train"})
+    with pytest.raises(modes.LimitError, match="100,000 images"):
+        modes.check_job({"source": "scenes:classes?count=100000&seed=0&split=train"})
 
 
 def test_hosted_jobs_are_no_larger_than_the_server_can_bear(hosted: Path) -> None:
-    access.check_job({"width": 16384, "widths": [512, 1024], "epochs": 100, "seed": 10**9})
+    modes.check_job({"width": 16384, "widths": [512, 1024], "epochs": 100, "seed": 10**9})
     for parameters in ({"width": 10**6}, {"widths": [512, 10**6]}, {"epochs": 10**5}, {"epochs": float("nan")}):
-        with pytest.raises(access.LimitError, match="is the most here"):
-            access.check_job(parameters)
+        with pytest.raises(modes.LimitError, match="is the most here"):
+            modes.check_job(parameters)
 
 
 def test_so_many_jobs_run_or_wait_for_one_visitor(hosted: Path) -> None:
     jobs = Jobs(Workspace(hosted))
     identifiers = []
     for number in range(4):
-        access.check_job()
+        modes.check_job()
         identifiers.append(jobs.submit("demo", {"seed": number}))
-    with pytest.raises(access.LimitError, match="4 of your jobs"):
-        access.check_job()
+    with pytest.raises(modes.LimitError, match="4 of your jobs"):
+        modes.check_job()
     jobs.cancel(identifiers[0])
-    access.check_job()
+    modes.check_job()
 
 
 def test_so_many_jobs_an_hour_for_one_visitor(hosted: Path) -> None:
     jobs = Jobs(Workspace(hosted))
     for number in range(20):
-        access.check_job()
+        modes.check_job()
         jobs.cancel(jobs.submit("demo", {"seed": number}))
-    with pytest.raises(access.LimitError, match=r"20 jobs an hour .* Wait 60 minutes"):
-        access.check_job()
+    with pytest.raises(modes.LimitError, match=r"20 jobs an hour .* Wait 60 minutes"):
+        modes.check_job()
 
 
 def test_so_many_jobs_for_all_visitors(hosted: Path, local: Path) -> None:
     for number in range(20):
         other = visitors.enter(local, visitors.new_token())
         Jobs(Workspace(other)).submit("demo", {"seed": number})
-    with pytest.raises(access.LimitError, match="busy with the jobs of other visitors"):
-        access.check_job()
+    with pytest.raises(modes.LimitError, match="busy with the jobs of other visitors"):
+        modes.check_job()
 
 
 def test_encodings_are_counted_within_an_hour(hosted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "_ENCODINGS", SlidingWindow())
-    access.check_encoding(599)
-    access.check_encoding()
-    with pytest.raises(access.LimitError, match="600 texts or images an hour"):
-        access.check_encoding()
+    monkeypatch.setattr(modes, "_ENCODINGS", SlidingWindow())
+    modes.check_encoding(599)
+    modes.check_encoding()
+    with pytest.raises(modes.LimitError, match="600 texts or images an hour"):
+        modes.check_encoding()
 
 
 def test_window_slides() -> None:
@@ -223,5 +223,5 @@ def test_window_slides() -> None:
 
 def test_nobody_has_a_hosted_workspace_outside_a_visit(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CBM_MODE", "hosted")
-    with pytest.raises(access.NotAllowedError, match="nobody is visiting"):
-        access.workspace_root()
+    with pytest.raises(modes.NotAllowedError, match="nobody is visiting"):
+        modes.workspace_root()

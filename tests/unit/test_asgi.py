@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cbm.ui import asgi
+from cbm.ui.access import asgi
 
 
 def answer(kind: str = "http", given: list[tuple[bytes, bytes]] | None = None) -> dict[bytes, list[bytes]]:

@@ -14,7 +14,7 @@ import cbm  # noqa: F401  (installs the torchvision hook before open_clip is imp
 from cbm.backbones.architectures import find_architecture
 from cbm.backbones.backbone import Backbone
 from cbm.backbones.towers import build_model
-from cbm.errors import InvalidInputError
+from cbm.core.errors import InvalidInputError
 
 VISION = {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8}
 TEXT = {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}

@@ -15,7 +15,7 @@ from cbm.backbones.architectures import architecture_names, find_architecture
 from cbm.backbones.backbone import Backbone
 from cbm.backbones.reference import BackboneReference
 from cbm.backbones.towers import build_model
-from cbm.errors import InvalidInputError, MismatchError, MissingWeightsError, NotFoundError
+from cbm.core.errors import InvalidInputError, MismatchError, MissingWeightsError, NotFoundError
 
 CONFIG = {
     "embed_dim": 12,

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from cbm import verbs
+from cbm.core.errors import Cancelled, InvalidInputError, MissingWeightsError, NotFoundError
+from cbm.core.progress import Progress
 from cbm.dictionaries.sizes import sound_size
-from cbm.errors import Cancelled, InvalidInputError, MissingWeightsError, NotFoundError
 from cbm.jobs import KINDS
-from cbm.progress import Progress
 from cbm.verbs.results import Built
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 SMALL = "scenes:classes?count=60"
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from bundle_fakes import embeddings, full_model
 
-from cbm.bundle.save import save_bundle
+from cbm.core.errors import InvalidInputError
 from cbm.dictionaries.base import Dictionary
 from cbm.dictionaries.kmeans import KMeansDictionary
 from cbm.dictionaries.neurons import NeuronDictionary
 from cbm.dictionaries.pca import PcaDictionary
 from cbm.dictionaries.random import RandomDictionary
 from cbm.dictionaries.saelens import load_saelens
-from cbm.edits import AblateConcept
-from cbm.errors import InvalidInputError
-from cbm.model import ConceptModel
+from cbm.editing.recipe import AblateConcept
+from cbm.model.concept_model import ConceptModel
+from cbm.model.save import save_bundle
 from cbm.names.concepts import ActivationStatistics, ConceptTable
 
 TRAINING = embeddings(200, seed=9)

@@ -16,13 +16,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 import planted
 
 from cbm import verbs
-from cbm.bundle.archive import MOST_FILES, pack, unpack
 from cbm.cli import cli
-from cbm.edits import AblateConcept, Recipe
-from cbm.errors import CorruptArtifactError, InvalidInputError, MismatchError, NotFoundError
-from cbm.model import ConceptModel
+from cbm.core.errors import CorruptArtifactError, InvalidInputError, MismatchError, NotFoundError
+from cbm.editing.recipe import AblateConcept, Recipe
+from cbm.model.bundle_archive import MOST_FILES, pack, unpack
+from cbm.model.concept_model import ConceptModel
 from cbm.verbs.common import load_set
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

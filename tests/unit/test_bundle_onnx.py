@@ -12,10 +12,10 @@ from bundle_fakes import CLASSES, DIM, EDITS, SIZE, WITH_IMAGE_SCOPE, embeddings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cbm.bundle import onnx as exporter
-from cbm.bundle.save import save_bundle
-from cbm.edits import AblateConcept, ClassScope, GlobalScope, Recipe, ScaleConcept, ScaleWeight, SetConcept, SetWeight, ZeroWeight
-from cbm.model import ConceptModel
+from cbm.editing.recipe import AblateConcept, ClassScope, GlobalScope, Recipe, ScaleConcept, ScaleWeight, SetConcept, SetWeight, ZeroWeight
+from cbm.model import onnx as exporter
+from cbm.model.concept_model import ConceptModel
+from cbm.model.save import save_bundle
 
 numbers = st.floats(-4, 4)
 concepts = st.integers(0, SIZE - 1)

@@ -14,12 +14,12 @@ import pytest
 from bundle_fakes import EDITS, WITH_IMAGE_SCOPE, embeddings, full_model
 from model_fakes import small_model
 
-from cbm.bundle.files import REQUIRED, write_sums
-from cbm.bundle.save import save_bundle, write_model
-from cbm.edits import Recipe, RenameConcept
-from cbm.errors import CorruptArtifactError, InvalidInputError, NotFoundError
-from cbm.model import ConceptModel
-from cbm.workspace import Workspace
+from cbm.core.errors import CorruptArtifactError, InvalidInputError, NotFoundError
+from cbm.editing.recipe import Recipe, RenameConcept
+from cbm.model.bundle_files import REQUIRED, write_sums
+from cbm.model.concept_model import ConceptModel
+from cbm.model.save import save_bundle, write_model
+from cbm.workspace.workspace import Workspace
 
 
 @pytest.mark.parametrize("recipe", [Recipe(), EDITS.undo().toggle(1), WITH_IMAGE_SCOPE])

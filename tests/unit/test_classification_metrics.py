@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbm.codes import Codes
+from cbm.core.codes import Codes
 from cbm.metrics.classification import (
     accuracy,
     average_accuracy_over_necs,

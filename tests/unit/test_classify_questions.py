@@ -13,18 +13,18 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 import planted
 
 from cbm import verbs
+from cbm.core.errors import MismatchError, NotFoundError
 from cbm.dictionaries.jumprelu import JumpReluDictionary
-from cbm.edits import AblateConcept, ClassScope, MergeConcepts, Recipe, RenameConcept
-from cbm.errors import MismatchError, NotFoundError
-from cbm.ui import resources
-from cbm.ui.classify import questions
-from cbm.ui.classify.class_detail import class_detail
-from cbm.ui.compare import questions as comparing
-from cbm.ui.compare.concept_pairs import contribution_shares, match_concepts, pair_list
-from cbm.ui.figures.confusion import clicked_cell, confusion_heatmap
-from cbm.ui.figures.nec import NecLevel, NecSeries, NecView, nec_chart, path_of, spread
-from cbm.ui.study import Study
-from cbm.workspace import Workspace
+from cbm.editing.recipe import AblateConcept, ClassScope, MergeConcepts, Recipe, RenameConcept
+from cbm.study import classes
+from cbm.study import comparison as comparing
+from cbm.study.class_detail import class_detail
+from cbm.study.concept_pairs import contribution_shares, match_concepts, pair_list
+from cbm.study.study import Study
+from cbm.ui.frame import resources
+from cbm.ui.widgets.figures.confusion import clicked_cell, confusion_heatmap
+from cbm.ui.widgets.figures.nec import NecLevel, NecSeries, NecView, nec_chart, path_of, spread
+from cbm.workspace.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def predictions(study: Study, recipe: Recipe) -> list[str]:
 def test_class_figures_equal_those_counted_by_hand(study: Study) -> None:
     said = predictions(study, recipe())
     truth = [study.classes[label] for label in study.labels]
-    report = questions.class_report(study, recipe())
+    report = classes.class_report(study, recipe())
     for row in report.rows:
         own = [answer for answer, label in zip(said, truth, strict=True) if label == row.name]
         assert (row.images, row.right) == (len(own), own.count(row.name))
@@ -61,18 +61,18 @@ def test_class_figures_equal_those_counted_by_hand(study: Study) -> None:
 
 
 def test_pairs_and_their_images_agree(study: Study) -> None:
-    report = questions.class_report(study, recipe())
+    report = classes.class_report(study, recipe())
     pairs = report.pairs()
     assert [count for *_, count in pairs] == sorted((count for *_, count in pairs), reverse=True)
     said = predictions(study, recipe())
     for truth, predicted, count in pairs[:4]:
-        rows = questions.cell_rows(study, recipe(), truth, predicted)
+        rows = classes.cell_rows(study, recipe(), truth, predicted)
         assert len(rows) == count
         assert {(study.labels[row], said[row]) for row in rows} == {(truth, study.classes[predicted])}
 
 
 def test_most_confused_classes_hold_every_pair_whole(study: Study) -> None:
-    report = questions.class_report(study, Recipe())
+    report = classes.class_report(study, Recipe())
     kept = report.most_confused(5)
     assert 2 <= len(kept) <= 5
     assert set(report.pairs(1)[0][:2]) <= set(kept)
@@ -82,14 +82,14 @@ def test_similar_classes_stand_beside_each_other() -> None:
     matrix = np.diag([50] * 6)
     for first, second in ((0, 4), (1, 5), (2, 3)):
         matrix[first, second] = matrix[second, first] = 30
-    order = questions.similar_beside(matrix)
+    order = classes.similar_beside(matrix)
     assert sorted(order) == list(range(6))
     assert all(abs(order.index(first) - order.index(second)) == 1 for first, second in ((0, 4), (1, 5), (2, 3)))
 
 
 def test_a_selection_is_counted_alone(study: Study) -> None:
     only = np.arange(0, study.images, 3)
-    report = questions.class_report(study, recipe(), only)
+    report = classes.class_report(study, recipe(), only)
     said = predictions(study, recipe())
     assert report.images == len(only)
     assert report.accuracy == pytest.approx(np.mean([said[row] == study.classes[study.labels[row]] for row in only]))
@@ -97,11 +97,11 @@ def test_a_selection_is_counted_alone(study: Study) -> None:
 
 def test_a_class_that_is_not_there_is_named(study: Study) -> None:
     with pytest.raises(NotFoundError, match="unicorn"):
-        questions.class_index(study, "unicorn")
+        classes.class_index(study, "unicorn")
 
 
 def test_contributions_of_a_class_sum_to_its_mean_score(study: Study) -> None:
-    report = questions.class_report(study, recipe())
+    report = classes.class_report(study, recipe())
     for index in range(len(study.classes)):
         detail = class_detail(study, recipe(), report, index)
         own = study.labels == index
@@ -114,10 +114,10 @@ def test_contributions_of_a_class_sum_to_its_mean_score(study: Study) -> None:
 
 def test_merged_concepts_count_as_one(study: Study) -> None:
     index = 0
-    members = [entry.index for entry in class_detail(study, Recipe(), questions.class_report(study, Recipe()), index).concepts[:2]]
+    members = [entry.index for entry in class_detail(study, Recipe(), classes.class_report(study, Recipe()), index).concepts[:2]]
     merged = Recipe.of(MergeConcepts(tuple(members), ("a", "b"), "both"))
-    before = class_detail(study, Recipe(), questions.class_report(study, Recipe()), index)
-    after = class_detail(study, merged, questions.class_report(study, merged), index)
+    before = class_detail(study, Recipe(), classes.class_report(study, Recipe()), index)
+    after = class_detail(study, merged, classes.class_report(study, merged), index)
     assert len(after.concepts) == len(before.concepts) - 1
     together = next(entry for entry in after.concepts if entry.name == "both")
     assert together.contribution == pytest.approx(sum(entry.contribution for entry in before.concepts[:2]))
@@ -282,5 +282,5 @@ def test_clicked_points_lead_to_their_cells(count: int) -> None:
 
 def test_renames_change_no_figure(study: Study) -> None:
     renamed = Recipe.of(RenameConcept(0, "circle", "ball"))
-    assert not questions.changes_predictions(renamed)
-    np.testing.assert_array_equal(questions.class_report(study, renamed).matrix, questions.class_report(study, Recipe()).matrix)
+    assert not classes.changes_predictions(renamed)
+    np.testing.assert_array_equal(classes.class_report(study, renamed).matrix, classes.class_report(study, Recipe()).matrix)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from cbm.cli import main
 from cbm.verbs.results import Demonstrated
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 Built = tuple[Workspace, Demonstrated]
 

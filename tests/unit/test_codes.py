@@ -4,7 +4,7 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbm.codes import Codes
+from cbm.core.codes import Codes
 
 
 @given(seed=st.integers(0, 10_000), rows=st.integers(0, 7), size=st.integers(1, 9))

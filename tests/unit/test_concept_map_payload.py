@@ -8,8 +8,8 @@ import struct
 import numpy as np
 import pytest
 
-from cbm.concept_map import Region
-from cbm.ui.components.concept_map import MapPoints, _event, pack_bits, pack_points, unpack_bits
+from cbm.study.concept_map import Region
+from cbm.ui.widgets.components.concept_map import MapPoints, _event, pack_bits, pack_points, unpack_bits
 
 SIZE = 5
 

@@ -11,11 +11,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 import planted
 
-from cbm.edits import HideConcept, MergeConcepts, Recipe, SetWeight, ZeroWeight
+from cbm.editing.recipe import HideConcept, MergeConcepts, Recipe, SetWeight, ZeroWeight
 from cbm.metrics.truth import area_under_roc
-from cbm.ui import resources
-from cbm.ui.concept import evidence, relations
-from cbm.ui.study import Study
+from cbm.study import evidence, relations
+from cbm.study.study import Study
+from cbm.ui.frame import resources
 
 CONCEPT = 3
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from model_fakes import CLASSES, random_embeddings, small_model
 
-from cbm.edits import AblateConcept, ClassScope, ImageScope, Recipe, ScaleConcept, SetConcept, SetWeight
-from cbm.errors import InvalidInputError, MismatchError, NotFoundError
-from cbm.metrics.concept_edits import suggest_concept_edits, sweep_concepts
-from cbm.metrics.effect import measure_recipe
+from cbm.core.errors import InvalidInputError, MismatchError, NotFoundError
+from cbm.editing.concept_suggestions import suggest_concept_edits, sweep_concepts
+from cbm.editing.effect import measure_recipe
+from cbm.editing.recipe import AblateConcept, ClassScope, ImageScope, Recipe, ScaleConcept, SetConcept, SetWeight
 
 MODEL = small_model(7)
 CODES = MODEL.encode(random_embeddings(MODEL, 80))
@@ -41,7 +41,7 @@ def test_sweep_equals_measuring_every_edit(recipe: Recipe, factor: float, class_
 
 def test_sweep_in_small_chunks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = sweep_concepts(SCORED, RECIPES[1], LABELS)
-    monkeypatch.setattr("cbm.metrics.concept_edits._CHUNK", 28)
+    monkeypatch.setattr("cbm.editing.concept_suggestions._CHUNK", 28)
     parts = sweep_concepts(SCORED, RECIPES[1], LABELS)
     np.testing.assert_array_equal(whole.net, parts.net)
 

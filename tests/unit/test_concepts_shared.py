@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cbm.concept_map import ConceptMap
-from cbm.ui.concepts.shared import _read_or_make
+from cbm.study.concept_map import ConceptMap
+from cbm.ui.pages.concepts.shared import _read_or_make
 
 DIRECTIONS = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
 
@@ -21,7 +21,7 @@ def test_a_map_is_made_once_and_read_again(tmp_path: Path, monkeypatch: pytest.M
     def fail(*_: object) -> ConceptMap:
         raise AssertionError("the map was made again")
 
-    monkeypatch.setattr("cbm.ui.concepts.shared.map_concepts", fail)
+    monkeypatch.setattr("cbm.ui.pages.concepts.shared.map_concepts", fail)
     second = _read_or_make(tmp_path, DIRECTIONS, True)
     assert second is not None
     assert np.array_equal(first.positions, second.positions)

@@ -12,11 +12,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 import planted
 
-from cbm.edits import HideConcepts, MergeConcepts, Recipe, RenameConcept
-from cbm.ui import resources
-from cbm.ui.concepts.table import DENSE, Filter, Sort, arrange, concept_columns, concept_frame, filter_masks, find, shown_concepts
-from cbm.ui.concepts.view import Asked, candidates, listed
-from cbm.ui.study import Study
+from cbm.editing.recipe import HideConcepts, MergeConcepts, Recipe, RenameConcept
+from cbm.study.concept_list import DENSE, Filter, Sort, arrange, concept_columns, concept_frame, filter_masks, find, shown_concepts
+from cbm.study.study import Study
+from cbm.ui.frame import resources
+from cbm.ui.pages.concepts.view import Asked, candidates, listed
 
 RECIPE = Recipe.of(
     RenameConcept(3, "star", "Red"),

@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from cbm.backbones.reference import BackboneReference
+from cbm.core.errors import CorruptArtifactError, NotFoundError
+from cbm.core.progress import Progress
 from cbm.embeddings.sets import EmbeddingSet
-from cbm.errors import CorruptArtifactError, NotFoundError
 from cbm.jobs import Job
-from cbm.progress import Progress
-from cbm.ui.data import pace, preview, sets
-from cbm.workspace import Artifact
+from cbm.ui.pages.data import pace, preview, sets
+from cbm.workspace.workspace import Artifact
 
 DEMO = BackboneReference("demo", "demo", "0" * 32)
 
@@ -189,7 +189,7 @@ def test_measured_pace_says_so() -> None:
     from threading import Lock
 
     from cbm.backbones.backbone import Backbone
-    from cbm.ui.resources import SharedBackbone
+    from cbm.ui.frame.resources import SharedBackbone
 
     shared = SharedBackbone(Backbone("demo", device="cpu"), Lock())
     seen = preview.look_at("scenes:classes?count=10&seed=0&split=train")

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from cbm.ui import access, job_panel, resources, uploads
+from cbm.ui.access import modes, uploads
+from cbm.ui.frame import resources
+from cbm.ui.widgets import job_panel
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARDS = {"require_write", "check_job", "check_uploads", "may_write", "require_writing_mode"}
-"""Of `cbm.ui.access`; each refuses in demo mode, the last by its answer."""
+"""Of `cbm.ui.access.modes`; each refuses in demo mode, the last by its answer."""
 FILE_CALLS = {
     *("mkdir", "makedirs", "mkdtemp", "write_text", "write_bytes", "touch", "unlink", "rmdir", "rename", "renames", "symlink_to"),
     *("hardlink_to", "rmtree", "copytree", "copyfile", "copy2", "extractall", "savez", "save_file"),
@@ -34,7 +36,7 @@ LIBRARY_CALLS = {
     "build",
     "sweep",
 }
-ALLOWED = {"cbm/ui/visitors.py"}
+ALLOWED = {"cbm/ui/access/visitors.py"}
 """The folders of a hosted app's visitors, which only `access` makes, and only where the app is hosted."""
 
 
@@ -133,7 +135,7 @@ def test_search_finds_a_writer_that_does_not_ask(tmp_path: Path, monkeypatch: py
     (tmp_path / "cbm" / "ui" / "new.py").write_text(source)
     monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
     assert len(unguarded(functions())) == 1
-    (tmp_path / "cbm" / "ui" / "new.py").write_text(source.replace("(path):\n", "(path):\n    access.require_write()\n", 2))
+    (tmp_path / "cbm" / "ui" / "new.py").write_text(source.replace("(path):\n", "(path):\n    modes.require_write()\n", 2))
     assert source.count("(path)") == 0 or not unguarded(functions())
 
 
@@ -153,11 +155,11 @@ def test_each_way_to_write_refuses_in_demo_mode(tmp_path: Path, monkeypatch: pyt
         lambda: job_panel.submit("demo", {}, title="Build the demo"),
         lambda: resources.jobs(root),
         lambda: uploads.keep(root, [File("one.png")]),
-        lambda: access.check_job({}),
-        access.delete_my_data,
-        access.require_paths,
+        lambda: modes.check_job({}),
+        modes.delete_my_data,
+        modes.require_paths,
     ):
-        with pytest.raises(access.NotAllowedError):
+        with pytest.raises(modes.NotAllowedError):
             attempt()
     # A button's callback, which has no page to raise on: it is told on the next run.
     job_panel.cancel("job-0")

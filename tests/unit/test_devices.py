@@ -1,8 +1,8 @@
 import pytest
 
-from cbm.devices import choose_device
-from cbm.errors import InvalidInputError
-from cbm.progress import Progress
+from cbm.core.devices import choose_device
+from cbm.core.errors import InvalidInputError
+from cbm.core.progress import Progress
 
 
 def test_unknown_devices_are_refused() -> None:

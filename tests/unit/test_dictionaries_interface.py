@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbm.core.errors import CorruptArtifactError, InvalidInputError, MismatchError, NotFoundError
 from cbm.dictionaries.base import Dictionary, load_dictionary
 from cbm.dictionaries.configs import DN_CBM, BatchTopK, ReluL1, TopK, TrainingConfig, dn_cbm, make_variant
 from cbm.dictionaries.jumprelu import JumpReluDictionary
@@ -18,7 +19,6 @@ from cbm.dictionaries.neurons import NeuronDictionary
 from cbm.dictionaries.pca import PcaDictionary
 from cbm.dictionaries.random import RandomDictionary
 from cbm.dictionaries.schedule import Schedule
-from cbm.errors import CorruptArtifactError, InvalidInputError, MismatchError, NotFoundError
 
 DIM, SIZE, K = 13, 41, 5
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from cbm.core.errors import CorruptArtifactError, InvalidInputError, NotFoundError
 from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.dictionaries.pca import PcaDictionary
 from cbm.dictionaries.saelens import load_saelens, save_saelens
-from cbm.errors import CorruptArtifactError, InvalidInputError, NotFoundError
 
 DIM, SIZE = 14, 37
 

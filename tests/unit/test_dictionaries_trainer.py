@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cbm.core.errors import InvalidInputError, MismatchError
+from cbm.core.progress import Progress
 from cbm.dictionaries.base import load_dictionary
 from cbm.dictionaries.calibration import recalibrated
 from cbm.dictionaries.configs import DN_CBM, BatchTopK, ReluL1, TopK, TrainingConfig
 from cbm.dictionaries.trainer import TrainedDictionary, train
-from cbm.errors import InvalidInputError, MismatchError
-from cbm.progress import Progress
 
 DIM = 24
 

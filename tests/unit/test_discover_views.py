@@ -15,14 +15,14 @@ from cbm.backbones.reference import BackboneReference
 from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.dictionaries.sizes import sound_size
 from cbm.embeddings.sets import EmbeddingSet
-from cbm.ui.discover.costs import training_cost
-from cbm.ui.discover.detail import headlines, verdict
-from cbm.ui.discover.evidence import Evidence
-from cbm.ui.discover.new_run import WIDTHS, with_sound
-from cbm.ui.discover.runs import Baseline, DictionaryRun, dictionary_runs, history, image_sets
-from cbm.ui.discover.sweep_view import _as_sweep_run
+from cbm.ui.pages.discover.costs import training_cost
+from cbm.ui.pages.discover.detail import headlines, verdict
+from cbm.ui.pages.discover.evidence import Evidence
+from cbm.ui.pages.discover.new_run import WIDTHS, with_sound
+from cbm.ui.pages.discover.runs import Baseline, DictionaryRun, dictionary_runs, history, image_sets
+from cbm.ui.pages.discover.sweep_view import _as_sweep_run
 from cbm.verbs.sweeping import suggest
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 DIM, SIZE = 24, 40
 

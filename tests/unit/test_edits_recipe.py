@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbm.edits import (
+from cbm.core.errors import InvalidInputError
+from cbm.editing.recipe import (
     AblateConcept,
     AblateConcepts,
     ClassScope,
@@ -26,7 +27,6 @@ from cbm.edits import (
     ZeroWeight,
     describe,
 )
-from cbm.errors import InvalidInputError
 
 concepts = st.integers(0, 11)
 numbers = st.floats(-50, 50, allow_nan=False, allow_subnormal=False)

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from model_fakes import CLASSES, random_embeddings, small_model
 from test_edits_recipe import recipes
 
-from cbm.edits import AblateConcept, ClassScope, ImageScope, Recipe, ScaleConcept, SetConcept
-from cbm.errors import InvalidInputError, MismatchError
-from cbm.metrics.effect import compare_predictions, measure_effect, measure_recipe
-from cbm.metrics.weight_edits import suggest_weight_edits
+from cbm.core.errors import InvalidInputError, MismatchError
+from cbm.editing.effect import compare_predictions, measure_effect, measure_recipe
+from cbm.editing.recipe import AblateConcept, ClassScope, ImageScope, Recipe, ScaleConcept, SetConcept
+from cbm.editing.weight_suggestions import suggest_weight_edits
 
 MODEL = small_model(7)
 EMBEDDINGS = random_embeddings(MODEL, 60)

@@ -23,13 +23,13 @@ import cbm  # noqa: F401  (installs the torchvision hook before open_clip is imp
 from cbm.backbones.architectures import find_architecture
 from cbm.backbones.backbone import Backbone
 from cbm.backbones.towers import build_model
+from cbm.core.errors import Cancelled, InvalidInputError
+from cbm.core.progress import Progress
 from cbm.embeddings.encode import EmbedResult, embed_source
 from cbm.embeddings.sets import EmbeddingSet
 from cbm.embeddings.store import EmbeddingStore
-from cbm.errors import Cancelled, InvalidInputError
 from cbm.images.records import ImageRecord, Rejected
-from cbm.progress import Progress
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 CONFIG = {
     "embed_dim": 12,

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from cbm.backbones.reference import BackboneReference
+from cbm.core.errors import InvalidInputError, MismatchError, NotFoundError
 from cbm.embeddings.imports import import_vectors
 from cbm.embeddings.sets import EmbeddingSet
-from cbm.errors import InvalidInputError, MismatchError, NotFoundError
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 OPENAI = BackboneReference.foreign("ViT-B-32", "openai")
 ROWS = 9

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from cbm.backbones.reference import BackboneReference
+from cbm.core.errors import InvalidInputError, MismatchError
 from cbm.embeddings.index import VectorIndex
 from cbm.embeddings.search import Searcher
 from cbm.embeddings.sets import EmbeddingSet
-from cbm.errors import InvalidInputError, MismatchError
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 
 def _clustered(count: int = 6000, dim: int = 24, seed: int = 0) -> np.ndarray:

@@ -11,10 +11,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from cbm.backbones.reference import BackboneReference
+from cbm.core.errors import CorruptArtifactError, InvalidInputError
 from cbm.embeddings.sets import EmbeddingSet, number_names, to_space, write_set
 from cbm.embeddings.vectors import read_vectors, write_vectors
-from cbm.errors import CorruptArtifactError, InvalidInputError
-from cbm.workspace import Artifact, Workspace
+from cbm.workspace.workspace import Artifact, Workspace
 
 REFERENCE = BackboneReference("ViT-B-32", "openai", "a" * 32)
 VECTORS = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)

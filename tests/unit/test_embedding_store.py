@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cbm.core.errors import CorruptArtifactError, InvalidInputError, MismatchError
 from cbm.embeddings import store as store_module
 from cbm.embeddings.store import ABSENT, EmbeddingStore
-from cbm.errors import CorruptArtifactError, InvalidInputError, MismatchError
 
 
 def _digests(numbers: range) -> list[bytes]:

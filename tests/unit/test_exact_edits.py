@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cbm.edits import AblateConcept, GlobalScope, ScaleConcept, ScaleWeight, SetConcept, ZeroWeight
-from cbm.ui.intervene.exact import exact
+from cbm.editing.recipe import AblateConcept, GlobalScope, ScaleConcept, ScaleWeight, SetConcept, ZeroWeight
+from cbm.ui.pages.intervene.exact import exact
 
 EVERYWHERE = GlobalScope()
 

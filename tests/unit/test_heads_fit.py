@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from cbm.codes import Codes
-from cbm.errors import Cancelled, InvalidInputError, MismatchError
+from cbm.core.codes import Codes
+from cbm.core.errors import Cancelled, InvalidInputError, MismatchError
 from cbm.heads.base import LinearHead, stratified_split
 from cbm.heads.baselines import RandomConcepts, linear_probe, zero_shot
 from cbm.heads.dense_probe import DN_CBM_PROBES, ConvergedProbeConfig, DnCbmProbeConfig, fit_dense_probe

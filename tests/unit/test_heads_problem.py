@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from cbm.errors import Cancelled
+from cbm.core.errors import Cancelled
 from cbm.heads.problem import PairSystem, Penalty, SparseProblem, duality_gap
 from cbm.heads.proximal import SolverConfig, solve
 from cbm.heads.refit import refit_bias, refit_ridge

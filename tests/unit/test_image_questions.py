@@ -12,14 +12,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 import planted
 import planted_seen
 
-from cbm.edits import AblateConcept, GlobalScope, HideConcept, ImageScope, Recipe
-from cbm.errors import MissingWeightsError
+from cbm.core.errors import MissingWeightsError
+from cbm.editing.recipe import AblateConcept, GlobalScope, HideConcept, ImageScope, Recipe
 from cbm.images.decode import decode
 from cbm.images.pictures import read_bytes
-from cbm.ui import encoders, heatmaps, resources
-from cbm.ui.image.judgement import judge
-from cbm.ui.image.subject import Neighbours, concepts_at, held_out, rows_to_choose, uploaded
-from cbm.ui.study import Study
+from cbm.study.judgement import judge
+from cbm.study.study import Study
+from cbm.ui.frame import encoders, resources
+from cbm.ui.pages.image.subject import Neighbours, concepts_at, held_out, rows_to_choose, uploaded
+from cbm.ui.widgets import heatmaps
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from image_corpus import corpus, damage
 
-from cbm.errors import CbmError, InvalidInputError, NotFoundError
+from cbm.core.errors import CbmError, InvalidInputError, NotFoundError
 from cbm.images.archive import ArchiveLimits, open_archive, read_member
 from cbm.images.decode import RejectedImageError
 from cbm.images.records import ImageRecord, ImageSource, Rejected

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from image_corpus import corpus
 
-from cbm.errors import InvalidInputError, NotFoundError
+from cbm.core.errors import InvalidInputError, NotFoundError
 from cbm.images.folder import is_ignored, places
 from cbm.images.records import ImageRecord, ImageSource, Rejected
 from cbm.images.sources import open_source

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from image_corpus import corpus, noise
 
-from cbm.errors import InvalidInputError, NotFoundError
+from cbm.core.errors import InvalidInputError, NotFoundError
 from cbm.images.decode import RejectedImageError, decode
 from cbm.images.pictures import read_bytes, read_picture
 from cbm.images.records import ImageSource, Rejected

@@ -8,7 +8,7 @@ import pandas
 import pytest
 from image_corpus import corpus
 
-from cbm.errors import InvalidInputError, NotFoundError
+from cbm.core.errors import InvalidInputError, NotFoundError
 from cbm.images.records import FALSE, TRUE, UNKNOWN, ImageRecord, ImageSource, KnownConcepts, Rejected
 from cbm.images.sources import open_source
 

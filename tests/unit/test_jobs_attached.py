@@ -18,7 +18,7 @@ from job_fakes import PATIENCE, child_of, ended, endless, until_gone, vectors, w
 from cbm.jobs import Job, Jobs
 from cbm.jobs.attached import MAX_QUICK_DEATHS, Crew
 from cbm.jobs.records import MAX_RESUMES
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc, and makes jobs wait with a named pipe"),

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from cbm.demo import TINY, DemoSettings
-from cbm.edits import AblateConcept, Recipe
+from cbm.core.progress import Progress
+from cbm.demo.pipeline import TINY, DemoSettings
+from cbm.editing.recipe import AblateConcept, Recipe
 from cbm.jobs import Jobs
 from cbm.jobs.child import EXIT_FAILED, EXIT_STOPPED, _alone, _from_json, run
 from cbm.jobs.liveness import WorkerSign
-from cbm.progress import Progress
 from cbm.verbs.results import VerbResult
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from cbm.core.progress import Progress
 from cbm.jobs import Jobs, history
 from cbm.jobs.liveness import WorkerSign
-from cbm.progress import Progress
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from cbm.errors import InvalidInputError, NotFoundError
+from cbm.core.errors import InvalidInputError, NotFoundError
+from cbm.core.progress import Progress
 from cbm.jobs import Job, Jobs, table
 from cbm.jobs.liveness import WorkerSign
 from cbm.jobs.queue import JobQueue, JsonSerializer
 from cbm.jobs.records import MAX_RESUMES
-from cbm.progress import Progress
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 REQUEST = {"source": "/somewhere/vectors.npz", "backbone": "ViT-B-32", "pretrained": "openai"}
 

@@ -16,7 +16,7 @@ from job_fakes import PATIENCE, child_of, ended, endless, gone, until_gone, vect
 
 from cbm.jobs import Jobs
 from cbm.jobs.queue import JobQueue
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc, and makes jobs wait with a named pipe"),

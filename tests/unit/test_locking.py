@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cbm.errors import InvalidInputError
-from cbm.locking import FileLock, is_free
+from cbm.core.errors import InvalidInputError
+from cbm.core.locking import FileLock, is_free
 
 
 def test_a_lock_has_one_holder_and_is_free_after_it(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_a_lock_whose_file_is_swept_away_as_it_is_taken_still_keeps_others_out(t
             path.unlink()
         take(file)
 
-    monkeypatch.setattr("cbm.locking._lock", swept_meanwhile)
+    monkeypatch.setattr("cbm.core.locking._lock", swept_meanwhile)
     lock.acquire()
     with pytest.raises(InvalidInputError):
         FileLock(path).acquire()

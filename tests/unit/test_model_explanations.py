@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from model_fakes import CLASSES, random_embeddings, small_model
 from test_edits_recipe import recipes
 
-from cbm.edits import AblateConcept, ClassScope, HideConcept, MergeConcepts, Recipe, RenameConcept, SetConcept
-from cbm.errors import InvalidInputError, MismatchError, NotFoundError
-from cbm.explanations import smallest_ablation
-from cbm.model import ConceptModel
+from cbm.core.errors import InvalidInputError, MismatchError, NotFoundError
+from cbm.editing.recipe import AblateConcept, ClassScope, HideConcept, MergeConcepts, Recipe, RenameConcept, SetConcept
+from cbm.model.concept_model import ConceptModel
+from cbm.model.explanations import smallest_ablation
 
 MODEL = small_model(3)
 EMBEDDINGS = random_embeddings(MODEL, 20)

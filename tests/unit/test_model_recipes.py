@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from model_fakes import dense_logits, random_embeddings, small_model
 from test_edits_recipe import edits, recipes
 
-from cbm.edits import (
+from cbm.core.errors import InvalidInputError, MismatchError
+from cbm.editing.recipe import (
     AblateConcept,
     ClassScope,
     HideConcept,
@@ -21,7 +22,6 @@ from cbm.edits import (
     SetConcept,
     SetWeight,
 )
-from cbm.errors import InvalidInputError, MismatchError
 
 MODEL = small_model()
 EMBEDDINGS = random_embeddings(MODEL, 7)

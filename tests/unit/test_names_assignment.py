@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from cbm.errors import InvalidInputError
+from cbm.core.errors import InvalidInputError
 from cbm.metrics.naming import NamingQuality, names_against_truth
 from cbm.names.assignment import assign_unique, hub_counts, with_threshold
 from cbm.names.rules import Naming

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from cbm.codes import Codes
-from cbm.errors import CorruptArtifactError, InvalidInputError
+from cbm.core.codes import Codes
+from cbm.core.errors import CorruptArtifactError, InvalidInputError
 from cbm.metrics.naming import best_latents, truth_pairs
 from cbm.names.assignment import assign_unique, with_threshold
 from cbm.names.concepts import ActivationStatistics, ConceptTable

@@ -10,7 +10,7 @@ from cbm.backbones.backbone import Backbone
 from cbm.bottlenecks.heatmaps import concept_heat_maps, patch_codes, shares_of_peak
 from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.images.scenes import Scenes
-from cbm.ui.heatmaps import PatchStore, as_seen, darken
+from cbm.ui.widgets.heatmaps import PatchStore, as_seen, darken
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_patches_used_longest_ago_are_forgotten_first(monkeypatch: pytest.Monkey
     from collections import OrderedDict
     from threading import Lock
 
-    from cbm.ui import heatmaps
+    from cbm.ui.widgets import heatmaps
 
     monkeypatch.setattr(heatmaps, "_KEPT_BYTES", 2 * 4 * 16)
     store = PatchStore(OrderedDict(), Lock())

@@ -9,12 +9,12 @@ import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
-from cbm.ui import figures
-from cbm.ui.figures.concept import strength_histogram
-from cbm.ui.figures.image import share_bars
-from cbm.ui.image.judgement import Part
-from cbm.ui.thumbnails import draw_outcome, square
-from cbm.ui.views import Bar
+from cbm.study.judgement import Part
+from cbm.study.views import Bar
+from cbm.ui.widgets import figures
+from cbm.ui.widgets.figures.concept import strength_histogram
+from cbm.ui.widgets.figures.image import share_bars
+from cbm.ui.widgets.thumbnails import draw_outcome, square
 
 BARS = [Bar(1, "red", 1.5, 0.5, 0.6), Bar(2, "blue", -1.0, 0.5, 0.4, edited=True)]
 PARTS = [Part(1, "red", 0.5, 1.5, 0.6, (1,), edited=False), Part(2, "blue", 0.5, -1.0, -0.3, (2, 3), edited=True)]

@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cbm.core.errors import InvalidInputError
 from cbm.dictionaries.base import CHUNK_ROWS
 from cbm.dictionaries.neurons import NeuronDictionary
 from cbm.dictionaries.pca import PcaDictionary
 from cbm.dictionaries.random import RandomDictionary
-from cbm.errors import InvalidInputError
 from cbm.metrics.reconstruction import ReconstructionAccumulators, ReconstructionMetrics, baselines_table, measure_reconstruction
 
 DIM = 12

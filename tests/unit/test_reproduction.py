@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from cbm import verbs
 from cbm.cli import cli
-from cbm.edits import AblateConcept, Recipe, RenameConcept
-from cbm.errors import InvalidInputError
-from cbm.model import ConceptModel
+from cbm.core.errors import InvalidInputError
+from cbm.editing.recipe import AblateConcept, Recipe, RenameConcept
+from cbm.model.concept_model import ConceptModel
 from cbm.reproduction import reproduction
 from cbm.reproduction.lineage import _word
 from cbm.verbs.discovery import training_arguments
-from cbm.workspace import Draft, Workspace
+from cbm.workspace.workspace import Draft, Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 CALLS = """
@@ -134,7 +134,7 @@ def test_recorded_training_leads_back_to_the_arguments() -> None:
 
 def test_what_no_verb_made_is_refused(workspace: Workspace) -> None:
     model = ConceptModel.load(workspace.get(model_with(workspace, "recipe")).path)
-    from cbm.bundle.save import write_model
+    from cbm.model.save import write_model
 
     def write(draft: Draft) -> None:
         write_model(model, draft.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cbm.errors import InvalidInputError
+from cbm.core.errors import InvalidInputError
 from cbm.images.scenes import (
     CLASS_RULES,
     CONCEPT_INDEX,

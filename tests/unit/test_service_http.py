@@ -20,7 +20,7 @@ import uvicorn
 from PIL import Image
 
 from cbm.backbones.reference import BackboneReference
-from cbm.errors import InvalidInputError, NotFoundError, RejectedImageError
+from cbm.core.errors import InvalidInputError, NotFoundError, RejectedImageError
 from cbm.service.client import EncoderClient, ServiceError
 from cbm.service.server import listen, make_app
 from cbm.service.wire import ARRAYS, EncodedImages, Limits, RejectedItem, pack, unpack

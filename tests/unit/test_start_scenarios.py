@@ -11,13 +11,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 import planted
 
-from cbm.edits import AblateConcept, ClassScope, Recipe
-from cbm.ui import navigation, resources
-from cbm.ui.start import guides, scenarios
-from cbm.ui.start.ablations import gain, group_accuracy, situation, without
-from cbm.ui.start.pipeline import finished, lineage_of, unfinished
-from cbm.ui.study import Study
-from cbm.workspace import Workspace
+from cbm.editing.recipe import AblateConcept, ClassScope, Recipe
+from cbm.study import scenarios
+from cbm.study.ablations import gain, group_accuracy, situation, without
+from cbm.study.study import Study
+from cbm.ui.frame import navigation, resources
+from cbm.ui.pages.start import guides
+from cbm.ui.pages.start.pipeline import finished, lineage_of, unfinished
+from cbm.workspace.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from cbm.ui.components.steering_panel import _data
-from cbm.ui.intervene.steering import SteeringRow, SteeringView
+from cbm.study.steering import SteeringRow, SteeringView
+from cbm.ui.widgets.components.steering_panel import _data
 
 
 def view_of(item: str, *concepts: int) -> SteeringView:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from cbm.codes import Codes
+from cbm.core.codes import Codes
 from cbm.metrics.truth import TruthMatch, area_under_roc, match_known_concepts, names_right, peak_inside
 
 

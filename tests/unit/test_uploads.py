@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 
 from cbm import verbs
-from cbm.errors import CbmError, InvalidInputError, NotFoundError
+from cbm.core.errors import CbmError, InvalidInputError, NotFoundError
 from cbm.images.records import ImageRecord
 from cbm.images.sources import open_source
-from cbm.ui import access, uploads, visitors
-from cbm.ui.access import LimitError, NotAllowedError
-from cbm.ui.export import loading
-from cbm.ui.limits import HOSTED
+from cbm.ui.access import modes, uploads, visitors
+from cbm.ui.access.limits import HOSTED
+from cbm.ui.access.modes import LimitError, NotAllowedError
+from cbm.ui.pages.export import loading
 
 
 @dataclass(frozen=True)
@@ -247,9 +247,9 @@ def test_what_an_archive_unpacks_to_counts_for_the_quota(tmp_path: Path, monkeyp
     table = File("list.csv", ("path\n" + "\n".join(pictures)).encode())
     allowed = sum(map(len, pictures.values())) + len(archive)
     monkeypatch.setenv("CBM_MODE", "hosted")
-    monkeypatch.setattr(access, "_visitor_root", lambda: visitor)
-    monkeypatch.setattr(access, "put_address", lambda: None)
-    monkeypatch.setattr(access, "limits", lambda: dataclasses.replace(HOSTED, max_kept_bytes=allowed))
+    monkeypatch.setattr(modes, "_visitor_root", lambda: visitor)
+    monkeypatch.setattr(modes, "put_address", lambda: None)
+    monkeypatch.setattr(modes, "limits", lambda: dataclasses.replace(HOSTED, max_kept_bytes=allowed))
     visitor = visitors.enter(tmp_path, visitors.new_token())
     (visitor / "uploads" / "earlier").mkdir(parents=True)
     (visitor / "uploads" / "earlier" / "a.png").write_bytes(b"x" * len(archive) * 2)
@@ -275,9 +275,9 @@ def squeezed(members: Mapping[str, bytes]) -> bytes:
 def test_vectors_and_bundles_that_unpack_to_more_than_is_kept_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     visitor = visitors.enter(tmp_path, visitors.new_token())
     monkeypatch.setenv("CBM_MODE", "hosted")
-    monkeypatch.setattr(access, "_visitor_root", lambda: visitor)
-    monkeypatch.setattr(access, "put_address", lambda: None)
-    monkeypatch.setattr(access, "limits", lambda: dataclasses.replace(HOSTED, max_kept_bytes=100_000))
+    monkeypatch.setattr(modes, "_visitor_root", lambda: visitor)
+    monkeypatch.setattr(modes, "put_address", lambda: None)
+    monkeypatch.setattr(modes, "limits", lambda: dataclasses.replace(HOSTED, max_kept_bytes=100_000))
     vectors = io.BytesIO()
     np.savez_compressed(vectors, embeddings=np.zeros((100, 512), np.float32))
     with pytest.raises(LimitError):

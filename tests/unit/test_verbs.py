@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cbm import demo, verbs
-from cbm.edits import AblateConcept, Recipe, RenameConcept
+from cbm import verbs
+from cbm.core.errors import InvalidInputError, MismatchError, NotFoundError
+from cbm.demo import pipeline
+from cbm.editing.recipe import AblateConcept, Recipe, RenameConcept
 from cbm.embeddings.sets import EmbeddingSet, write_set
-from cbm.errors import InvalidInputError, MismatchError, NotFoundError
-from cbm.model import ConceptModel
+from cbm.model.concept_model import ConceptModel
 from cbm.verbs.common import load_set
 from cbm.verbs.discovery import _hold_out
 from cbm.verbs.results import Demonstrated
-from cbm.workspace import Draft, Workspace
+from cbm.workspace.workspace import Draft, Workspace
 
 Built = tuple[Workspace, Demonstrated]
 
@@ -41,7 +42,7 @@ def test_the_demo_reports_every_promised_figure(built_demo: Built) -> None:
 def test_the_same_demo_again_makes_nothing_new(built_demo: Built) -> None:
     workspace, result = built_demo
     before = [artifact.id for artifact in workspace.list()]
-    again = demo.run(workspace, settings=demo.TINY, device="cpu")
+    again = pipeline.run(workspace, settings=pipeline.TINY, device="cpu")
     assert [artifact.id for artifact in workspace.list()] == before
     assert again.record() == result.record()
 
@@ -63,7 +64,7 @@ def test_an_explanation_adds_up_to_the_logit(built_demo: Built) -> None:
 
 def test_a_picture_is_explained_like_its_row(built_demo: Built) -> None:
     workspace, result = built_demo
-    pointer = json.loads((workspace.root / demo.POINTER).read_text())
+    pointer = json.loads((workspace.root / pipeline.POINTER).read_text())
     images = load_set(workspace, pointer["test"])
     by_row = verbs.explain(result.model, "5", workspace=workspace)
     by_picture = verbs.explain(result.model, images.items["uri"].iloc[5], workspace=workspace, device="cpu")
@@ -124,7 +125,7 @@ def test_without_a_test_set_a_fifth_of_every_class_is_held_out(demo_copy: Worksp
 
 def test_evaluation_covers_labels_groups_and_known_concepts(built_demo: Built) -> None:
     workspace, result = built_demo
-    pointer = json.loads((workspace.root / demo.POINTER).read_text())
+    pointer = json.loads((workspace.root / pipeline.POINTER).read_text())
     metrics = verbs.evaluate(pointer["shortcut"]["model"], pointer["shortcut"]["test"], workspace=workspace).metrics
     assert metrics["worst_group"] == pytest.approx(result.metrics["worst_group_before"])
     assert metrics["accuracy"] == pytest.approx(result.metrics["shortcut_accuracy_before"])
@@ -169,7 +170,7 @@ def test_vectors_of_another_backbone_are_refused(demo_copy: Workspace, built_dem
 
 
 def _test_set(workspace: Workspace) -> str:
-    return json.loads((workspace.root / demo.POINTER).read_text())["test"]
+    return json.loads((workspace.root / pipeline.POINTER).read_text())["test"]
 
 
 def test_labels_are_matched_by_class_name_when_sets_number_them_differently(demo_copy: Workspace, built_demo: Built) -> None:

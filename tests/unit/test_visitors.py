@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cbm.jobs import Jobs
-from cbm.ui import visitors
-from cbm.workspace import Draft, Workspace
+from cbm.ui.access import visitors
+from cbm.workspace.workspace import Draft, Workspace
 
 DAY = 24 * 3600.0
 
@@ -211,5 +211,5 @@ def test_uploads_are_counted_while_others_come_and_go(base: Path, monkeypatch: p
             raise FileNotFoundError(path)
         return look(path, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("cbm.ui.visitors.os.stat", published_meanwhile)
+    monkeypatch.setattr("cbm.ui.access.visitors.os.stat", published_meanwhile)
     assert visitors.kept_bytes(root) == 5

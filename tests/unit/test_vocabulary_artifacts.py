@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cbm.backbones.reference import BackboneReference
-from cbm.errors import Cancelled, CorruptArtifactError, InvalidInputError, NotFoundError
+from cbm.core.errors import Cancelled, CorruptArtifactError, InvalidInputError, NotFoundError
 from cbm.names.vocabulary import Vocabulary, build_vocabulary, import_vocabulary
-from cbm.workspace import Workspace
+from cbm.workspace.workspace import Workspace
 
 REFERENCE = BackboneReference("tiny", "none", "0" * 32)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cbm.errors import CorruptArtifactError, InvalidInputError, NotFoundError
-from cbm.workspace import Draft, Workspace, artifact_id
+from cbm.core.errors import CorruptArtifactError, InvalidInputError, NotFoundError
+from cbm.workspace.workspace import Draft, Workspace, artifact_id
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_failing_writer_leaves_nothing(workspace: Workspace) -> None:
 def test_a_killed_writer_leaves_nothing_visible(workspace: Workspace) -> None:
     script = (
         "import os, signal, sys\n"
-        "from cbm.workspace import Workspace\n"
+        "from cbm.workspace.workspace import Workspace\n"
         "def write(draft):\n"
         "    (draft.path / 'half').write_text('x')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

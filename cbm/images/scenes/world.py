@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from cbm.errors import InvalidInputError
+from cbm.core.errors import InvalidInputError
 from cbm.images.scenes.captions import compose, random_claims, word_caption
 from cbm.images.scenes.drawing import draw_masks, draw_pixels
 from cbm.images.scenes.factors import CONCEPT_INDEX, CONCEPTS, FACTORS

@@ -1,0 +1,1 @@
+"""The pipeline on the known-answer world."""

@@ -1,0 +1,1 @@
+"""A model beside its images: what every page shows, as plain values. No Streamlit."""

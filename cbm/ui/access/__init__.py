@@ -1,0 +1,1 @@
+"""Modes, limits, visitors, uploads: who may do what."""

@@ -1,0 +1,1 @@
+"""What every page shares: state and links, navigation, messages, formats, caches."""

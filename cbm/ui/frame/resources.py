@@ -1,0 +1,208 @@
+"""What all visitors share: the workspace's models, loaded once and only read. Cache keys are ids and paths, never arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from cbm.core.errors import CorruptArtifactError
+from cbm.embeddings.sets import EmbeddingSet
+from cbm.jobs import Jobs
+from cbm.study.study import Study
+from cbm.ui.access import modes, visitors
+from cbm.verbs.modelling import load_model
+from cbm.workspace.workspace import Artifact, Workspace
+
+if TYPE_CHECKING:
+    from cbm.backbones.backbone import Backbone
+
+DEMO = "demo.json"
+"""Left in the workspace by the demo: which artefacts belong to its two tasks, and its figures."""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The concept models of a workspace."""
+
+    models: Mapping[str, str]
+    """Id to title; the default first."""
+    demo: Mapping[str, Any]
+    broken: tuple[str, ...] = ()
+    """One message for each model that cannot be read."""
+
+    @property
+    def default(self) -> str:
+        return next(iter(self.models))
+
+    def demo_entry(self, model: str) -> Mapping[str, Any]:
+        """What the demo recorded about one of its models; empty for a model of one's own."""
+        for entry in (self.demo, self.demo.get("shortcut", {})):
+            if entry.get("model") == model:
+                return entry
+        return {}
+
+    def about(self, model: str) -> str:
+        """One sentence on what a model is."""
+        if model == self.demo.get("model"):
+            return (
+                "A world of drawn scenes whose true concepts are known, so that one can check what was discovered and what it was called. "
+                "All figures were measured on scenes that played no part in training; the worst group is that of a second task, "
+                "whose planted shortcut was removed by ablating concepts found by their names."
+            )
+        if model == self.demo.get("shortcut", {}).get("model"):
+            return (
+                "Two classes that nearly always come with their own background in training, but not in the test: a shortcut was planted. "
+                "Ablate the background concepts everywhere on the intervene page, and watch the worst group."
+            )
+        if model == self.demo.get("shortcut", {}).get("edited"):
+            return "The same two classes after the background concepts were ablated; switch the edits off on the intervene page to compare."
+        return "Measured on its held-out images."
+
+
+def catalogue(root: str) -> Catalogue:
+    """The models of a workspace, read again only when something was added or removed."""
+    watched = (Path(root) / "artifacts", Path(root) / DEMO)
+    return _catalogue(root, tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in watched))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _catalogue(root: str, stamp: tuple[int, ...]) -> Catalogue:
+    demo = _read_demo(Path(root) / DEMO)
+    artifacts, broken = [], []
+    for folder in sorted((Path(root) / "artifacts").glob("model-*")):
+        try:
+            artifacts.append(Artifact.read(folder))
+        except CorruptArtifactError as error:
+            broken.append(str(error))
+    artifacts.sort(key=lambda artifact: (artifact.created, artifact.id), reverse=True)
+    titles = {artifact.id: _title(artifact) for artifact in artifacts}
+    shortcut = demo.get("shortcut", {})
+    featured = {
+        demo.get("model"): "Demo: ten classes",
+        shortcut.get("model"): "Demo: planted shortcut",
+        shortcut.get("edited"): "Demo: shortcut removed",
+    }
+    ordered = {str(model): title for model, title in featured.items() if model in titles}
+    return Catalogue(ordered | {model: title for model, title in titles.items() if model not in ordered}, demo, tuple(broken))
+
+
+def _title(artifact: Artifact) -> str:
+    kind = "Edited model" if "recipe" in artifact.parameters else "Loaded model" if "bundle" in artifact.parameters else "Model"
+    return f"{kind} {artifact.id.partition('-')[2][:8]}, {artifact.created[:10]}"
+
+
+def _read_demo(file: Path) -> Mapping[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        demo = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise CorruptArtifactError(f"{file} cannot be read ({error}); remove it and run `cbm demo` again.") from error
+    if not isinstance(demo, dict) or not isinstance(demo.get("shortcut", {}), dict):
+        raise CorruptArtifactError(f"{file} is not what the demo writes; remove it and run `cbm demo` again.")
+    return demo
+
+
+def study(root: str, model: str) -> Study:
+    """A model with its held-out images, ready to be asked.
+
+    Raises:
+        NotFoundError: the model or the images that it was tested on are gone.
+        CorruptArtifactError: a file of them is damaged.
+    """
+    return _study(visitors.home_of(root, model), model)
+
+
+@st.cache_resource(max_entries=6, show_spinner="Loading the model and its held-out images …")
+def _study(root: str, model: str) -> Study:
+    workspace = Workspace(root)
+    artifact = workspace.get(model, "model")
+    opened = load_model(workspace, model)
+    rows = opened.test_rows(workspace)
+    items = rows.source.items.iloc[rows.rows].reset_index(drop=True)
+    loaded = Study(
+        opened.model,
+        replace(rows.source, embeddings=rows.embeddings, items=items),
+        training_images=opened.model.method["data"].get("training", {}).get("count"),
+        metrics={**artifact.metrics, **catalogue(root).demo_entry(model).get("metrics", {})},
+    )
+    loaded.warm()
+    return loaded
+
+
+def artifacts(root: str, kind: str) -> tuple[Artifact, ...]:
+    """The artefacts of one kind, newest first; damaged ones are left out (`cbm list` names them)."""
+    folder = Path(root) / "artifacts"
+    return _artifacts(root, kind, folder.stat().st_mtime_ns if folder.exists() else 0)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _artifacts(root: str, kind: str, stamp: int) -> tuple[Artifact, ...]:
+    found = Workspace(root).list(kind)
+    return tuple(sorted(found, key=lambda artifact: (artifact.created, artifact.id), reverse=True))
+
+
+def embedding_set(root: str, identifier: str) -> EmbeddingSet:
+    """An embedding set; its vectors are a read-only memory map.
+
+    Raises:
+        NotFoundError: there is no such set.
+        CorruptArtifactError: a file of it is damaged.
+    """
+    return _embedding_set(visitors.home_of(root, identifier), identifier)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Opening the images …")
+def _embedding_set(root: str, identifier: str) -> EmbeddingSet:
+    return EmbeddingSet.load(Workspace(root).get(identifier, "embeddings"))
+
+
+@dataclass(frozen=True)
+class SharedBackbone:
+    """A backbone that all visitors use; encode under the lock, one at a time."""
+
+    backbone: Backbone
+    lock: Lock
+
+
+def backbone(architecture: str, pretrained: str | None) -> SharedBackbone:
+    """A CLIP backbone, to encode what a visitor types or uploads.
+
+    Raises:
+        CbmError: its weights are not at hand, or may not be used here; the message says what to do.
+    """
+    modes.check_weights(architecture, pretrained)
+    return _backbone(architecture, pretrained)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the backbone …")
+def _backbone(architecture: str, pretrained: str | None) -> SharedBackbone:
+    from cbm.backbones.backbone import Backbone
+
+    return SharedBackbone(Backbone(architecture, pretrained or None), Lock())
+
+
+def jobs(root: str) -> Jobs:
+    """The jobs of a workspace.
+
+    Raises:
+        NotAllowedError: in demo mode, where even their empty table would have to be written.
+    """
+    modes.require_writing_mode()
+    return _jobs(root)
+
+
+@st.cache_resource(max_entries=10_000, show_spinner=False)
+def _jobs(root: str) -> Jobs:
+    return Jobs(Workspace(root))
+
+
+def forget_catalogue() -> None:
+    """Read the workspace again on the next run."""
+    _catalogue.clear()

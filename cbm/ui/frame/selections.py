@@ -1,0 +1,303 @@
+"""Named selections of concepts or images: held in a visitor's session, carried by the address, offered by every page.
+
+A page draws `chip` where a panel can be narrowed, and passes what it would show through `restrict`. One choice between everything and the
+selection holds for all panels of a model, so that two panels never disagree. Members are ids in ascending order, never arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import overload
+
+import numpy as np
+import streamlit as st
+
+from cbm.core.errors import InvalidInputError
+from cbm.ui.frame import session
+from cbm.ui.frame.cards import show_error
+from cbm.ui.frame.selection_links import LONGEST_NAME, Kind, Selection, decode_selection, encode_selection, tidy_name
+from cbm.ui.frame.text import counted, plain
+
+__all__ = [
+    "Kind",
+    "Selection",
+    "address",
+    "chip",
+    "clear",
+    "current",
+    "forget",
+    "narrowed",
+    "restore",
+    "restrict",
+    "save",
+    "saved",
+    "select",
+]
+
+_STATE = "selections"
+_SEEN = "selection_seen"
+_PROBLEM = "selection_problem"
+_PARAMETER = "selection"
+_BETWEEN = "."
+_MOST_SAVED = 50
+_NOUNS: dict[Kind, str] = {"concepts": "concept", "images": "image"}
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What a visitor has selected of one kind in one model."""
+
+    current: Selection | None = None
+    previous: Selection | None = None
+    """What `restore` brings back."""
+    narrowed: bool = True
+    saved: tuple[Selection, ...] = field(default=())
+
+
+def current(model: str, kind: Kind) -> Selection | None:
+    """The selection in force, whether or not the visitor looks at it alone; the address wins where it brings a new one.
+
+    An address whose selection cannot be read counts as one without; `chip` says so.
+    """
+    _adopt(model)
+    return _held(model, kind).current
+
+
+def narrowed(model: str, kind: Kind) -> bool:
+    """Whether panels show the selection alone."""
+    return current(model, kind) is not None and _held(model, kind).narrowed
+
+
+def saved(model: str, kind: Kind) -> tuple[Selection, ...]:
+    """The selections that the visitor saved under a name, oldest first."""
+    return _held(model, kind).saved
+
+
+def select(model: str, kind: Kind, members: Iterable[int], name: str | None = None) -> None:
+    """Make `members` the current selection and show it alone; no members are the same as `clear`.
+
+    Raises:
+        InvalidInputError: an id is negative or beyond anything there can be.
+    """
+    made = Selection.of(kind, members, name)
+    if not made.members:
+        clear(model, kind)
+        return
+    held = _held(model, kind)
+    if held.current != made:
+        held = replace(held, current=made, previous=held.current or held.previous)
+    _hold(model, kind, replace(held, narrowed=True))
+
+
+def clear(model: str, kind: Kind) -> None:
+    """Let the selection go; `restore` brings it back."""
+    held = _held(model, kind)
+    if held.current is not None:
+        _hold(model, kind, replace(held, current=None, previous=held.current))
+
+
+def restore(model: str, kind: Kind) -> None:
+    """Undo the last `clear` or `select`: the selection before it comes back; once more, and it goes again."""
+    held = _held(model, kind)
+    _hold(model, kind, replace(held, current=held.previous, previous=held.current, narrowed=True))
+
+
+def save(model: str, kind: Kind, name: str) -> None:
+    """Keep the current selection under a name; one that bears the name already is replaced.
+
+    Raises:
+        InvalidInputError: so many are kept already that the session would grow without end.
+    """
+    held = _held(model, kind)
+    if held.current is None:
+        return
+    kept = replace(held.current, name=tidy_name(name))
+    others = tuple(selection for selection in held.saved if selection.name != kept.name)
+    if len(others) >= _MOST_SAVED:
+        raise InvalidInputError(f"{_MOST_SAVED} selections are saved already. Remove one first.")
+    _hold(model, kind, replace(held, current=kept, saved=(*others, kept)))
+
+
+def forget(model: str, kind: Kind, name: str) -> None:
+    """Remove a saved selection; the current one stays."""
+    held = _held(model, kind)
+    _hold(model, kind, replace(held, saved=tuple(selection for selection in held.saved if selection.name != name)))
+
+
+@overload
+def restrict(model: str, kind: Kind, ids: np.ndarray) -> np.ndarray: ...
+@overload
+def restrict(model: str, kind: Kind, ids: Sequence[int]) -> list[int]: ...
+def restrict(model: str, kind: Kind, ids: np.ndarray | Sequence[int]) -> np.ndarray | list[int]:
+    """Those of `ids` that the visitor wants to see, in their order: all of them, or those of the selection."""
+    selection = current(model, kind)
+    if selection is None or not _held(model, kind).narrowed:
+        return ids if isinstance(ids, np.ndarray) else list(ids)
+    if isinstance(ids, np.ndarray):
+        return ids[np.isin(ids, np.asarray(selection.members, dtype=ids.dtype))]
+    members = frozenset(selection.members)
+    return [identifier for identifier in ids if identifier in members]
+
+
+# Drawing
+
+
+def chip(model: str, kind: Kind, key: str) -> None:
+    """A choice between everything and the selection, with a menu to save it, take a saved one, or let it go; nothing where there is none.
+
+    Args:
+        key: what the widgets' keys begin with; different for every chip of a page.
+    """
+    selection = current(model, kind)
+    problem = st.session_state.pop(_PROBLEM, None)
+    held = _held(model, kind)
+    # Always there, though empty: what stands below would be drawn anew by the browser if its place in the page changed.
+    with st.container(gap=None):
+        if problem is not None:
+            show_error(problem)
+        if selection is not None or held.saved or held.previous is not None:
+            with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"{key}_chip"):
+                _chip(model, kind, key, selection, held)
+
+
+def _chip(model: str, kind: Kind, key: str, selection: Selection | None, held: _Held) -> None:
+    if selection is not None:
+        label = f":material/select: {plain(selection.name)} ({len(selection):,})"
+        st.session_state[f"{key}_scope"] = held.narrowed
+        st.segmented_control(
+            f"Which {kind}",
+            [False, True],
+            key=f"{key}_scope",
+            format_func={False: f"All {kind}", True: label}.__getitem__,
+            required=True,
+            label_visibility="collapsed",
+            on_change=_choose,
+            args=(model, kind, f"{key}_scope"),
+        )
+        with st.popover("", icon=":material/bookmark:", help="Save the selection, or take a saved one", key=f"{key}_menu"):
+            _menu(model, kind, key, selection, held)
+        st.button(
+            "Clear",
+            key=f"{key}_clear",
+            icon=":material/close:",
+            type="tertiary",
+            on_click=clear,
+            args=(model, kind),
+            shortcut="Escape",
+            help="Let the selection go. It can be brought back.",
+        )
+        return
+    if held.previous is not None:
+        st.button(
+            f"Bring back {plain(held.previous.name)} ({len(held.previous):,})",
+            key=f"{key}_restore",
+            icon=":material/undo:",
+            type="tertiary",
+            on_click=restore,
+            args=(model, kind),
+        )
+    if held.saved:
+        with st.popover("Saved selections", icon=":material/bookmark:", type="tertiary", key=f"{key}_menu"):
+            _saved_list(model, kind, key, held)
+
+
+def _menu(model: str, kind: Kind, key: str, selection: Selection, held: _Held) -> None:
+    st.caption(f"{counted(len(selection), _NOUNS[kind])}. The address of this page carries them, so that a link shows the same.")
+    if encode_selection(selection) is None:
+        st.caption(":material/link_off: Too many for an address: this selection stays in this browser tab.")
+    st.text_input(
+        "Save under a name",
+        key=f"{key}_name",
+        max_chars=LONGEST_NAME,
+        placeholder="wheels and roads",
+        on_change=_save_as,
+        args=(model, kind, f"{key}_name"),
+    )
+    if held.saved:
+        _saved_list(model, kind, key, held)
+
+
+def _saved_list(model: str, kind: Kind, key: str, held: _Held) -> None:
+    st.caption("Saved")
+    for position, kept in enumerate(held.saved):
+        with st.container(horizontal=True, gap="xsmall"):
+            label = f"{plain(kept.name)} ({len(kept):,})"
+            st.button(label, key=f"{key}_take{position}", width="stretch", on_click=_take, args=(model, kept))
+            st.button(
+                "",
+                key=f"{key}_drop{position}",
+                icon=":material/delete:",
+                help=f"Remove {label}",
+                on_click=forget,
+                args=(model, kind, kept.name),
+            )
+
+
+def _choose(model: str, kind: Kind, key: str) -> None:
+    _hold(model, kind, replace(_held(model, kind), narrowed=bool(st.session_state[key])))
+
+
+def _save_as(model: str, kind: Kind, key: str) -> None:
+    if str(st.session_state[key]).strip():
+        try:
+            save(model, kind, str(st.session_state[key]))
+        except InvalidInputError as error:
+            st.session_state[_PROBLEM] = str(error)
+    st.session_state[key] = ""
+
+
+def _take(model: str, kept: Selection) -> None:
+    select(model, kept.kind, kept.members, kept.name)
+
+
+# Session and address
+
+
+def _held(model: str, kind: Kind) -> _Held:
+    return st.session_state.get(_STATE, {}).get((model, kind), _Held())
+
+
+def _hold(model: str, kind: Kind, held: _Held) -> None:
+    st.session_state[_STATE] = {**st.session_state.get(_STATE, {}), (model, kind): held}
+    _write(model)
+
+
+def address(model: str) -> dict[str, str]:
+    """Query parameters that take the selections along to another page, so that the browser's way back is one step and not two."""
+    text = _text(model)
+    return {} if text is None else {_PARAMETER: text}
+
+
+def _text(model: str) -> str | None:
+    parts = [encode_selection(held.current, narrowed=held.narrowed) for kind in _NOUNS if (held := _held(model, kind)).current is not None]
+    return _BETWEEN.join(part for part in parts if part is not None) or None
+
+
+def _write(model: str) -> None:
+    """Let the address say what is selected in the model."""
+    text = _text(model)
+    st.session_state[_SEEN] = text
+    session.put(_PARAMETER, text)
+
+
+def _adopt(model: str) -> None:
+    """Take over what the address selects, unless it is what this session wrote there itself."""
+    text = session.asked(_PARAMETER)
+    if text == st.session_state.get(_SEEN):
+        return
+    if text is None:
+        # Another page, or another model: what is held belongs to the view and goes back into the address.
+        _write(model)
+        return
+    st.session_state[_SEEN] = text
+    try:
+        found = [decode_selection(part) for part in text.split(_BETWEEN)[: len(_NOUNS)]]
+    except InvalidInputError as error:
+        st.session_state[_PROBLEM] = str(error)
+        _write(model)
+        return
+    for selection, narrow in found:
+        held = _held(model, selection.kind)
+        previous = held.current if held.current != selection else held.previous
+        _hold(model, selection.kind, replace(held, current=selection, previous=previous, narrowed=narrow))

@@ -1,0 +1,113 @@
+"""What surrounds every page: the sidebar with the model and the edits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from cbm.editing.recipe import ActivationEdit, HideConcept, HideConcepts, MergeConcepts, Recipe, RenameConcept, describe
+from cbm.study.views import EditLine
+from cbm.ui.access import modes
+from cbm.ui.frame import session
+from cbm.ui.frame.text import counted
+
+
+def model_selector(titles: Mapping[str, str], chosen: str) -> None:
+    """Choose among the workspace's models; silent where there is only one to choose."""
+    models = list(titles)
+    st.session_state[session.MODEL_CHOICE] = chosen
+    st.selectbox(
+        "Concept model",
+        models,
+        key=session.MODEL_CHOICE,
+        format_func=lambda model: titles[model],
+        on_change=session.choose_model,
+        help="Every concept model of the workspace. Your edits are kept for each of them.",
+    )
+
+
+def edit_lines(recipe: Recipe) -> Sequence[EditLine]:
+    """The recipe as a person reads it, oldest edit first; undone edits are left out."""
+    icons = {
+        RenameConcept: ":material/edit:",
+        HideConcept: ":material/visibility_off:",
+        HideConcepts: ":material/visibility_off:",
+        MergeConcepts: ":material/merge:",
+    }
+    lines = []
+    for position, step in enumerate(recipe.steps[: recipe.position]):
+        icon = icons.get(type(step.edit), ":material/tune:" if isinstance(step.edit, ActivationEdit) else ":material/linear_scale:")
+        lines.append(EditLine(position, describe(step.edit), icon, step.enabled, type(step.edit) not in icons))
+    return lines
+
+
+def edit_history(model: str, recipe: Recipe) -> None:
+    """Undo, redo and the number of edits, on every page."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        st.button(
+            "Undo",
+            key="undo",
+            icon=":material/undo:",
+            disabled=not recipe.can_undo,
+            on_click=session.undo,
+            args=(model,),
+            shortcut="Mod+Z",
+            width="stretch",
+        )
+        st.button(
+            "Redo",
+            key="redo",
+            icon=":material/redo:",
+            disabled=not recipe.can_redo,
+            on_click=session.redo,
+            args=(model,),
+            shortcut="Mod+Shift+Z",
+            width="stretch",
+        )
+    if len(recipe):
+        st.download_button(
+            "Download recipe",
+            recipe.to_json(),
+            "recipe.json",
+            "application/json",
+            key="download_recipe",
+            icon=":material/download:",
+            on_click="ignore",
+            width="stretch",
+            help="The edits as a JSON file that `cbm edit --recipe` replays.",
+        )
+    active = len(recipe.active)
+    st.caption(f"{counted(active, 'edit')} in force" if active else "No edits yet. They stay in this browser tab until you download them.")
+
+
+def mode_notice() -> None:
+    """What a visitor of a hosted app or of a demo should know: that nothing can be written, or what is kept and for how long."""
+    mode = modes.mode()
+    if mode is modes.Mode.DEMO:
+        st.badge("Demo, read only", icon=":material/visibility:", color="gray", help=_DEMO_NOTICE)
+    elif mode is modes.Mode.HOSTED:
+        with st.popover("Your data", icon=":material/shield_person:", width="stretch", key="your_data"):
+            st.markdown(_kept_notice())
+            if modes.owns_workspace():
+                st.button("Delete my data", key="delete_my_data", icon=":material/delete_forever:", on_click=modes.delete_my_data)
+
+
+_DEMO_NOTICE = (
+    "You can try every edit: it stays in this browser tab. A picture that you upload is looked at in memory and never kept. "
+    "To work with images of your own, install CBM Studio."
+)
+
+
+def _kept_notice() -> str:
+    bounds = modes.limits()
+    days = "" if bounds.keep_days is None else f" until {bounds.keep_days:g} days after your last visit"
+    if modes.owns_workspace():
+        return (
+            f"Your uploads and models are kept on this server{days}, then deleted. The address of this page is the key to them: "
+            "keep it to come back, and share it only with people who may see and change everything."
+        )
+    return (
+        "Nothing of yours is kept so far: edits live in this browser tab. Once you upload images, they and what is made from them are kept "
+        f"on this server{days}, in a workspace that only the address you then see leads to."
+    )

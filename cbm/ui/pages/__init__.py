@@ -1,0 +1,1 @@
+"""One room per page. No page imports another."""

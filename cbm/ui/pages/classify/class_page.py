@@ -1,0 +1,161 @@
+"""One class: what makes it, what it looks like, and where it goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from cbm.editing.recipe import Recipe
+from cbm.study.class_detail import CONCEPTS, ClassDetail, tiles_of
+from cbm.study.study import Study
+from cbm.study.views import PictureTile
+from cbm.ui.frame import navigation, session
+from cbm.ui.frame.text import counted, percent, plain
+from cbm.ui.widgets import figures, thumbnails
+from cbm.ui.widgets.figures.flows import class_concept_bars, concept_streams
+from cbm.ui.widgets.galleries import picture_grid
+
+
+def _leave() -> None:
+    session.put("class", None)
+
+
+def _jump(key: str) -> None:
+    session.put("class", st.session_state[key])
+
+
+def class_page(study: Study, recipe: Recipe, detail: ClassDetail, *, address: Mapping[str, str]) -> None:
+    """The class's figures, its concepts with their pictures, then its images."""
+    row = detail.row
+    st.button("All classes", key="classify_back", icon=":material/arrow_back:", type="tertiary", on_click=_leave)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.title(plain(row.name), anchor=False, width="stretch")
+        key = f"classify_jump-{row.index}"
+        st.selectbox("Another class", study.classes, index=row.index, key=key, on_change=_jump, args=(key,), width=240)
+    _figures(detail)
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        _bars(detail, row.name)
+    with right:
+        _streams(detail, row.name)
+    _concept_cards(study, recipe, detail, address)
+    _images(detail)
+    _mistakes(study, detail, address)
+
+
+def _figures(detail: ClassDetail) -> None:
+    row = detail.row
+    with st.grid(4, min_column_width=140, gap="small", key="class_facts") as grid:
+        grid.metric(
+            "Accuracy",
+            "–" if row.accuracy is None else percent(row.accuracy),
+            help=f"Share of its {row.images:,} held-out images that are right (recall).",
+            border=True,
+        )
+        grid.metric(
+            "Precision",
+            "–" if row.precision is None else percent(row.precision),
+            help="Share of the images taken for this class that are of it.",
+            border=True,
+        )
+        grid.metric(
+            "Held-out images", f"{row.images:,}", help="Labelled images of this class that played no part in training.", border=True
+        )
+        grid.metric(
+            "Concepts", f"{len(detail.concepts):,}", help="Concepts with a weight for this class, your edits in force.", border=True
+        )
+
+
+def _bars(detail: ClassDetail, name: str) -> None:
+    st.subheader("What makes it", anchor=False)
+    if not detail.concepts:
+        st.caption("No concept has a weight for this class: its score is the bias alone.")
+        return
+    shown = detail.concepts[:12]
+    st.caption(f"What each concept adds to the score of “{plain(name)}” on its own images, on average; bias {figures.signed(detail.bias)}.")
+    st.plotly_chart(
+        class_concept_bars(shown),
+        key="class_concepts",
+        config=figures.CHART_OPTIONS,
+        alt=f"Mean contributions to {name}: " + ", ".join(f"{entry.name} {figures.signed(entry.contribution)}" for entry in shown),
+    )
+
+
+def _streams(detail: ClassDetail, name: str) -> None:
+    st.subheader("And what else they speak for", anchor=False)
+    targets = {flow.target for flow in detail.flows}
+    if len(targets) < 2:
+        st.caption("Its concepts speak for no class that it is confused with.")
+        return
+    st.caption("The same concepts on the same images: what they add to this class, and to those that it is confused with.")
+    st.plotly_chart(
+        concept_streams(detail.flows, name, thumbnails.ink()),
+        key="class_streams",
+        config=figures.CHART_OPTIONS,
+        alt=f"Streams from concepts to {', '.join(sorted(targets))}",
+    )
+
+
+def _concept_cards(study: Study, recipe: Recipe, detail: ClassDetail, address: Mapping[str, str]) -> None:
+    shown = detail.concepts[:CONCEPTS]
+    if not shown:
+        return
+    st.subheader("Its concepts", anchor=False)
+    entries = {entry.index: entry for entry in shown}
+    with st.grid(4, min_column_width=145, gap="small", border=True, key="class_concept_cards") as grid:
+        for tile in tiles_of(study, recipe, shown):
+            entry = entries[tile.index]
+            with grid.cell():
+                st.image(
+                    thumbnails.strip(tile.uris, thumbnails.theme()), width="stretch", alt=f"Images on which “{entry.name}” is strongest"
+                )
+                st.page_link(
+                    navigation.CONCEPT,
+                    label=f"**{plain(entry.name)}**",
+                    query_params={**address, "concept": str(entry.index)},
+                    help=f"Open concept {entry.index}",
+                )
+                st.caption(f"weight {figures.signed(entry.weight)} · in {entry.frequency:.0%} of its images")
+
+
+def _images(detail: ClassDetail) -> None:
+    left, right = st.columns(2, gap="large")
+    for place, title, tiles, help_text in (
+        (left, "Typical", detail.typical, "Right predictions that lead the next class by most."),
+        (right, "Atypical", detail.atypical, "Right predictions that lead the next class by least."),
+    ):
+        with place:
+            st.subheader(title, anchor=False, help=help_text + " The number is the lead in logits.")
+            if tiles:
+                picture_grid(tiles, key=f"class_{title.lower()}", width=88)
+            else:
+                st.caption("No right prediction to show.")
+
+
+def _mistakes(study: Study, detail: ClassDetail, address: Mapping[str, str]) -> None:
+    st.subheader("Its mistakes", anchor=False)
+    if not detail.missed_count and not detail.alarm_count:
+        st.caption("None on the held-out images.")
+        return
+    left, right = st.columns(2, gap="large")
+    for place, text, tiles, count, key in (
+        (left, "taken for another class", detail.missed, detail.missed_count, "missed"),
+        (right, "of another class taken for this one", detail.alarms, detail.alarm_count, "alarms"),
+    ):
+        with place:
+            st.markdown(f"**{counted(count, 'image')} {text}**" + (f", {len(tiles)} shown" if count > len(tiles) else ""))
+            _linked(study, tiles, key, address)
+
+
+def _linked(study: Study, tiles: Sequence[PictureTile], key: str, address: Mapping[str, str]) -> None:
+    with st.grid("auto", min_column_width=92, gap="small", key=f"class_{key}") as grid:
+        for tile in tiles:
+            with grid.cell():
+                st.image(thumbnails.thumbnail(tile.uri), width="stretch", alt=tile.alt)
+                st.page_link(
+                    navigation.INTERVENE,
+                    label=plain(tile.title),
+                    query_params={**address, "image": study.item(tile.row)},
+                    help=f"{tile.alt}. See why, and correct it.",
+                )

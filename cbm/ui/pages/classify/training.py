@@ -1,0 +1,234 @@
+"""The form that trains a head, as a job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from cbm.core.errors import CbmError
+from cbm.editing.recipe import NameEdit, Recipe
+from cbm.jobs import Job
+from cbm.metrics.classification import STANDARD_NECS
+from cbm.ui.access import modes
+from cbm.ui.frame import navigation, resources, session
+from cbm.ui.frame.cards import show_error
+from cbm.ui.pages.classify.options import ConceptsOption, SetOption, concepts_option, set_option, testable, trainable
+from cbm.ui.pages.data.sets import set_title
+from cbm.ui.widgets import job_panel
+
+KIND = "train"
+HEADS = {
+    "sparse": (
+        "Sparse",
+        "Each class uses only a few concepts, so that a person can read it. Solved to optimality, then cut to exactly the number you ask "
+        "for; its accuracy at other numbers is measured too.",
+    ),
+    "dense": ("Dense", "Every class may use every concept: the most accurate head on these concepts, and the hardest to read."),
+    "dn-cbm": ("DN-CBM probe", "The dense probe as published with Discover-then-Name, for comparison with the paper."),
+}
+_REFUSED = "train_refused"
+_HELD_OUT = "A held-out part of the same images"
+
+
+def panel(chosen_concepts: str | None = None, named_by: str | None = None) -> None:
+    """Train a head: what on, what kind, and how far the job is.
+
+    Args:
+        chosen_concepts: id of the concept table to offer first.
+        named_by: a model over those concepts that was saved with names of its own, which may be kept.
+    """
+    if not modes.may_write():
+        return
+    root = modes.workspace_root()
+    concepts, sets = _offers(root)
+    st.subheader("Train another head" if resources.catalogue(root).models else "Train a head", anchor=False)
+    refused = st.session_state.pop(_REFUSED, None)
+    if refused:
+        show_error(refused)
+    _job(root)
+    if not concepts:
+        st.caption("There are no named concepts yet. Discover some first, then train a head on them here.")
+        st.page_link(navigation.DISCOVER, label="Discover concepts", icon=":material/travel_explore:", query_params=modes.address())
+        return
+    with st.container(border=True, key="train_form"):
+        _form(concepts, sets, chosen_concepts, named_by)
+
+
+def first_panel() -> None:
+    """A workspace without a model: what will stand here, and the way there."""
+    root = modes.workspace_root()
+    if not modes.may_write() or not resources.artifacts(root, "concepts"):
+        with st.container(border=True, horizontal_alignment="center"):
+            st.markdown("## :material/category:", text_alignment="center", anchors=False)
+            st.subheader("No classifiers yet", anchor=False, text_alignment="center", width="stretch")
+            st.markdown(
+                "Here stands how accurate a classifier is when each class may use only a few concepts, class by class and confusion by "
+                "confusion. It needs labelled images and discovered concepts first.",
+                text_alignment="center",
+            )
+            if modes.may_write():
+                with st.container(horizontal=True, horizontal_alignment="center"):
+                    st.page_link(navigation.DATA, label="Bring images", icon=":material/photo_library:", query_params=modes.address())
+                    st.page_link(
+                        navigation.DISCOVER, label="Discover concepts", icon=":material/travel_explore:", query_params=modes.address()
+                    )
+                    st.page_link(navigation.START, label="Build the demo", icon=":material/flag:", query_params=modes.address())
+        return
+    st.caption("No head has been trained yet. The concepts are there; say what to learn from, and the result will stand here.")
+    panel()
+
+
+def has_names(recipe: Recipe) -> bool:
+    """Whether a recipe renames, merges or hides."""
+    return any(isinstance(edit, NameEdit) for edit in recipe.active)
+
+
+def _offers(root: str) -> tuple[list[ConceptsOption], list[SetOption]]:
+    concepts, sets = [], []
+    for artifact in resources.artifacts(root, "concepts"):
+        try:
+            concepts.append(concepts_option(artifact))
+        except CbmError as error:
+            show_error(str(error))
+    for artifact in resources.artifacts(root, "embeddings"):
+        try:
+            sets.append(set_option(artifact))
+        except CbmError as error:
+            show_error(str(error))
+    return concepts, sets
+
+
+def _job(root: str) -> None:
+    job = job_panel.latest(root, (KIND,))
+    if job is not None and (job.live or job.id == session.asked(job_panel.PARAMETER)):
+        job_panel.watch(job.id, key="train_job", on_done=_show_trained)
+
+
+def _show_trained(job: Job) -> None:
+    model = (job.result or {}).get("model")
+    if isinstance(model, str):
+        session.show_model(model)
+        st.toast("The new model is trained and shown.", icon=":material/check_circle:")
+        st.rerun()
+
+
+def _form(concepts: Sequence[ConceptsOption], sets: Sequence[SetOption], chosen: str | None, named_by: str | None) -> None:
+    titles = {option.id: option for option in concepts}
+    left, right = st.columns(2, gap="medium")
+    first = list(titles).index(chosen) if chosen in titles else 0
+    with left:
+        table = titles[
+            st.selectbox(
+                "Concepts",
+                list(titles),
+                index=first,
+                key="train_concepts",
+                format_func=lambda key: titles[key].title,
+                help="A dictionary's concepts with their names. Discover makes new ones.",
+            )
+        ]
+    training = {option.id: option for option in trainable(sets, table)}
+    if not training:
+        _no_labels(table)
+        return
+    with right:
+        on = training[
+            st.selectbox(
+                "Learn from",
+                list(training),
+                key="train_on",
+                index=_first_training(list(training.values())),
+                format_func=lambda key: training[key].title,
+                help="Labelled images, encoded by the same backbone as the concepts.",
+            )
+        ]
+    with left:
+        test = _test_choice(sets, on)
+    with right:
+        head = st.segmented_control(
+            "Kind of head", list(HEADS), default="sparse", required=True, key="train_head", format_func=lambda kind: HEADS[kind][0]
+        )
+    nec = _nec(head, left)
+    with right:
+        st.caption(HEADS[head][1])
+    with st.expander("More settings", icon=":material/tune:"):
+        seed, names_from = _more(named_by if table.id == chosen else None)
+    parameters = {"concepts": table.id, "on": on.id, "head": head, "necs": _necs(nec), "seed": seed}
+    parameters |= {name: value for name, value in (("test", test), ("names_from", names_from)) if value}
+    st.button(
+        "Train", key="train_go", type="primary", icon=":material/play_arrow:", on_click=_submit, args=(parameters, head, set_title(on.name))
+    )
+    st.caption(
+        "The linear probe, zero-shot, a dense head and random directions are measured on the same images. It takes seconds to minutes."
+    )
+
+
+def _no_labels(table: ConceptsOption) -> None:
+    st.caption(
+        f"No labelled images of {table.backbone.architecture} are here. A head learns from labels: encode images in one folder a class."
+    )
+    st.page_link(navigation.DATA, label="Bring labelled images", icon=":material/photo_library:", query_params=modes.address())
+
+
+def _more(named_by: str | None) -> tuple[int, str | None]:
+    """The seed, and the model whose names are carried over."""
+    seed = st.number_input(
+        "Seed", 0, 2**31 - 1, 0, key="train_seed", help="Of splits and of everything random. The same seed gives the same model."
+    )
+    if named_by is None:
+        return int(seed), None
+    keep = st.checkbox(
+        "Keep the chosen model's renames, merges and hides", value=True, key="train_names", help="Those that it was saved with."
+    )
+    return int(seed), named_by if keep else None
+
+
+def _necs(first: int) -> list[int]:
+    return [first, *(standard for standard in STANDARD_NECS if standard != first)]
+
+
+def _first_training(training: Sequence[SetOption]) -> int:
+    """A set that does not call itself a test set, the largest one."""
+    order = sorted(range(len(training)), key=lambda index: ("test" in training[index].name.casefold(), -training[index].count))
+    return order[0]
+
+
+def _test_choice(sets: Sequence[SetOption], on: SetOption) -> str | None:
+    tests = {option.id: option for option in testable(sets, on)}
+    likely = [option.id for option in tests.values() if set(option.classes) == set(on.classes)]
+    options = [_HELD_OUT, *tests]
+    chosen = st.selectbox(
+        "Measure on",
+        options,
+        index=options.index(likely[0]) if likely else 0,
+        key=f"train_test-{on.id}",
+        format_func=lambda key: tests[key].title if key in tests else key,
+        help="Images that play no part in training. Of one set, its test split is held out, or else a fifth of every class.",
+    )
+    return chosen if chosen in tests else None
+
+
+def _nec(head: str, place: st.delta_generator.DeltaGenerator) -> int:
+    if head != "sparse":
+        return STANDARD_NECS[0]
+    with place:
+        return int(
+            st.number_input(
+                "Concepts per class",
+                1,
+                200,
+                STANDARD_NECS[0],
+                key="train_nec",
+                help="Number of effective concepts (NEC): how many concepts a class uses on average. 5 is what people can still read.",
+            )
+        )
+
+
+def _submit(parameters: dict[str, object], head: str, images: str) -> None:
+    kind = f"{HEADS[head][0].lower()} head" if head != "dn-cbm" else HEADS[head][0]
+    try:
+        job_panel.submit(KIND, parameters, title=f"Train a {kind} on {images}")
+    except CbmError as error:
+        # A callback runs before the page, which shows it in its place.
+        st.session_state[_REFUSED] = str(error)

@@ -1,0 +1,122 @@
+"""Which concepts two models share: the panel."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cbm.study.concept_pairs import LEAST_COSINE, ConceptPair, LoneConcept, Matches, PairList, strongest_rows
+from cbm.study.study import Study
+from cbm.ui.frame import navigation
+from cbm.ui.frame.text import counted, percent, plain
+from cbm.ui.pages.compare.sides import Side
+from cbm.ui.widgets import thumbnails
+
+LEAST_COSINES = (0.9, 0.8, 0.7, 0.6, 0.5)
+THRESHOLD = "compare_cosine"
+_PAIRS = 8
+
+
+def concepts_panel(left: Side, right: Side, matches: Matches, pairs: PairList, *, addresses: tuple[dict[str, str], dict[str, str]]) -> None:
+    """Shared concepts with their pictures, those that count most differently first; then those that stand alone."""
+    st.subheader("Which concepts they share", anchor=False)
+    st.caption(_how(matches, pairs))
+    _threshold(matches)
+    kinds = {
+        "pairs": f"Shared · {len(pairs.pairs):,}",
+        "A": f"Only in A · {len(pairs.only_left):,}",
+        "B": f"Only in B · {len(pairs.only_right):,}",
+    }
+    offered = [kind for kind, entries in (("pairs", pairs.pairs), ("A", pairs.only_left), ("B", pairs.only_right)) if entries]
+    if not offered:
+        return
+    kind = offered[0]
+    if len(offered) > 1:
+        kind = st.segmented_control(
+            "Concepts",
+            offered,
+            default=kind,
+            required=True,
+            key="compare_concepts",
+            format_func=lambda key: kinds[key],
+            label_visibility="collapsed",
+        )
+    entries = {"pairs": pairs.pairs, "A": pairs.only_left, "B": pairs.only_right}[kind]
+    pages = -(-len(entries) // _PAIRS)
+    page = st.pagination(pages, key=f"compare_concept_page-{kind}", max_visible_pages=5) if pages > 1 else 1
+    shown = entries[(page - 1) * _PAIRS : page * _PAIRS]
+    if kind == "pairs":
+        _pair_cards([entry for entry in shown if isinstance(entry, ConceptPair)], left.study, right.study, matches, addresses)
+    else:
+        study, address = (left.study, addresses[0]) if kind == "A" else (right.study, addresses[1])
+        _lone_cards([entry for entry in shown if isinstance(entry, LoneConcept)], study, address)
+
+
+def _threshold(matches: Matches) -> None:
+    if matches.by != "direction":
+        return
+    st.segmented_control(
+        "Same direction from cosine",
+        LEAST_COSINES,
+        default=LEAST_COSINE,
+        required=True,
+        key=THRESHOLD,
+        help="Independent dictionaries seldom agree perfectly; lower values pair more concepts, less surely.",
+    )
+
+
+def least_cosine() -> float:
+    """What the visitor chose, from which two directions count as one."""
+    return float(st.session_state.get(THRESHOLD) or LEAST_COSINE)
+
+
+def _how(matches: Matches, pairs: PairList) -> str:
+    used = f"A uses {counted(pairs.used[0], 'concept')}, B {pairs.used[1]:,}."
+    if matches.by == "dictionary":
+        return (
+            f"Both stand on one and the same dictionary, so every concept is shared. {used} Those that count most differently come first."
+        )
+    if matches.by == "name":
+        return f"Their embeddings are not the same, so concepts are matched by name alone. {used}"
+    near = ~matches.by_name
+    return (
+        f"First by direction: {int(near.sum()):,} are each other's nearest, {int((matches.same_name & near).sum()):,} with one name. "
+        f"Then by name: {int(matches.by_name.sum()):,} more. {used} Those that count most differently come first."
+    )
+
+
+def _strip(study: Study, concept: int, name: str) -> None:
+    uris = tuple(study.uris[row] for row in strongest_rows(study, concept, 3))
+    st.image(thumbnails.strip(uris, thumbnails.theme(), rows=1), width="stretch", alt=f"Images on which “{name}” is strongest")
+
+
+def _pair_cards(
+    shown: list[ConceptPair], left: Study, right: Study, matches: Matches, addresses: tuple[dict[str, str], dict[str, str]]
+) -> None:
+    one = matches.by == "dictionary" and left.held_out.id == right.held_out.id
+    with st.grid(4 if one else 2, min_column_width=180 if one else 290, gap="small", border=True, key="compare_pairs") as grid:
+        for pair in shown:
+            with grid.cell():
+                sides = ((pair.left, pair.left_name, left, addresses[0]), (pair.right, pair.right_name, right, addresses[1]))
+                if one:
+                    _side(*sides[0])
+                else:
+                    for place, side in zip(st.columns(2, gap="small"), sides, strict=True):
+                        with place:
+                            _side(*side)
+                cosine = "" if pair.cosine is None or one else f"cosine {pair.cosine:.2f}{', by name' if pair.by_name else ''} · "
+                st.caption(f"{cosine}carries {percent(pair.left_share)} of all scores in A, {percent(pair.right_share)} in B")
+
+
+def _side(concept: int, name: str, study: Study, address: dict[str, str]) -> None:
+    _strip(study, concept, name)
+    st.page_link(
+        navigation.CONCEPT, label=f"**{plain(name)}**", query_params={**address, "concept": str(concept)}, help=f"Open concept {concept}"
+    )
+
+
+def _lone_cards(shown: list[LoneConcept], study: Study, address: dict[str, str]) -> None:
+    with st.grid(4, min_column_width=145, gap="small", border=True, key="compare_lone") as grid:
+        for entry in shown:
+            with grid.cell():
+                _side(entry.index, entry.name, study, address)
+                st.caption(f"carries {percent(entry.share)} of all scores")

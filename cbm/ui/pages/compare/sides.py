@@ -1,0 +1,130 @@
+"""Which two models stand side by side: what the address asks for, and sound defaults."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from cbm.core.errors import NotFoundError
+from cbm.editing.recipe import Recipe
+from cbm.study.classes import changes_predictions
+from cbm.study.study import Study
+from cbm.ui.frame import resources, session
+from cbm.workspace.workspace import Workspace
+
+STORED, UNEDITED = "stored", "unedited"
+"""In the place of a second model: the first as it is stored, or without any edit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of the two."""
+
+    letter: str
+    model: str
+    title: str
+    study: Study
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is compared."""
+
+    first: str
+    """A model's id."""
+    other: str
+    """A model's id, `STORED` or `UNEDITED`."""
+    instead: bool = False
+    """Whether `first` is not the chosen model, because that one has nothing to be compared with."""
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def tested_on(root: str, model: str) -> str | None:
+    """Id of the embedding set that a model was tested on; None where it does not say."""
+    try:
+        config = json.loads((Path(Workspace(root).get(model, "model").path) / "config.json").read_text(encoding="utf-8"))
+        return str(config["method"]["data"]["test"]["embeddings"])
+    except (NotFoundError, OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def partners(root: str, model: str, models: Sequence[str]) -> list[str]:
+    """The other models that were tested on the same embedding set."""
+    own = tested_on(root, model)
+    return [other for other in models if own is not None and other != model and tested_on(root, other) == own]
+
+
+def choose(root: str, models: Mapping[str, str], model: str, asked: str | None, *, edited: bool, stored_edits: bool) -> Choice | None:
+    """The pair to compare; None where the workspace has nothing to compare.
+
+    Args:
+        asked: what the address says about the other side.
+        edited: whether the visitor's edits of `model` differ from those it is stored with.
+        stored_edits: whether `model` is stored with edits that change predictions.
+
+    Raises:
+        NotFoundError: the address asks for a model that is not here.
+    """
+    if asked is not None:
+        return Choice(model, _named(asked, list(models)))
+    if edited:
+        return Choice(model, STORED)
+    near = partners(root, model, list(models))
+    if near:
+        return Choice(model, near[0])
+    if stored_edits:
+        return Choice(model, UNEDITED)
+    for first in models:
+        others = partners(root, first, list(models))
+        if others:
+            return Choice(first, others[0], instead=True)
+    return None
+
+
+def offered(root: str, models: Sequence[str], choice: Choice) -> list[str]:
+    """What the first model can be compared with, those that share its test images first."""
+    near = partners(root, choice.first, models)
+    return [*near, STORED, UNEDITED, *(model for model in models if model != choice.first and model not in near)]
+
+
+def _named(asked: str, models: Sequence[str]) -> str:
+    if asked in (STORED, UNEDITED):
+        return asked
+    fitting = [model for model in models if model.startswith(asked) or model.partition("-")[2].startswith(asked)]
+    if len(fitting) != 1:
+        raise NotFoundError(f"The address asks to compare with {asked!r}, which is not in this workspace. Choose a model below.")
+    return fitting[0]
+
+
+def open_sides(root: str, models: Mapping[str, str], choice: Choice) -> tuple[Side, Side]:
+    """Both models with their held-out images, each under its recipe: the visitor's, or the one it was stored with."""
+    first = resources.study(root, choice.first)
+    session.start_from(choice.first, first.model.recipe)
+    own = session.recipe(choice.first)
+    title = models[choice.first]
+    if choice.other in (STORED, UNEDITED):
+        recipe = first.model.recipe if choice.other == STORED else Recipe()
+        suffix = "as stored" if choice.other == STORED else "without edits"
+        left = f"{title}, your edits" if choice.other == STORED or own != first.model.recipe else title
+        return Side("A", choice.first, left, first, own), Side("B", choice.first, f"{title}, {suffix}", first, recipe)
+    second = resources.study(root, choice.other)
+    session.start_from(choice.other, second.model.recipe)
+    return (
+        Side("A", choice.first, title + _mark(choice.first, first), first, own),
+        Side("B", choice.other, models[choice.other] + _mark(choice.other, second), second, session.recipe(choice.other)),
+    )
+
+
+def _mark(model: str, study: Study) -> str:
+    return ", your edits" if is_edited(model, study) else ""
+
+
+def is_edited(model: str, study: Study) -> bool:
+    """Whether the visitor's edits make the model predict by another recipe than the stored one."""
+    own = session.recipe(model)
+    return own != study.model.recipe and (changes_predictions(own) or changes_predictions(study.model.recipe))

@@ -1,0 +1,281 @@
+"""The pictures of the concept page: what it fires on, how strongly, and where in them it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import streamlit as st
+
+from cbm.editing.recipe import Recipe
+from cbm.study import evidence
+from cbm.study.concept_detail import ConceptDetail, image_link, row_tiles, strength_tiles
+from cbm.study.study import Study
+from cbm.study.views import PictureTile
+from cbm.ui.frame import empty, session
+from cbm.ui.frame.text import counted, percent, plain
+from cbm.ui.widgets import figures, heatmaps
+from cbm.ui.widgets.figures.concept import strength_histogram
+from cbm.ui.widgets.galleries import picture_grid, tile_picture
+
+HEAT = "concept_heat"
+"""Key and query parameter of the switch for heat-maps; it stays on from concept to concept."""
+_RANGE, _SAMPLE, _CLASS = "range", "sample", "class"
+_ANY = "Any strength"
+_ROW = 6
+_PAGE = 24
+_WIDTH = 72
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What every panel of the page needs to know."""
+
+    root: str
+    model: str
+    study: Study
+    recipe: Recipe
+    detail: ConceptDetail
+    address: dict[str, str]
+    """Query parameters of the model."""
+    selected: tuple[int, ...] | None = None
+    """Held-out rows that the visitor looks at alone; None for all."""
+
+    @cached_property
+    def fired(self) -> evidence.Firing:
+        """Where the concept fires, among the images that the visitor looks at."""
+        return self.detail.fired if self.selected is None else self.detail.fired.within(self.selected)
+
+    @property
+    def images(self) -> int:
+        """How many images the visitor looks at."""
+        return self.study.images if self.selected is None else len(self.selected)
+
+    @property
+    def number(self) -> int:
+        return self.detail.asked
+
+
+def heat_switch(scene: Scene) -> bool:
+    """The switch for heat-maps, and what stands there where they cannot be."""
+    never = heatmaps.why_never(scene.study)
+    on = st.toggle(
+        "Show where",
+        key=HEAT,
+        bind="query-params",
+        disabled=never is not None,
+        help=never or "Darkens what the concept does not respond to. The backbone looks at each picture again, patch by patch.",
+    )
+    return on and never is None
+
+
+def _drawing(scene: Scene, heat: bool) -> Callable[[list[PictureTile]], Callable[[PictureTile], str]]:
+    """How a gallery's pictures are drawn: plain, or with the concept's heat-map."""
+    problem = heatmaps.why_not(scene.study) if heat else None
+    if problem is not None:
+        st.info(problem, icon=":material/visibility_off:")
+    if not heat or problem is not None:
+        return lambda tiles: tile_picture
+
+    def draw(tiles: list[PictureTile]) -> Callable[[PictureTile], str]:
+        # Where a concept is silent its largest response is noise, and a heat-map would light it up.
+        firing = frozenset(scene.detail.fired.rows.tolist())
+        heatmaps.prepare(scene.study, [tile.uri for tile in tiles if tile.row in firing])
+        return lambda tile: (
+            heatmaps.overlay(scene.root, scene.model, tile.uri, scene.detail.fired.members, tile.correct)
+            if tile.row in firing
+            else tile_picture(tile)
+        )
+
+    return draw
+
+
+@st.fragment
+def evidence_panel(scene: Scene) -> None:
+    """The images on which the concept fires: top, middle and random ones, or those of one bar of the histogram."""
+    fired = scene.fired
+    left, right = st.columns([13, 7], gap="medium")
+    with right:
+        chosen, cut = _histogram(scene)
+    with left:
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.subheader("Images it fires on", anchor=False, width="content")
+            heat = heat_switch(scene)
+        if not len(fired.rows):
+            which = "No held-out image" if scene.selected is None else "No image of the selection"
+            st.info(f"{which} activates this concept.", icon=":material/motion_sensor_idle:")
+            return
+        drawing = _drawing(scene, heat)
+        if chosen is None:
+            _three_rows(scene, drawing)
+        else:
+            _one_bin(scene, drawing, evidence.in_bin(fired, cut, chosen), cut.label(chosen))
+        if scene.study.labelled_images:
+            st.caption(
+                "The number is the activation. Solid border and ✓: the model gets the image right; dashed border and ✗: it does not. "
+                "Click a number to open the image."
+            )
+
+
+def _gallery(scene: Scene, drawing: Callable, tiles: list[PictureTile], key: str) -> None:
+    picture_grid(
+        tiles,
+        key=key,
+        width=_WIDTH,
+        columns=_ROW,
+        draw=drawing(tiles),
+        link=image_link(scene.study, scene.detail.tile.index, scene.address),
+    )
+
+
+def _three_rows(scene: Scene, drawing: Callable) -> None:
+    fired = scene.fired
+    sample = _sample_number()
+    shown = evidence.examples(fired, concept=scene.number, sample=sample, count=_ROW)
+    st.markdown("**Strongest**")
+    _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, fired, shown.top), "concept_pictures")
+    if len(fired.rows) <= _ROW:
+        st.caption("These are all images on which it fires.")
+        return
+    st.markdown("**Mid-range**, around the median")
+    _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, fired, shown.middle), "concept_middle")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown("**Random**, from all on which it fires", width="content")
+        st.button(
+            "Another sample",
+            key="concept_sample",
+            icon=":material/casino:",
+            type="tertiary",
+            on_click=session.put,
+            args=(_SAMPLE, sample + 1),
+            help="The address keeps the sample, so that a link shows the same images.",
+        )
+    _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, fired, shown.random), "concept_random")
+
+
+def _sample_number() -> int:
+    text = session.asked(_SAMPLE) or ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+
+
+def _one_bin(scene: Scene, drawing: Callable, positions: tuple[int, ...], label: str) -> None:
+    pages = -(-len(positions) // _PAGE)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button(
+            f"{label.replace('-', '–')}  ({len(positions):,})",
+            key="concept_range_clear",
+            icon=":material/close:",
+            on_click=_choose_range,
+            args=(scene.number, None),
+            help="Show all strengths again",
+            shortcut="Escape",
+        )
+        page = st.pagination(pages, key=f"concept_page-{scene.number}-{label}", max_visible_pages=5) if pages > 1 else 1
+    shown = positions[(page - 1) * _PAGE : page * _PAGE]
+    if shown:
+        _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, scene.fired, shown), "concept_bin")
+    else:
+        empty.nothing_found("No image has an activation in this range.")
+
+
+def _choose_range(concept: int, label: str | None) -> None:
+    st.session_state[_range_key(concept)] = label or _ANY
+    session.put(_RANGE, label)
+
+
+def _range_key(concept: int) -> str:
+    return f"concept_range-{concept}"
+
+
+def _histogram(scene: Scene) -> tuple[int | None, evidence.Bins]:
+    """The histogram, and the same choice for the keyboard; returns the bar that was chosen."""
+    fired = scene.fired
+    cut = evidence.bins(fired)
+    labels = cut.labels
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("How strongly it fires", anchor=False)
+    share = percent(len(fired.rows) / max(1, scene.images))
+    st.caption(f"On {counted(len(fired.rows), 'image')} of {scene.images:,} ({share}); silent on the rest.")
+    if not len(fired.rows):
+        return None, cut
+    key, asked = _range_key(scene.number), session.asked(_RANGE)
+    if key not in st.session_state and asked in labels:
+        st.session_state[key] = asked
+    chosen = labels.index(st.session_state[key]) if st.session_state.get(key) in labels else None
+    chart = f"concept_histogram-{scene.number}"
+
+    def take_bar() -> None:
+        points = st.session_state[chart]["selection"]["points"]
+        if points and points[0]["point_index"] < len(labels):
+            _choose_range(scene.number, labels[points[0]["point_index"]])
+
+    st.plotly_chart(
+        strength_histogram(cut.edges, cut.counts, labels, images=scene.images, chosen=chosen),
+        key=chart,
+        config=figures.CHART_OPTIONS,
+        on_select=take_bar,
+        selection_mode="points",
+        alt=f"Histogram of the activations of “{scene.detail.tile.name}” on {len(fired.rows)} images; choose a bar below",
+    )
+    counts = dict(zip(labels, cut.counts.tolist(), strict=True))
+    st.selectbox(
+        "Show images of one bar",
+        [_ANY, *labels],
+        key=key,
+        format_func=lambda label: label if label == _ANY else f"{label.replace('-', '–')} ({counts[label]:,})",
+        on_change=lambda: session.put(_RANGE, None if st.session_state[key] == _ANY else st.session_state[key]),
+        help="The same as a click on a bar of the histogram.",
+    )
+    return chosen, cut
+
+
+@st.fragment
+def class_panel(scene: Scene) -> None:
+    """The images of one class that have most and least of the concept: a spurious concept shows here first."""
+    st.subheader("Within a class", anchor=False)
+    labelled = [name for index, name in enumerate(scene.study.classes) if (scene.study.labels == index).any()]
+    if not labelled:
+        st.caption("The held-out images have no labels, so no class can be looked into.")
+        return
+    name = _class_choice(scene, labelled)
+    if not scene.detail.fired.dense()[scene.study.labels == scene.study.model.class_index(name)].any():
+        st.caption(f"It is silent on every image of {plain(name)}.")
+        return
+    high, low = evidence.high_and_low(scene.study, scene.detail.fired, name, _ROW)
+    drawing = _drawing(scene, bool(st.session_state.get(HEAT)) and heatmaps.why_never(scene.study) is None)
+    for title, rows, key in (("Most of it", high, "concept_high"), ("Least of it", low, "concept_low")):
+        if rows:
+            st.markdown(f"**{title}**")
+            _gallery(scene, drawing, row_tiles(scene.study, scene.recipe, scene.detail.fired, rows), key)
+    wrong = [sum(tile.correct is False for tile in scene.study.pictures(rows, scene.recipe)) for rows in (high, low)]
+    st.caption(f"Wrong: {wrong[0]} of {len(high)} with most of it, {wrong[1]} of {len(low)} with least of it.")
+
+
+def _class_choice(scene: Scene, labelled: Sequence[str]) -> str:
+    key = f"concept_class-{scene.number}"
+    asked = session.asked(_CLASS)
+    if key not in st.session_state:
+        st.session_state[key] = asked if asked in labelled else _telling_class(scene, labelled)
+    return str(
+        st.selectbox(
+            "Images whose true class is",
+            labelled,
+            key=key,
+            format_func=plain,
+            on_change=lambda: session.put(_CLASS, st.session_state[key]),
+            width=320,
+        )
+    )
+
+
+def _telling_class(scene: Scene, labelled: Sequence[str]) -> str:
+    """The class that the concept speaks for most and fires in; else the one in which it fires most."""
+    labels = scene.study.labels[scene.detail.fired.rows]
+    fires_in = {scene.study.classes[index] for index in set(labels[labels >= 0].tolist())}
+    for name, weight in scene.detail.class_weights:
+        if weight > 0 and name in fires_in:
+            return name
+    counts = np.bincount(labels[labels >= 0], minlength=len(scene.study.classes))
+    return scene.study.classes[int(counts.argmax())] if fires_in else labelled[0]

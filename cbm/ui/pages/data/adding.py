@@ -1,0 +1,273 @@
+"""New images, in four steps on one page: which, what they look like, which backbone, and what will be done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from cbm.core.errors import CbmError
+from cbm.images.sources import ARCHIVE_SUFFIXES, TABLE_SUFFIXES
+from cbm.ui.access import modes, uploads
+from cbm.ui.frame import cards, resources, session
+from cbm.ui.frame.text import counted, plain
+from cbm.ui.pages.data import pace
+from cbm.ui.pages.data.backbone_choice import Choice, backbone_choice
+from cbm.ui.pages.data.pace import Pace
+from cbm.ui.pages.data.preview import LOOKED_AT, Preview, look_at
+from cbm.ui.pages.data.tables import file_list
+from cbm.ui.widgets import job_panel
+from cbm.ui.widgets.thumbnails import thumbnail
+from cbm.workspace.workspace import Workspace
+
+UPLOAD, UPLOAD_FOLDER, PATH, EXAMPLE = "Upload files", "Upload a folder", "Folder on this machine", "Example scenes"
+WAY = "data_way"
+VIEW = "data_view"
+"""Query parameter: which view of the page is shown; none for the image sets."""
+_KEPT = "data_kept_upload"
+_REFUSED = "data_refused"
+_SCENES = {
+    "Ten classes": "scenes:classes?count={}&seed=1&split=train",
+    "No labels": "scenes:free?count={}&seed=1&split=train",
+    "A planted shortcut": "scenes:shortcut?count={}&seed=1&split=train",
+}
+_LISTED = 200
+"""Rejected files and classes that a preview lists."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the images come from, as `cbm.verbs.embed` takes it."""
+
+    address: str
+    title: str
+
+
+def add_images(root: str) -> None:
+    """The whole form. What is asked for becomes a job."""
+    with st.container(border=True, key="data_step_images"):
+        st.markdown("##### 1 · Images", anchors=False)
+        try:
+            source = _source(root)
+            preview = None if source is None else _preview(root, source)
+        except CbmError as error:
+            cards.show_error(uploads.without_folders(root, str(error)))
+            return
+        if source is None or preview is None:
+            return
+        draw_preview(preview)
+    if not preview.count:
+        return
+    with st.container(border=True, key="data_step_backbone"):
+        st.markdown("##### 2 · Backbone", anchors=False)
+        choice = backbone_choice()
+    if choice is not None:
+        with st.container(border=True, key="data_step_encode"):
+            st.markdown("##### 3 · Encode", anchors=False)
+            _encode(root, source, preview, choice)
+
+
+def _source(root: str) -> Source | None:
+    ways = [UPLOAD, UPLOAD_FOLDER, *([PATH] if modes.may_use_paths() else []), EXAMPLE]
+    way = st.segmented_control("Where they are", ways, default=UPLOAD, required=True, key=WAY, persist_state="session")
+    if way == PATH:
+        return _path()
+    if way == EXAMPLE:
+        return _example()
+    return _upload(root, folder=way == UPLOAD_FOLDER)
+
+
+def _upload(root: str, *, folder: bool) -> Source | None:
+    bounds = modes.limits()
+    files = st.file_uploader(
+        "A folder of images" if folder else "Images, a zip of images, or a table with its images",
+        accept_multiple_files="directory" if folder else True,
+        key=f"data_upload-{folder}",
+        max_upload_size=max(1, bounds.max_upload_bytes // 2**20),
+    )
+    if not files:
+        st.caption(
+            "Folders become classes: `cats/1.jpg` is a cat, in a zip as well as in a folder. A table (.csv or .parquet) has a column "
+            "`path`, and may have `label`, `group`, `split`, and a true / false column for every concept that is known."
+        )
+        return None
+    return Source(str(keep_once(root, files)), uploaded_title(files))
+
+
+def keep_once(root: str, files: Sequence[uploads.Upload]) -> Path:
+    """Keep an upload when it is first seen; later runs of the page find it by the ids of its files."""
+    ids = tuple(str(getattr(file, "file_id", file.name)) for file in files)
+    kept = st.session_state.get(_KEPT)
+    if kept is None or kept[0] != ids or not Path(kept[1]).exists():
+        with st.spinner("Checking and keeping the upload …"):
+            kept = (ids, str(uploads.keep(root, files)))
+        st.session_state[_KEPT] = kept
+    return Path(kept[1])
+
+
+def uploaded_title(files: Sequence[uploads.Upload]) -> str:
+    """What to call an upload: its file of vectors, archive or table, else the number of its files."""
+    named = [file.name for file in files if file.name.lower().endswith((*uploads.VECTOR_SUFFIXES, *ARCHIVE_SUFFIXES, *TABLE_SUFFIXES))]
+    return Path(named[0]).name if named else counted(len(files), "uploaded file")
+
+
+def _path() -> Source | None:
+    modes.require_paths()
+    text = st.text_input(
+        "Path",
+        key="data_path",
+        placeholder="/home/me/pictures, or a .zip, .tar, .csv or .parquet",
+        help="Nothing is copied: the images stay where they are, and the app reads them there.",
+        persist_state="session",
+    ).strip()
+    if not text:
+        st.caption("Folders become classes. The images are read where they lie and are not copied, so leave them there.")
+        return None
+    path = os.path.abspath(os.path.expanduser(text))
+    return Source(path, os.path.basename(path) or path)
+
+
+def _example() -> Source:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        task = st.selectbox("Scenes", list(_SCENES), key="data_scenes", width=220, persist_state="session")
+        count = st.number_input("How many", 50, 20_000, 400, 50, key="data_scenes_count", width=140, persist_state="session")
+    st.caption("Drawn by the demo's world, with the truth about every concept: a quick way to try the whole line.")
+    return Source(_SCENES[task].format(int(count)), f"{int(count):,} scenes, {task.lower()}")
+
+
+def _preview(root: str, source: Source) -> Preview:
+    stamp = os.stat(source.address).st_mtime_ns if os.path.exists(source.address) else 0
+    confine = Path(source.address).is_relative_to(Workspace(root).uploads)
+    preview = _looked_at(source.address, confine, stamp)
+    modes.check_images(preview.count)
+    return preview
+
+
+@st.cache_data(ttl=600, max_entries=32, show_spinner="Looking at the images …")
+def _looked_at(address: str, confine: bool, stamp: int) -> Preview:
+    return look_at(address, confine=confine)
+
+
+def draw_preview(preview: Preview) -> None:
+    """What a source holds: a line of counts, pictures, classes, and the files that will be turned away."""
+    if not preview.count:
+        cards.show_error("None of these files is a picture that can be read. JPEG, PNG, WebP, AVIF, GIF, BMP and TIFF are.")
+        _preview_details(preview)
+        return
+    found = [counted(preview.count, "image")]
+    if preview.classes:
+        found.append(f"{len(preview.classes):,} {'class' if len(preview.classes) == 1 else 'classes'}")
+    if preview.splits:
+        found.append(", ".join(f"{name} {count:,}" for name, count in preview.splits.items()))
+    if preview.concepts:
+        found.append(counted(len(preview.concepts), "known concept"))
+    st.markdown(f"**{plain(' · '.join(found))}**")
+    with st.grid("auto", min_column_width=88, gap="small", key="data_preview") as grid:
+        for uri, label in zip(preview.uris, preview.labels, strict=True):
+            with grid.cell(), st.container(gap="xxsmall"):
+                st.image(thumbnail(uri), width="stretch", alt=f"A picture of the upload{f', class {label}' if label else ''}")
+                if label:
+                    st.caption(plain(label))
+    if not preview.classes:
+        st.caption("No labels were found: concepts can be discovered and searched, but a classifier needs a class for each image.")
+    elif preview.unlabelled:
+        st.caption(f"{counted(preview.unlabelled, 'image')} without a label: discovery uses them, a classifier does not.")
+    for note in preview.notes:
+        st.caption(f":material/info: {plain(note)}")
+    _preview_details(preview)
+
+
+def _preview_details(preview: Preview) -> None:
+    if preview.classes:
+        with st.expander(f"Classes ({len(preview.classes):,})", icon=":material/category:"):
+            shown = list(preview.classes.items())[:_LISTED]
+            st.dataframe({"Class": [name for name, _ in shown], "Images": [count for _, count in shown]}, hide_index=True, height=240)
+    if preview.rejected:
+        with st.expander(f"{counted(len(preview.rejected), 'file')} will be rejected", icon=":material/block:", expanded=True):
+            file_list(preview.rejected[:_LISTED], key="data_preview_rejected")
+    if preview.kind != "scenes" and preview.looked_at < preview.count + len(preview.rejected):
+        st.caption(f"The first bytes of {LOOKED_AT:,} files were read; the others are judged while they are encoded.")
+
+
+def _encode(root: str, source: Source, preview: Preview, choice: Choice) -> None:
+    steps = f"Every picture is decoded, scaled to what {choice.name} sees, and encoded"
+    dim = f" into {choice.offer.dim} numbers" if choice.offer is not None else ""
+    st.markdown(
+        f"{plain(steps + dim)}. Pictures that this backbone has encoded before are taken from the store; "
+        "files that cannot be used are listed with the reason."
+    )
+    measured = _pace(root, preview, choice)
+    if measured is not None:
+        st.markdown(
+            f"{counted(preview.count, 'image')}: **{measured.duration(preview.count)}**, and some seconds to start "
+            f"({plain(measured.source)})."
+        )
+    elif choice.here:
+        st.button("Measure the time", key="data_measure", icon=":material/timer:", on_click=_measured, args=(choice, preview.probe))
+        st.caption("Loads the backbone and encodes a few pictures.")
+    else:
+        st.caption("How long it takes cannot be said before the weights are here; the rate shows while it runs.")
+    st.button(
+        f"Encode {counted(preview.count, 'image')}",
+        key="data_encode",
+        type="primary",
+        icon=":material/play_arrow:",
+        on_click=_submit,
+        args=(source, preview.count, choice),
+    )
+
+
+def _pace(root: str, preview: Preview, choice: Choice) -> Pace | None:
+    measured = st.session_state.get(_pace_key(choice))
+    if measured is not None:
+        return measured
+    before = pace.earlier(resources.jobs(root).list(), choice.architecture, choice.pretrained)
+    if before is not None:
+        return before
+    # The demo's backbone is loaded in a moment; others are measured when somebody asks.
+    return _measure(choice, preview.probe) if choice.architecture == "demo" else None
+
+
+def _pace_key(choice: Choice) -> str:
+    return f"data_pace-{choice.architecture}-{choice.pretrained}"
+
+
+def _measured(choice: Choice, uris: tuple[str, ...]) -> None:
+    """Callback: measure the pace when somebody asks."""
+    try:
+        _measure(choice, uris)
+    except CbmError as error:
+        refuse(str(error))
+
+
+def _measure(choice: Choice, uris: tuple[str, ...]) -> Pace | None:
+    measured = pace.measure(resources.backbone(choice.architecture, choice.pretrained), uris)
+    st.session_state[_pace_key(choice)] = measured
+    return measured
+
+
+def _submit(source: Source, count: int, choice: Choice) -> None:
+    """Callback: ask for the work."""
+    parameters: dict[str, object] = {"source": source.address, "backbone": choice.architecture}
+    if choice.pretrained:
+        parameters["pretrained"] = choice.pretrained
+    try:
+        job_panel.submit("embed", parameters, title=f"Encode {counted(count, 'image')} of {source.title}")
+        session.put(VIEW, None)
+    except CbmError as error:
+        refuse(str(error))
+
+
+def refuse(message: str) -> None:
+    """In a callback, which draws nothing itself: let the page say why something was not done."""
+    st.session_state[_REFUSED] = message
+
+
+def show_refusal() -> None:
+    """Say once why the last thing asked for was not done."""
+    message = st.session_state.pop(_REFUSED, None)
+    if message:
+        cards.show_error(message)

@@ -1,0 +1,207 @@
+"""What the data page says about an image set: plain values from the artefact and its table of items."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+import numpy as np
+
+from cbm.backbones.reference import BackboneReference
+from cbm.core.errors import CorruptArtifactError, NotFoundError
+from cbm.embeddings.sets import CONCEPT_PREFIX, UNKNOWN, EmbeddingSet
+from cbm.study.views import PictureTile
+from cbm.workspace.workspace import Artifact
+
+if TYPE_CHECKING:
+    import pandas
+
+ON_CARD = 6
+"""Pictures on a card."""
+
+
+@dataclass(frozen=True)
+class SetCard:
+    """One image set of the gallery."""
+
+    id: str
+    title: str
+    source: str
+    """What the source called itself."""
+    count: int
+    sizes: tuple[tuple[str, int], ...]
+    """Images of each class."""
+    splits: tuple[str, ...]
+    """Names of the splits; empty where there is only one, or none."""
+    dim: int
+    backbone: str
+    """The architecture."""
+    trained: str
+    """The tag or file of its weights; empty for the one that ships."""
+    space: str
+    made: str
+    """The day, as 2026-11-22."""
+    rejected: int
+    uris: tuple[str, ...]
+    """Pictures for the card, of as many classes as there are."""
+
+    @property
+    def classes(self) -> int:
+        return len(self.sizes)
+
+    @property
+    def address(self) -> str:
+        """What stands for the set in an address."""
+        return self.id.partition("-")[2][:8]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rows of a set in the order in which they are shown, with their scores where they were searched for."""
+
+    rows: Sequence[int] | np.ndarray
+    scores: Sequence[float] = ()
+
+
+def set_title(name: str) -> str:
+    """A source's own name as people read it: `scenes:classes?count=400&split=test` becomes "Scenes: classes, test"."""
+    if not name.startswith("scenes:"):
+        return name or "Unnamed"
+    kind, _, query = name.removeprefix("scenes:").partition("?")
+    split = parse_qs(query).get("split", [""])[0]
+    return f"Scenes: {kind}{f', {split}' if split else ''}"
+
+
+def set_card(artifact: Artifact, embeddings: EmbeddingSet) -> SetCard:
+    has_picture = (embeddings.items["uri"] != "").to_numpy()
+    counts = class_counts(embeddings)
+    splits = tuple(str(name) for name in embeddings.items["split"].unique() if name)
+    return SetCard(
+        id=artifact.id,
+        title=set_title(embeddings.name),
+        source=embeddings.name,
+        count=len(embeddings),
+        sizes=tuple(zip(counts["Class"], (int(count) for count in counts["Images"]), strict=True)),
+        splits=splits if len(splits) > 1 else (),
+        dim=embeddings.dim,
+        backbone=embeddings.backbone.architecture,
+        trained=_tag(embeddings.backbone),
+        space=embeddings.space,
+        made=artifact.created[:10],
+        rejected=int(artifact.metrics.get("rejected", 0)),
+        uris=tuple(embeddings.items["uri"].iloc[_spread(embeddings.labels, has_picture)]),
+    )
+
+
+def _tag(reference: BackboneReference) -> str:
+    return "" if reference.pretrained == reference.architecture else reference.pretrained
+
+
+def _spread(labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """A few rows among the wanted ones: the first of every class in turn, evenly spaced over the classes where there are many."""
+    rows = np.flatnonzero(wanted)
+    firsts = rows[np.unique(labels[rows], return_index=True)[1]]
+    if len(firsts) >= ON_CARD:
+        return firsts[np.linspace(0, len(firsts) - 1, ON_CARD).astype(int)]
+    others = np.setdiff1d(rows, firsts)
+    more = others[np.linspace(0, len(others) - 1, min(len(others), ON_CARD - len(firsts))).astype(int)] if len(others) else others
+    return np.concatenate([firsts, more]).astype(int)
+
+
+def find_card(cards: Sequence[SetCard], asked: str | None) -> SetCard:
+    """The card that an address asks for, else the first.
+
+    Raises:
+        NotFoundError: the address names no set of this workspace, or more than one.
+    """
+    if asked is None:
+        return cards[0]
+    fitting = [card for card in cards if asked and (card.id.startswith(asked) or card.id.partition("-")[2].startswith(asked))]
+    if len(fitting) != 1:
+        raise NotFoundError(f"The address asks for the image set {asked!r}, which is not in this workspace. Choose one of those above.")
+    return fitting[0]
+
+
+def class_counts(embeddings: EmbeddingSet) -> pandas.DataFrame:
+    """Images of each class, and of each of its splits where there are several; the classes as they are numbered."""
+    import pandas as pd
+
+    labels, splits = embeddings.labels, embeddings.items["split"].to_numpy()
+    counts = np.bincount(labels[labels != UNKNOWN], minlength=len(embeddings.classes))
+    table = pd.DataFrame({"Class": list(embeddings.classes), "Images": counts})
+    names = [name for name in pd.unique(splits) if name]
+    if len(names) > 1:
+        for name in names:
+            table[name.capitalize()] = np.bincount(labels[(labels != UNKNOWN) & (splits == name)], minlength=len(embeddings.classes))
+    return table[table["Images"] > 0].reset_index(drop=True)
+
+
+def known_concepts(embeddings: EmbeddingSet) -> pandas.DataFrame:
+    """Share of images with each concept that the source's table told, and how many images it says nothing about."""
+    import pandas as pd
+
+    columns = [str(name) for name in embeddings.items.columns if str(name).startswith(CONCEPT_PREFIX)]
+    truth = {column: embeddings.items[column].astype("boolean") for column in columns}
+    return pd.DataFrame(
+        {
+            "Concept": [column.removeprefix(CONCEPT_PREFIX) for column in columns],
+            "Share": [100 * float(values.mean()) if values.notna().any() else None for values in truth.values()],
+            "Unknown": [int(values.isna().sum()) for values in truth.values()],
+        }
+    )
+
+
+def rejected_files(artifact: Artifact) -> pandas.DataFrame:
+    """Every file that was turned away when the set was made, with its reason.
+
+    Raises:
+        CorruptArtifactError: the list is there and cannot be read.
+    """
+    import pandas as pd
+
+    file = artifact.path / "rejected.json"
+    try:
+        entries = json.loads(file.read_text()) if file.is_file() else []
+        return pd.DataFrame({"File": [entry["item"] for entry in entries], "Reason": [entry["reason"] for entry in entries]})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptArtifactError(f"{file} cannot be read ({error}); encode the images again.") from error
+
+
+def mixed_order(embeddings: EmbeddingSet) -> np.ndarray:
+    """All rows, one of every class first, then a second of every class, and so on: a first page that shows what there is."""
+    labels = embeddings.labels
+    by_class = np.argsort(labels, kind="stable")
+    starts = np.searchsorted(labels[by_class], labels[by_class], side="left")
+    turn = np.empty(len(labels), np.int64)
+    turn[by_class] = np.arange(len(labels)) - starts
+    return np.lexsort((labels, turn))
+
+
+def rows_of(embeddings: EmbeddingSet, class_name: str | None, split: str | None) -> np.ndarray:
+    """The rows of a class and a split, where given."""
+    wanted = np.ones(len(embeddings), bool)
+    if class_name is not None and class_name in embeddings.classes:
+        wanted &= embeddings.labels == embeddings.classes.index(class_name)
+    if split is not None:
+        wanted &= embeddings.split(split)
+    return np.flatnonzero(wanted)
+
+
+def picture_tiles(embeddings: EmbeddingSet, found: Found) -> tuple[PictureTile, ...]:
+    """One tile a row: its class (else its name) and, where it was searched for, its cosine."""
+    items = embeddings.items.iloc[list(found.rows)]
+    tiles = []
+    for position, (row, item, uri, label) in enumerate(zip(found.rows, items["item"], items["uri"], items["label"], strict=True)):
+        name = embeddings.classes[label] if label != UNKNOWN else short_name(item)
+        title = f"{found.scores[position]:.2f} · {name}" if found.scores else name
+        tiles.append(PictureTile(row, uri, title, f"{item}{f', class {name}' if label != UNKNOWN else ''}"))
+    return tuple(tiles)
+
+
+def short_name(item: str, most: int = 24) -> str:
+    """The end of an item's name, which is where names differ."""
+    name = item.rpartition("/")[2] if not item.startswith("scene:") else f"scene {item.rpartition('/')[2]}"
+    return name if len(name) <= most else f"…{name[1 - most :]}"

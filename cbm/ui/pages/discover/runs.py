@@ -1,0 +1,225 @@
+"""What the workspace records about dictionaries and their names, as plain values; figures that were not measured are None."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cbm.backbones.reference import BackboneReference
+from cbm.dictionaries.base import SETTINGS_FILE
+from cbm.dictionaries.trainer import HistoryPoint
+from cbm.ui.frame.text import counted
+from cbm.ui.pages.data.sets import set_title
+from cbm.ui.pages.discover.words import VARIANTS
+from cbm.workspace.workspace import Artifact
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One line to compare with."""
+
+    name: str
+    fvu: float
+    cosine: float
+    l0: float
+
+
+@dataclass(frozen=True)
+class SetOfImages:
+    """An embedding set as a person knows it."""
+
+    id: str
+    name: str
+    count: int
+    dim: int
+    classes: int
+    backbone: BackboneReference
+    space: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} · {counted(self.count, 'image')} · {self.backbone.architecture}"
+
+
+@dataclass(frozen=True)
+class DictionaryRun:
+    """One finished dictionary."""
+
+    id: str
+    created: str
+    variant: str
+    """Key of `words.VARIANTS`, or empty where the record does not say."""
+    width: int
+    k: int | None
+    seed: int | None
+    images: int
+    sets: tuple[str, ...]
+    """Ids of the embedding sets it was learned from."""
+    sources: tuple[str, ...]
+    """What those call themselves."""
+    backbone: BackboneReference | None
+    fvu: float | None
+    cosine: float | None
+    l0: float | None
+    dead: float | None
+    held_out: int | None
+    seconds: float | None
+    samples_per_second: float | None
+    baselines: tuple[Baseline, ...]
+
+    @property
+    def method(self) -> str:
+        return VARIANTS[self.variant].label if self.variant in VARIANTS else "Dictionary"
+
+    @property
+    def short(self) -> str:
+        sparsity = f", k {self.k}" if self.k is not None else ""
+        return f"{self.method}, {counted(self.width, 'concept')}{sparsity}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.short}, on {counted(self.images, 'image')}"
+
+    @property
+    def day(self) -> str:
+        return datetime.fromisoformat(self.created).strftime("%-d %b %Y, %H:%M")
+
+
+@dataclass(frozen=True)
+class NamedTable:
+    """Names that were given to a dictionary's concepts."""
+
+    id: str
+    created: str
+    dictionary: str
+    vocabulary: str
+    """What the list of candidate names calls itself."""
+    candidates: int | None
+    rule: str
+    unique: bool
+    size: int
+    named: int | None
+    different: int | None
+    mean_score: float | None
+    threshold: float | None
+    models: tuple[str, ...]
+    """Concept models made from it, newest first."""
+
+
+def image_sets(embeddings: Sequence[Artifact]) -> tuple[SetOfImages, ...]:
+    """The embedding sets, in the order given; one whose record cannot be read is left out."""
+    found = []
+    for artifact in embeddings:
+        try:
+            record = json.loads((artifact.path / "set.json").read_text())
+            found.append(
+                SetOfImages(
+                    id=artifact.id,
+                    name=set_title(str(record["name"])),
+                    count=int(record["count"]),
+                    dim=int(record["dim"]),
+                    classes=len(record["classes"]),
+                    backbone=BackboneReference.from_dict(record["backbone"]),
+                    space=str(record["space"]),
+                )
+            )
+        except (OSError, KeyError, TypeError, ValueError):
+            continue
+    return tuple(found)
+
+
+def dictionary_runs(dictionaries: Sequence[Artifact], sets: Sequence[SetOfImages]) -> tuple[DictionaryRun, ...]:
+    """The dictionaries, in the order given."""
+    by_id = {entry.id: entry for entry in sets}
+    return tuple(_run(artifact, by_id) for artifact in dictionaries)
+
+
+def named_tables(
+    dictionary: str, concepts: Sequence[Artifact], vocabularies: Sequence[Artifact], models: Sequence[Artifact], size: int
+) -> tuple[NamedTable, ...]:
+    """The tables of names of one dictionary, in the order given."""
+    words = {artifact.id: artifact for artifact in vocabularies}
+    found = []
+    for artifact in concepts:
+        if dictionary not in artifact.parents:
+            continue
+        vocabulary = next((words[parent] for parent in artifact.parents if parent in words), None)
+        figures = artifact.metrics
+        found.append(
+            NamedTable(
+                id=artifact.id,
+                created=artifact.created,
+                dictionary=dictionary,
+                vocabulary="names given by hand" if vocabulary is None else str(vocabulary.parameters.get("source", "a list")),
+                candidates=None if vocabulary is None else vocabulary.metrics.get("count"),
+                rule=str(artifact.parameters.get("rule", "")),
+                unique=bool(artifact.parameters.get("unique", False)),
+                size=size,
+                named=figures.get("named"),
+                different=figures.get("unique"),
+                mean_score=figures.get("mean_score"),
+                threshold=figures.get("threshold"),
+                models=tuple(model.id for model in models if artifact.id in model.parents),
+            )
+        )
+    return tuple(found)
+
+
+def history(artifact: Artifact) -> tuple[HistoryPoint, ...]:
+    """The figures of the training, step by step; empty where none were kept."""
+    try:
+        return tuple(HistoryPoint(**point) for point in json.loads((artifact.path / "history.json").read_text()))
+    except (OSError, TypeError, ValueError):
+        return ()
+
+
+def _run(artifact: Artifact, sets: Mapping[str, SetOfImages]) -> DictionaryRun:
+    training = artifact.parameters.get("training")
+    variant, width, k, seed = _settings(training if isinstance(training, Mapping) else {})
+    figures: Mapping[str, Any] = artifact.metrics.get("reconstruction", {})
+    parents = [sets[parent] for parent in artifact.parents if parent in sets]
+    backbone = artifact.parameters.get("backbone")
+    stated = BackboneReference.from_dict(backbone) if isinstance(backbone, Mapping) else None
+    return DictionaryRun(
+        id=artifact.id,
+        created=artifact.created,
+        variant=variant,
+        width=width or _size(artifact),
+        k=k,
+        seed=seed,
+        images=sum(parent.count for parent in parents),
+        sets=tuple(parent.id for parent in parents),
+        sources=tuple(parent.name for parent in parents),
+        backbone=stated or (parents[0].backbone if parents else None),
+        fvu=figures.get("fvu"),
+        cosine=figures.get("cosine_centred"),
+        l0=figures.get("l0_mean"),
+        dead=artifact.metrics.get("dead"),
+        held_out=artifact.metrics.get("held_out"),
+        seconds=artifact.metrics.get("seconds"),
+        samples_per_second=artifact.metrics.get("samples_per_second"),
+        baselines=tuple(
+            Baseline(name, row["fvu"], row["cosine_centred"], row["l0_mean"]) for name, row in artifact.metrics.get("baselines", {}).items()
+        ),
+    )
+
+
+def _settings(training: Mapping[str, Any]) -> tuple[str, int | None, int | None, int | None]:
+    """Variant, width, k and seed, as a trained dictionary and as a baseline record them."""
+    variant = training.get("variant", "")
+    if not isinstance(variant, Mapping):
+        return str(variant), training.get("width"), training.get("k"), training.get("seed")
+    name = str(variant.get("name", ""))
+    # Only that recipe leaves the embeddings as they come.
+    name = "dn-cbm" if name == "relu-l1" and training.get("inputs") == "raw" else name
+    return name, variant.get("width"), variant.get("k"), training.get("seed")
+
+
+def _size(artifact: Artifact) -> int:
+    try:
+        return int(json.loads((artifact.path / SETTINGS_FILE).read_text())["size"])
+    except (OSError, KeyError, TypeError, ValueError):
+        return 0

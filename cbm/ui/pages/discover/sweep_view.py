@@ -1,0 +1,231 @@
+"""Sweeps: many sizes in one job, and a chart on which to pick one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from cbm.dictionaries.sizes import sound_size
+from cbm.ui.access import modes
+from cbm.ui.frame import resources
+from cbm.ui.frame.cards import show_error
+from cbm.ui.frame.text import counted, plain
+from cbm.ui.pages.discover import address, words
+from cbm.ui.pages.discover.costs import Cost, training_cost
+from cbm.ui.pages.discover.new_run import KS, WIDTHS, choose_sets, with_sound
+from cbm.ui.pages.discover.runs import DictionaryRun, SetOfImages
+from cbm.ui.widgets import figures, job_panel
+from cbm.ui.widgets.figures import discovery as charts
+from cbm.verbs.results import SweepRun
+from cbm.verbs.sweeping import MOST_RUNS, suggest
+
+CHART = "sweep_chart"
+TABLE = "sweep_table"
+_VARIANTS = ("batchtopk", "topk", "relu-l1")
+
+
+def sweep_view(root: str, sets: Sequence[SetOfImages], runs: Sequence[DictionaryRun]) -> None:
+    """What there is on the same images, to pick from; and a form for more."""
+    comparable = _comparable(runs)
+    if len(comparable) > 1:
+        _results(root, comparable)
+    else:
+        st.markdown(
+            "How many concepts, and how many per image? A sweep trains one dictionary for each combination in a single job, "
+            "then shows on one chart what sparsity costs, and which one to take."
+        )
+    with st.expander("Try several sizes at once", icon=":material/grid_on:", expanded=len(comparable) < 2, key="sweep_form"):
+        _form(sets, runs)
+
+
+def _comparable(runs: Sequence[DictionaryRun]) -> list[DictionaryRun]:
+    """The measured runs on the images of most runs, the newest in doubt: figures on different images say nothing about each other."""
+    measured = [run for run in runs if run.fvu is not None and run.l0 is not None and run.sets]
+    groups: dict[tuple[str, ...], list[DictionaryRun]] = {}
+    for run in measured:
+        groups.setdefault(tuple(sorted(run.sets)), []).append(run)
+    if not groups:
+        return []
+    names = {key: ", ".join(found[0].sources) for key, found in groups.items()}
+    if len(groups) == 1:
+        return next(iter(groups.values()))
+    order = sorted(groups, key=lambda key: -len(groups[key]))
+    chosen = st.selectbox(
+        "Dictionaries on",
+        order,
+        format_func=lambda key: f"{names[key]}: {counted(len(groups[key]), 'run')}",
+        key="sweep_images",
+        help="Figures compare only where dictionaries were measured on the same images.",
+        persist_state="session",
+    )
+    return groups[chosen]
+
+
+def _results(root: str, runs: Sequence[DictionaryRun]) -> None:
+    stability = _stabilities(root)
+    suggested = suggest([_as_sweep_run(run) for run in runs])
+    st.caption(
+        "Each point is one dictionary. Left is easier to read, low keeps more of the images: the best lie towards the corner. "
+        "Click a point, or a row of the table, to open it."
+    )
+    by_width = sorted(runs, key=lambda run: (run.method, run.width, run.k or 0))
+    points = [(run.id, run.l0 or 0.0, run.fvu or 0.0, _series(run), _hover(run, stability.get(run.id))) for run in by_width]
+    st.plotly_chart(
+        charts.sweep_chart(points, suggested),
+        key=CHART,
+        config=figures.CHART_OPTIONS,
+        on_select=_open_point,
+        selection_mode="points",
+        alt="Unexplained variance over active concepts: "
+        + "; ".join(f"{run.short}: FVU {run.fvu:.3f}, L0 {run.l0:.1f}" for run in runs[:12]),
+    )
+    best = next(run for run in runs if run.id == suggested)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            f"Open {plain(best.short)}",
+            key="sweep_open_suggested",
+            type="primary",
+            icon=":material/ads_click:",
+            on_click=address.open_run,
+            args=(best.id,),
+        )
+        st.caption("Ringed on the chart: the sparsest, then narrowest, of those nearly as good as the best.")
+    _table(runs, stability)
+
+
+def _table(runs: Sequence[DictionaryRun], stability: dict[str, float]) -> None:
+    ordered = sorted(runs, key=lambda run: (run.width, run.k or 0, run.seed or 0))
+    frame = pd.DataFrame(
+        {
+            "Method": [run.method for run in ordered],
+            "Concepts": [run.width for run in ordered],
+            "k": [run.k for run in ordered],
+            "Seed": [run.seed for run in ordered],
+            "FVU": [run.fvu for run in ordered],
+            "Cosine": [run.cosine for run in ordered],
+            "L0": [run.l0 for run in ordered],
+            "Dead": [None if run.dead is None else 100 * run.dead for run in ordered],
+            "Stability": [stability.get(run.id) for run in ordered],
+            "Seconds": [run.seconds for run in ordered],
+        }
+    )
+    columns: dict[str, Any] = {
+        "FVU": st.column_config.NumberColumn(format="%.3f", help=words.FVU_HELP),
+        "Cosine": st.column_config.NumberColumn(format="%.3f", help=words.COSINE_HELP),
+        "L0": st.column_config.NumberColumn(format="%.1f", help=words.L0_HELP),
+        "Dead": st.column_config.NumberColumn(format="%.0f%%", help=words.DEAD_HELP),
+        "Stability": st.column_config.NumberColumn(
+            format="%.2f", help="How closely another seed finds the same directions again: 1 is exactly. Needs two seeds in one sweep."
+        ),
+        "Seconds": st.column_config.NumberColumn(format="%.1f", help=words.TIME_HELP),
+    }
+    if not any(stability.get(run.id) for run in ordered):
+        frame = frame.drop(columns="Stability")
+    event = st.dataframe(
+        frame,
+        hide_index=True,
+        column_config=columns,
+        key=f"{TABLE}-{len(ordered)}",
+        on_select="rerun",
+        selection_mode="single-row",
+        alt="All dictionaries of the chart with their figures",
+    )
+    rows = event["selection"]["rows"]
+    if rows and rows[0] < len(ordered):
+        run = ordered[rows[0]]
+        label = f"Open {plain(run.short)}"
+        st.button(label, key="sweep_open_row", icon=":material/open_in_full:", on_click=address.open_run, args=(run.id,))
+
+
+def _open_point() -> None:
+    points = st.session_state[CHART]["selection"]["points"]
+    if points and points[0].get("customdata"):
+        address.open_run(str(points[0]["customdata"][0]))
+
+
+def _series(run: DictionaryRun) -> str:
+    return f"{run.method}, {run.width:,} concepts"
+
+
+def _hover(run: DictionaryRun, stability: float | None) -> str:
+    parts = [f"<b>{run.short}</b>", f"FVU {run.fvu:.3f}", f"L0 {run.l0:.1f}", f"cosine {run.cosine or 0:.3f}", f"dead {run.dead or 0:.1%}"]
+    if stability is not None:
+        parts.append(f"stability {stability:.2f}")
+    return "<br>".join([*parts, f"seed {run.seed}"])
+
+
+def _as_sweep_run(run: DictionaryRun) -> SweepRun:
+    # A method without k is as sparse as it was measured to be, not the sparsest of all.
+    k = round(run.l0 or 0.0) if run.k is None else run.k
+    return SweepRun(run.id, run.width, k, run.seed or 0, run.fvu or 0.0, run.cosine or 0.0, run.l0 or 0.0, run.dead or 0.0, None, 0.0)
+
+
+def _stabilities(root: str) -> dict[str, float]:
+    """What finished sweeps measured, by dictionary."""
+    found: dict[str, float] = {}
+    for job in reversed(resources.jobs(root).list()):
+        if job.kind == "sweep" and job.result:
+            found |= {run["dictionary"]: run["stability"] for run in job.result["runs"] if run["stability"] is not None}
+    return found
+
+
+def _form(sets: Sequence[SetOfImages], runs: Sequence[DictionaryRun]) -> None:
+    chosen = choose_sets(sets, runs, key="sweep_sets")
+    if not chosen:
+        return
+    images, dim = sum(part.count for part in chosen), chosen[0].dim
+    sound = sound_size(images, dim)
+    scope = f"{images}-{dim}"
+    near = with_sound([width for width in WIDTHS if sound.width // 4 <= width <= 4 * sound.width], sound.width)
+    sparse = with_sound([k for k in KS if k <= 4 * sound.k], sound.k)
+    variant = st.segmented_control(
+        "Method",
+        _VARIANTS,
+        default="batchtopk",
+        required=True,
+        format_func=lambda name: words.VARIANTS[name].label,
+        key="sweep_variant",
+        persist_state="session",
+    )
+    widths = st.pills(
+        "Concepts to look for (width)",
+        near,
+        selection_mode="multi",
+        default=[width for width in (sound.width // 2, sound.width) if width in near],
+        format_func=lambda value: f"{value:,}",
+        key=f"sweep_widths-{scope}",
+        help=words.WIDTH_HELP,
+    )
+    ks = st.pills(
+        "Concepts per image (k)",
+        sparse,
+        selection_mode="multi",
+        default=sorted({max(1, sound.k // 4), max(1, sound.k // 2), sound.k} & set(sparse)),
+        key=f"sweep_ks-{scope}",
+        help=words.K_HELP,
+    )
+    seeds = st.slider("Seeds of each", 1, 5, 1, key="sweep_seeds", help=words.SEED_HELP, persist_state="session")
+    wanted = [(width, k) for width in widths for k in ks if k <= width]
+    count = len(wanted) * seeds
+    if not 1 <= count <= MOST_RUNS:
+        show_error(f"Choose at least one width and one k, and at most {MOST_RUNS} dictionaries in all; now it is {count}.")
+        return
+    dims = {part.id: part.dim for part in sets}
+    costs = [training_cost(runs, dims, variant=str(variant), width=width, dim=dim, images=images, epochs=None) for width, _ in wanted]
+    cost = Cost(seeds * sum(part.seconds for part in costs), costs[0].measured)
+    many = "1 dictionary" if count == 1 else f"{count:,} dictionaries"
+    st.markdown(f":material/schedule: **{many}**, {cost.text}; less where some exist.")
+    if st.button("Start the sweep", key="sweep_start", type="primary", icon=":material/scatter_plot:"):
+        modes.require_write()
+        request = {
+            "embeddings": [part.id for part in chosen],
+            "widths": sorted(widths),
+            "ks": sorted(ks),
+            "seeds": list(range(seeds)),
+            "variant": variant,
+        }
+        job_panel.ask("sweep", request, title=f"Sweep of {count} dictionaries in {chosen[0].name}")
+        st.rerun()

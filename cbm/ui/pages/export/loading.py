@@ -1,0 +1,128 @@
+"""Take an exported bundle into this workspace."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import secrets
+from pathlib import Path
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from cbm.core.errors import CbmError
+from cbm.jobs import Job
+from cbm.ui.access import modes, uploads
+from cbm.ui.access.limits import MEGABYTE
+from cbm.ui.frame import navigation, resources, session
+from cbm.ui.frame.cards import show_error
+from cbm.ui.pages.classify.options import SetOption, set_option
+from cbm.ui.widgets import job_panel
+
+KIND = "import_bundle"
+_REFUSED = "load_refused"
+_FILE, _FOLDER, _SET = "load_file", "load_folder", "load_set"
+
+
+def panel(*, first: bool = False) -> None:
+    """Choose a bundle and the images to look at it with; the rest is a job.
+
+    Args:
+        first: whether the workspace has no model yet.
+    """
+    if not modes.may_write():
+        return
+    root = modes.workspace_root()
+    st.subheader("Load an exported model", anchor=False)
+    refused = st.session_state.pop(_REFUSED, None)
+    if refused:
+        show_error(refused)
+    job = job_panel.latest(root, (KIND,))
+    if job is not None and (job.live or job.id == session.asked(job_panel.PARAMETER)):
+        job_panel.watch(job.id, key="load_job", on_done=_show_loaded)
+    sets = _sets(root)
+    if not sets:
+        st.caption("The bundle holds no images, so its pages need some of yours: encode a few with the model's backbone first.")
+        st.page_link(navigation.DATA, label="Bring images", icon=":material/photo_library:", query_params=modes.address())
+        return
+    with st.container(border=True, key="load_form"):
+        file = st.file_uploader("Bundle, as the .zip of an export", type="zip", key=_FILE, max_upload_size=_megabytes())
+        folder = ""
+        if modes.may_use_paths():
+            folder = st.text_input("Or its folder on this machine", key=_FOLDER, placeholder="/home/me/concept-model")
+        titles = {option.id: option for option in sets}
+        st.selectbox(
+            "Images to look at it with",
+            list(titles),
+            key=_SET,
+            format_func=lambda key: titles[key].title,
+            help="They must come from the model's backbone. Where they have labels that the model knows, its accuracy is measured.",
+        )
+        st.button(
+            "Load",
+            key="load_go",
+            type="primary" if first else "secondary",
+            icon=":material/upload:",
+            disabled=not (file or folder),
+            on_click=_load,
+        )
+
+
+def _megabytes() -> int:
+    return max(1, modes.limits().max_upload_bytes // MEGABYTE)
+
+
+def _sets(root: str) -> list[SetOption]:
+    found = []
+    for artifact in resources.artifacts(root, "embeddings"):
+        try:
+            found.append(set_option(artifact))
+        except CbmError as error:
+            show_error(str(error))
+    # Sets for testing first, then the newest.
+    return sorted(found, key=lambda option: "test" not in option.name.casefold())
+
+
+def _load() -> None:
+    try:
+        modes.require_write()
+        file, folder = st.session_state.get(_FILE), str(st.session_state.get(_FOLDER) or "").strip()
+        if file is not None:
+            source = keep_bundle(modes.workspace_root(), file)
+            title = file.name
+        else:
+            modes.require_paths()
+            source = Path(folder).expanduser().absolute()
+            title = source.name
+        job_panel.submit(KIND, {"source": str(source), "on": st.session_state[_SET]}, title=f"Load {title}")
+    except CbmError as error:
+        st.session_state[_REFUSED] = str(error)
+
+
+def keep_bundle(root: str, file: UploadedFile) -> Path:
+    """The uploaded .zip below the workspace, named by its content; whoever loads it looks into it.
+
+    Raises:
+        NotAllowedError, LimitError: as `modes.check_uploads`, for what it unpacks to as well.
+        InvalidInputError: it is no .zip.
+    """
+    data = file.getvalue()
+    modes.check_uploads({file.name: len(data)})
+    # A few megabytes of zeros would become gigabytes of a model.
+    modes.check_kept(uploads.unpacked_bytes(io.BytesIO(data)))
+    folder = Path(root) / "uploads" / "bundles"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{hashlib.sha256(data).hexdigest()[:32]}.zip"
+    if not target.exists():
+        temporary = folder / f".{target.name}-{secrets.token_hex(4)}"
+        temporary.write_bytes(data)
+        temporary.replace(target)
+    return target
+
+
+def _show_loaded(job: Job) -> None:
+    model = (job.result or {}).get("model")
+    if isinstance(model, str):
+        session.show_model(model)
+        st.toast("The model is loaded and shown.", icon=":material/check_circle:")
+        st.rerun()

@@ -1,0 +1,187 @@
+"""The panels of the image page beside the picture: the prediction with its concepts, what would change it, what is near."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from cbm.editing.recipe import Recipe
+from cbm.study.judgement import Judgement, Part
+from cbm.study.study import Study
+from cbm.study.views import PictureTile
+from cbm.ui.frame import navigation, session
+from cbm.ui.frame.text import plain
+from cbm.ui.pages.image.subject import Near, Neighbours, Subject
+from cbm.ui.widgets import figures
+from cbm.ui.widgets.figures.image import share_bars
+from cbm.ui.widgets.galleries import picture_grid
+
+_BARS = 10
+_CHART = "image_shares"
+_TARGET = "image_target"
+_PREDICTION = "the prediction"
+_NEAR = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What every panel of the page needs to know."""
+
+    root: str
+    model: str
+    study: Study
+    recipe: Recipe
+    subject: Subject
+    judgement: Judgement
+    concept: int | None
+    """The concept whose heat-map is shown."""
+    address: dict[str, str]
+    """Query parameters of the model."""
+
+
+def chosen_target() -> str | None:
+    """The class whose score is explained; None stands for the class that is predicted now."""
+    target = st.session_state.get(_TARGET)
+    return None if target == _PREDICTION else target
+
+
+# The prediction
+
+
+def verdict(scene: Scene) -> None:
+    """What the model says, and whether that is right."""
+    judged = scene.judgement
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"### {plain(judged.predicted)}", anchors=False, width="content")
+        if judged.correct is not None:
+            st.badge(
+                "right" if judged.correct else "wrong",
+                icon=":material/check:" if judged.correct else ":material/close:",
+                color="green" if judged.correct else "orange",
+            )
+        if judged.predicted != judged.predicted_before:
+            st.badge("changed by your edits", icon=":material/edit:", color="violet")
+    facts = [plain(scene.subject.title)]
+    if judged.truth is not None:
+        facts.append(f"truth: {plain(judged.truth)}")
+    if judged.predicted != judged.predicted_before:
+        facts.append(f"before: {plain(judged.predicted_before)}")
+    st.caption(" · ".join(facts))
+    st.plotly_chart(
+        figures.probability_change(judged.probabilities, truth=judged.truth),
+        key="image_probabilities",
+        config=figures.CHART_OPTIONS,
+        alt="Class probabilities: " + ", ".join(f"{name} {after:.0%}" for name, _, after in judged.probabilities),
+    )
+
+
+def concepts(scene: Scene) -> None:
+    """The concepts as shares of a class score; a click on one shows where it is."""
+    judged = scene.judgement
+    classes = dict.fromkeys(
+        name for name in (judged.predicted, judged.truth, judged.predicted_before, judged.target, *scene.study.classes) if name
+    )
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.subheader("Concepts behind it", anchor=False, width="content")
+        st.selectbox(
+            "Explain the score of",
+            [_PREDICTION, *classes],
+            key=_TARGET,
+            bind="query-params",
+            format_func=lambda name: f"{name} (truth)" if name == judged.truth else name,
+            label_visibility="collapsed",
+            width=210,
+            help="Whose score is explained",
+        )
+    bars = [part for part in judged.parts if part.contribution != 0 or part.edited][:_BARS]
+    if not bars:
+        st.caption(f"No concept of this image has a weight for {plain(judged.target)}; its score is the class bias alone.")
+        return
+    rest = sum(part.share for part in judged.parts) - sum(part.share for part in bars)
+    st.plotly_chart(
+        share_bars(bars, rest=rest, target=judged.target, chosen=scene.concept),
+        key=_CHART,
+        config=figures.CHART_OPTIONS,
+        on_select=lambda: _take_bar(bars),
+        selection_mode="points",
+        alt=f"Shares of the score of {judged.target}: " + ", ".join(f"{part.name} {100 * part.share:+.0f} %" for part in bars),
+    )
+    st.caption(
+        f"Score {figures.signed(judged.logit)} logits, class bias {figures.signed(judged.bias)} among them. "
+        "Click a bar to see where in the image its concept is."
+    )
+
+
+def _take_bar(bars: Sequence[Part]) -> None:
+    points = st.session_state[_CHART]["selection"]["points"]
+    if points and points[0]["point_index"] < len(bars):
+        session.put("concept", bars[points[0]["point_index"]].concept)
+
+
+# What would change it, and what is near
+
+
+def counterfactual(scene: Scene) -> None:
+    """The fewest concepts without which the model would say something else."""
+    counter = scene.judgement.counter
+    with st.container(border=True):
+        st.markdown("**What would change the prediction?**")
+        if counter is None:
+            st.markdown("No ablation of its concepts does: the class stays whatever is switched off.")
+            return
+        names = ", ".join(f"**{plain(name)}**" for name in counter.names)
+        st.markdown(f"Without {names} it would be **{plain(counter.rival)}** ({counter.share:.0%}). No smaller set of concepts changes it.")
+        own = scene.subject.row is None
+        if st.button(
+            "Try it everywhere on the intervene page" if own else "Try it on the intervene page",
+            key="image_try",
+            icon=":material/tune:",
+            help="Adds these ablations to your edits; undo takes them back."
+            + (" Edits cannot name an uploaded image, so they apply to all images." if own else " They concern this image alone."),
+        ):
+            session.add_edit(scene.model, *counter.edits)
+            shown = None if own else scene.subject.item
+            st.switch_page(navigation.INTERVENE, query_params={**scene.address, **({} if shown is None else {"image": shown})})
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def neighbours(root: str, model: str, _study: Study) -> Neighbours:
+    return Neighbours(_study)
+
+
+def nearest(scene: Scene) -> None:
+    """Held-out images that the backbone, and the concepts, find alike."""
+    finder = neighbours(scene.root, scene.model, scene.study)
+    left, right = st.columns(2, gap="large")
+    for column, title, help_text, found, key in (
+        (
+            left,
+            "Nearest by embedding",
+            "Cosine of the embeddings: what the backbone finds alike.",
+            finder.by_embedding(scene.subject, _NEAR),
+            "image_near_embedding",
+        ),
+        (
+            right,
+            "Nearest by concepts",
+            "Cosine of the concept activations: what the concepts keep of that.",
+            finder.by_concepts(scene.subject, _NEAR),
+            "image_near_concepts",
+        ),
+    ):
+        with column:
+            st.subheader(title, anchor=False, help=help_text)
+            picture_grid(
+                _near_tiles(scene, found),
+                key=key,
+                width=100,
+                columns=3,
+                link=lambda tile: {**scene.address, "image": scene.study.item(tile.row)},
+            )
+
+
+def _near_tiles(scene: Scene, found: Sequence[Near]) -> list[PictureTile]:
+    tiles = scene.study.pictures([near.row for near in found], scene.recipe)
+    return [replace(tile, title=f"{near.similarity:.2f}\n{tile.title}") for tile, near in zip(tiles, found, strict=True)]

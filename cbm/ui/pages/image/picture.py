@@ -1,0 +1,133 @@
+"""The picture of the image page: where a concept is in it, and which concepts are at a patch of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+from PIL import Image
+
+from cbm.core.errors import CbmError
+from cbm.study.judgement import Part
+from cbm.ui.frame import encoders, navigation, session
+from cbm.ui.frame.text import plain
+from cbm.ui.pages.image.panels import Scene
+from cbm.ui.pages.image.subject import PatchConcept, concepts_at
+from cbm.ui.widgets import figures, heatmaps
+from cbm.ui.widgets.components.patch_picker import PickerView, patch_picker
+from cbm.ui.widgets.thumbnails import encoded, thumbnail
+
+_LISTED = 6
+_SIDE = 480
+"""Longest side of the large picture in pixels."""
+
+
+@st.fragment
+def picture(scene: Scene) -> None:
+    """The picture with the chosen concept's heat-map, and the concepts of a patch that is clicked."""
+    subject = scene.subject
+    problem = heatmaps.why_not(scene.study)
+    patches = None
+    if problem is None:
+        try:
+            patches = subject.patches if subject.uri is None else heatmaps.patches_of(scene.study, [subject.uri])[0]
+        except CbmError as error:
+            problem = str(error)
+    part = _concept_choice(scene, disabled=patches is None)
+    heat = None if patches is None or part is None else heatmaps.heat(scene.study, patches, part.members)
+    rows, columns = (0, 0) if patches is None else patches.shape[:2]
+    where = f", lit where “{part.name}” is" if heat is not None and part is not None else ""
+    view = PickerView(
+        picture=_large_picture(scene, patches is not None),
+        alt=f"{subject.title}, taken for {scene.judgement.predicted}{where}",
+        rows=rows,
+        columns=columns,
+        heat=None if heat is None else heat.ravel().tolist(),
+        opacity=heatmaps.OPACITY,
+    )
+    asked = session.asked("patch") or ""
+    patch = patch_picker(
+        view,
+        key=f"image_patch-{subject.item}",
+        start=int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else None,
+        on_choose=lambda patch: session.put("patch", patch),
+    )
+    if patches is None:
+        st.caption(f":material/visibility_off: No heat-map, and no patches to click. {plain(problem or 'This backbone has no patches.')}")
+    elif patch is None:
+        if part is not None:
+            st.page_link(
+                navigation.CONCEPT,
+                label=f"All images of “{plain(figures.shorten(part.name, 22))}”",
+                icon=":material/interests:",
+                query_params={**scene.address, "concept": str(part.concept)},
+            )
+        st.caption("Click a patch, or reach it with Tab and the arrow keys, to see the concepts that fire there.")
+    else:
+        _patch_lists(scene, concepts_at(scene.study, subject, patches, patch), divmod(patch, columns))
+
+
+def _concept_choice(scene: Scene, *, disabled: bool) -> Part | None:
+    parts = {part.concept: part for part in scene.judgement.parts}
+    key = f"image_concept-{scene.subject.item}-{scene.concept}"
+    st.selectbox(
+        "Show where",
+        [None, *parts],
+        index=0 if scene.concept not in parts else 1 + list(parts).index(scene.concept),
+        key=key,
+        format_func=lambda concept: "– the plain picture –" if concept is None else f"{parts[concept].name}",
+        on_change=lambda: session.put("concept", "none" if st.session_state[key] is None else st.session_state[key]),
+        disabled=disabled,
+        help="The picture is darkened where this concept does not respond.",
+    )
+    if scene.concept is not None and scene.concept not in parts:
+        st.caption(f"“{plain(scene.study.name(scene.concept, scene.recipe))}” is silent in this image.")
+    return parts.get(st.session_state[key]) if not disabled else None
+
+
+def _large_picture(scene: Scene, patched: bool) -> str:
+    """The part of the picture that the backbone sees, or, without patches, all of it."""
+    subject = scene.subject
+    mode = encoders.encoder(scene.study).backbone.resize_mode if patched else "squash"
+    if subject.uri is not None:
+        return large_picture(subject.uri, mode)
+    if subject.picture is None:
+        return thumbnail("")
+    shown = heatmaps.as_seen(subject.picture, mode).copy()
+    shown.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    return encoded(shown)
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def large_picture(uri: str, resize_mode: str) -> str:
+    """A held-out picture at the size of a panel."""
+    from cbm.images.pictures import read_picture
+
+    try:
+        shown = heatmaps.as_seen(read_picture(uri, size=_SIDE), resize_mode)
+    except (CbmError, OSError):
+        return thumbnail(uri)
+    return encoded(shown)
+
+
+def _patch_lists(scene: Scene, found: Sequence[PatchConcept], place: tuple[int, int]) -> None:
+    hidden = scene.recipe.decisions().hidden
+    found = [entry for entry in found if entry.concept not in hidden]
+    st.markdown(f"**Patch in row {place[0] + 1}, column {place[1] + 1}**")
+    if not found:
+        st.caption("No concept fires at this patch on its own.")
+    both = [entry for entry in found if entry.elsewhere]
+    only = [entry for entry in found if not entry.elsewhere]
+    for column, title, entries in zip(st.columns(2, gap="small"), ("Whole image too", "Only here"), (both, only), strict=True):
+        with column:
+            st.caption(f"{title} ({len(entries)})")
+            for entry in entries[:_LISTED]:
+                name = scene.study.name(entry.concept, scene.recipe)
+                st.page_link(
+                    navigation.CONCEPT,
+                    label=f"{plain(figures.shorten(name, 16))} :gray[{entry.activation:.1f}]",
+                    query_params={**scene.address, "concept": str(entry.concept)},
+                    help=f"{name}, concept {entry.concept}: activation {entry.activation:.2f} at this patch",
+                )
+            if len(entries) > _LISTED:
+                st.caption(f"and {len(entries) - _LISTED} weaker ones")

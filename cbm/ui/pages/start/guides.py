@@ -1,0 +1,158 @@
+"""The guided scenarios in words: a hypothesis, what to do, what should change, and what it means. No Streamlit in here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cbm.study.scenarios import Confusion, Doubt, Example, Mistake, Shortcut
+from cbm.ui.frame import navigation
+from cbm.ui.frame.text import counted, percent, plain
+
+
+@dataclass(frozen=True)
+class Guide:
+    """One scenario; its texts are Markdown, with the model's own words escaped."""
+
+    key: str
+    title: str
+    icon: str
+    uris: tuple[str, ...]
+    alt: str
+    hypothesis: str
+    action: str
+    change: str
+    meaning: str
+    button: str
+    page: str
+    model: str | None = None
+    """The model that it is about, where that is not the one shown."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """Query parameters beside the model, with everything preset."""
+
+
+def correct_a_mistake(mistake: Mistake, images: int) -> Guide:
+    pays = mistake.corrected > mistake.newly_wrong
+    return Guide(
+        key="mistake",
+        title="Correct a wrong prediction",
+        icon=":material/tune:",
+        uris=(mistake.uri,),
+        alt=f"Image {mistake.item}: {mistake.truth}, taken for {mistake.said}",
+        hypothesis=f"The model takes this {_quoted(mistake.truth)} for {_quoted(mistake.said)}. "
+        f"One concept, {_concept(mistake.name)}, makes {mistake.share:.0%} of that score.",
+        action=f"Ablate {_concept(mistake.name)} {'everywhere' if pays else 'for this image only'}.",
+        change=f"The image becomes {_quoted(mistake.truth)}. {_effect(mistake, images, '' if pays else 'Everywhere, of ')}",
+        meaning=_balance(mistake.corrected, mistake.newly_wrong),
+        button="Correct it",
+        page=navigation.INTERVENE,
+        parameters={"image": mistake.item, "concept": str(mistake.concept)},
+    )
+
+
+def remove_a_shortcut(shortcut: Shortcut, planted: bool) -> Guide:
+    names = [_concept(name) for _, name in shortcut.concepts]
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    why = (
+        "In training each class nearly always came with its own background"
+        if planted
+        else "The model may lean on what merely comes along with a class"
+    )
+    return Guide(
+        key="shortcut",
+        title="Remove a planted shortcut" if planted else "Lift the group that fares worst",
+        icon=":material/route:",
+        uris=(shortcut.uri,),
+        alt=f"Image {shortcut.item} of the group {shortcut.group}, wrongly predicted",
+        hypothesis=f"{why}: of the group {_quoted(shortcut.group)}, only {percent(shortcut.worst_before)} are right.",
+        action=f"Ablate {listed} everywhere{', one after the other' if len(names) > 1 else ''}.",
+        change=f"The worst group goes from {percent(shortcut.worst_before)} to **{percent(shortcut.worst_after)}**, "
+        f"all images together from {percent(shortcut.accuracy_before)} to {percent(shortcut.accuracy_after)}.",
+        meaning="The model knew the classes, and took the shorter way. You closed it without training anything again.",
+        button="Remove it",
+        page=navigation.INTERVENE,
+        model=shortcut.model,
+        parameters={"image": shortcut.item, "concept": str(shortcut.concepts[0][0])},
+    )
+
+
+def untangle_two_classes(confusion: Confusion, images: int) -> Guide:
+    return Guide(
+        key="confusion",
+        title="Untangle two classes",
+        icon=":material/call_split:",
+        uris=(confusion.uri,),
+        alt=f"Image {confusion.item}: {confusion.truth}, taken for {confusion.said}",
+        hypothesis=f"{_quoted(confusion.truth)} is taken for {_quoted(confusion.said)} {counted(confusion.count, 'time')}, "
+        f"more often than any other pair. {_concept(confusion.name)} speaks for the wrong one.",
+        action=f"Ablate {_concept(confusion.name)} for the class {_quoted(confusion.said)} only.",
+        change=_effect(confusion, images),
+        meaning=_balance(confusion.corrected, confusion.newly_wrong),
+        button="Untangle them",
+        page=navigation.INTERVENE,
+        parameters={"image": confusion.item, "concept": str(confusion.concept)},
+    )
+
+
+def question_a_name(doubt: Doubt) -> Guide:
+    truth = f" Measured against the truth, it tells {_quoted(doubt.known[0])} apart (AUC {doubt.known[1]:.2f})." if doubt.known else ""
+    other = f" {_concept(doubt.runner_up)} fits nearly as well." if doubt.runner_up and not truth else ""
+    return Guide(
+        key="doubt",
+        title="Question a concept's name",
+        icon=":material/quiz:",
+        uris=doubt.uris[:3],
+        alt=f"Images on which the concept called {doubt.name} is strongest",
+        hypothesis=f"This concept is called {_concept(doubt.name)}. Is that what these images have in common?{truth}{other}",
+        action="Look at its images, and at where in them it responds. Rename it if you know better.",
+        change="The new name stands on every page. No prediction changes.",
+        meaning="A name is a guess, made by comparing vectors. The images are the evidence.",
+        button="Look at it",
+        page=navigation.CONCEPT,
+        parameters={"concept": str(doubt.concept)},
+    )
+
+
+def change_its_mind(example: Example) -> Guide:
+    """Where there is no mistake to correct."""
+    changes = example.said_without != example.said
+    return Guide(
+        key="example",
+        title="Ask what would change its mind",
+        icon=":material/psychology_alt:",
+        uris=(example.uri,),
+        alt=f"Image {example.item}, taken for {example.said}",
+        hypothesis=f"The model says {_quoted(example.said)}, and {_concept(example.name)} makes {example.share:.0%} of that score.",
+        action=f"Ablate {_concept(example.name)} for this image only.",
+        change=f"The prediction becomes {_quoted(example.said_without)}." if changes else "The prediction stays: other concepts carry it.",
+        meaning="The reason that it gives is the reason that it has."
+        if changes
+        else "It has more than one reason, and does not need this one.",
+        button="Try it",
+        page=navigation.INTERVENE,
+        parameters={"image": example.item, "concept": str(example.concept)},
+    )
+
+
+def _quoted(text: str) -> str:
+    return f"“{plain(text)}”"
+
+
+def _concept(text: str) -> str:
+    return f"*{plain(text)}*"
+
+
+def _effect(found: Mistake | Confusion, images: int, lead: str = "") -> str:
+    verb = "would be" if lead else "is" if found.corrected == 1 else "are"
+    return (
+        f"{lead or 'Of '}{counted(images, 'held-out image')}, {found.corrected:,} {verb} corrected and "
+        f"{found.newly_wrong:,} newly wrong: {percent(found.accuracy_before)} → **{percent(found.accuracy_after)}** right."
+    )
+
+
+def _balance(corrected: int, newly_wrong: int) -> str:
+    if newly_wrong == 0:
+        return "The concept spoke for the wrong class, and nothing was lost by silencing it."
+    if corrected > newly_wrong:
+        return "It helps more than it harms. Look at what it breaks before you keep it."
+    return "The concept misleads here and has good reasons elsewhere. So the scope of an edit matters."

@@ -1,0 +1,142 @@
+"""A visitor's own images in one step: bring them, choose what sees them, and one job makes the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from cbm.core.errors import CbmError, InvalidInputError, NotFoundError
+from cbm.ui.access import modes, uploads
+from cbm.ui.access.limits import MEGABYTE
+from cbm.ui.frame import session
+from cbm.ui.frame.cards import show_error
+from cbm.ui.frame.text import counted, plain
+from cbm.ui.widgets import job_panel
+
+PICTURE_TYPES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "zip", "tar", "gz", "csv", "tsv")
+UPLOAD, FOLDER = "Upload", "Folder on this machine"
+PHOTOGRAPHS, SCENES, CHECKPOINT = "Photographs", "Drawn scenes", "A checkpoint of mine"
+BACKBONES = {
+    "ViT-B/32 of LAION-2B: quick": ("ViT-B-32", "laion2b_s34b_b79k"),
+    "ViT-B/16 of DataComp: better, 3 times slower": ("ViT-B-16", "datacomp_xl_s13b_b90k"),
+    "ViT-L/14 of DataComp: best, 15 times slower": ("ViT-L-14", "datacomp_xl_s13b_b90k"),
+}
+"""What to offer to somebody who knows none: architecture and tag of open_clip. The data page has the whole list."""
+
+
+def panel(root: str) -> None:
+    """The form; on its button, uploads are kept and the work begins."""
+    with st.container(border=True, key="own_images"):
+        left, right = st.columns(2, gap="medium")
+        with left:
+            source = _source()
+        with right:
+            backbone = _backbone()
+        ready = bool(source) and backbone is not None
+        if st.button("Build a model", key="own_build", type="primary", icon=":material/play_arrow:", disabled=not ready):
+            try:
+                _begin(root, source, backbone or {})
+            except CbmError as error:
+                show_error(str(error))
+            else:
+                st.rerun()
+        st.caption(
+            "Encodes the images, finds concepts, names them and trains a classifier, one after the other. "
+            "You can leave the page meanwhile. Every step has its own page if you want to choose more yourself."
+        )
+
+
+def _source() -> Any:
+    """What is to be read: uploaded files, or a path as text."""
+    kind = UPLOAD
+    if modes.may_use_paths():
+        kind = st.segmented_control("Where your images are", [UPLOAD, FOLDER], default=UPLOAD, required=True, key="own_source")
+    if kind == FOLDER:
+        return st.text_input(
+            "Folder, zip or table",
+            key="own_folder",
+            placeholder="/home/me/birds",
+            help="A folder with one subfolder per class, a zip of one, or a table that lists the files.",
+        ).strip()
+    bounds = modes.limits()
+    files = st.file_uploader(
+        "A zip with one folder per class, or single images",
+        type=list(PICTURE_TYPES),
+        accept_multiple_files=True,
+        key="own_files",
+        max_upload_size=bounds.max_upload_bytes // MEGABYTE,
+    )
+    if bounds.max_images is not None:
+        st.caption(f"Up to {bounds.max_images:,} images. They are kept in your own workspace, and deleted with it.")
+    return files
+
+
+def _backbone() -> dict[str, str | None] | None:
+    """Architecture and weights as `build` takes them; None while they are not chosen."""
+    kinds = [PHOTOGRAPHS, SCENES, *([CHECKPOINT] if modes.may_use_paths() else [])]
+    kind = st.segmented_control("What they show", kinds, default=PHOTOGRAPHS, required=True, key="own_kind")
+    if kind == SCENES:
+        st.caption(
+            "The small CLIP that ships with this project has seen nothing but drawn scenes like the demo's. "
+            "It is quick and needs no download, but knows nothing about photographs."
+        )
+        return {"backbone": "demo", "pretrained": None}
+    if kind == CHECKPOINT:
+        architecture = st.text_input("Architecture", key="own_architecture", placeholder="ViT-B-32").strip()
+        weights = st.text_input("Weights file", key="own_weights", placeholder="/home/me/weights.safetensors").strip()
+        return {"backbone": architecture, "pretrained": weights} if architecture and weights else None
+    chosen = st.selectbox("CLIP model", list(BACKBONES), key="own_backbone")
+    architecture, tag = BACKBONES[chosen]
+    # Whether they are here, the data page says: to look would load torch, and this page is the first that anybody waits for.
+    st.caption("Its weights are taken from this machine, or fetched once from where open_clip publishes them.")
+    return {"backbone": architecture, "pretrained": tag}
+
+
+def _begin(root: str, source: Any, backbone: dict[str, str | None]) -> None:
+    if isinstance(source, str):
+        modes.require_paths()
+        path = Path(source).expanduser()
+        if not path.exists():
+            raise NotFoundError(f"{path} does not exist on this machine. Give a folder of images, a zip or a table.")
+        path, title = path.absolute(), path.name
+    else:
+        if not source:
+            raise InvalidInputError("No images were chosen. Choose a zip, or several images.")
+        path = uploads.keep(root, source)
+        title = source[0].name if len(source) == 1 else counted(len(source), "image")
+    weights = backbone.get("pretrained")
+    if weights is not None and backbone["backbone"] != "demo" and Path(weights).expanduser().is_file():
+        modes.require_paths()
+        backbone = {**backbone, "pretrained": str(Path(weights).expanduser().absolute())}
+    job_panel.submit("build", {"source": str(path), **backbone}, title=f"Build a model from {title}")
+
+
+def watch(root: str, has_models: bool) -> None:
+    """The latest such work while it lives, when the address asks for it, and how it ended where there is nothing else to see."""
+    job = job_panel.latest(root, ("build", "demo"))
+    if job is None or not (job.live or job.resuming or session.asked(job_panel.PARAMETER) == job.id or not has_models):
+        return
+    with st.container(border=True, key="build_watch"):
+        if job.live or job.resuming:
+            st.markdown(f"**{plain(job.title)}**")
+        job = job_panel.watch(job.id, key="build")
+        if job.state == "done" and job.result is not None:
+            _result(job.result)
+
+
+def _result(result: Any) -> None:
+    model = result.get("model")
+    if model is None:
+        notes = result.get("notes") or ["The images carry no labels of two classes, so there is nothing to classify."]
+        st.info("Concepts were found and named, but no classifier was trained. " + " ".join(str(note) for note in notes))
+        return
+    for note in result.get("notes") or []:
+        st.caption(str(note))
+    st.button("Open the new model", key="open_built", type="primary", icon=":material/arrow_forward:", on_click=_open, args=(str(model),))
+
+
+def _open(model: str) -> None:
+    session.put(job_panel.PARAMETER, None)
+    session.put("model", session.short(model))

@@ -1,0 +1,1 @@
+"""What pages draw with: figures, galleries, thumbnails, heat-maps, components, the job panel."""

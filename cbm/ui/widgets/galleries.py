@@ -1,0 +1,97 @@
+"""Grids of pictures and of concepts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import streamlit as st
+
+from cbm.study.views import ConceptTile, PictureTile
+from cbm.ui.frame import navigation
+from cbm.ui.frame.text import percent, plain
+from cbm.ui.widgets.thumbnails import framed, strip, theme, thumbnail
+
+_MARKS = {True: "✓ ", False: "✗ ", None: ""}
+
+
+def tile_picture(tile: PictureTile) -> str:
+    """The thumbnail of an image, framed where it is known whether the model gets it right."""
+    return thumbnail(tile.uri) if tile.correct is None else framed(tile.uri, tile.correct)
+
+
+def picture_grid(
+    tiles: Sequence[PictureTile],
+    *,
+    key: str,
+    width: int = 104,
+    columns: int | Literal["auto"] = "auto",
+    draw: Callable[[PictureTile], str] = tile_picture,
+    link: Callable[[PictureTile], Mapping[str, str]] | None = None,
+) -> None:
+    """Thumbnails with their titles; ✓ or ✗ in the title and at the border of those that the model gets right or wrong.
+
+    Args:
+        width: least width of a picture in pixels.
+        columns: at most so many beside each other.
+        draw: data URL of a tile's picture.
+        link: query parameters under which the image page shows a tile's image; the title's first line then leads there.
+    """
+    with st.grid(columns, min_column_width=width, gap="small", key=key) as grid:
+        for tile in tiles:
+            with grid.cell():
+                st.image(draw(tile), width="stretch", alt=tile.alt)
+                line, _, rest = tile.title.partition("\n")
+                line = f"{_MARKS[tile.correct]}{plain(line)}"
+                if link is None:
+                    st.caption(f"{line}  \n{plain(rest)}" if rest else line)
+                    continue
+                st.page_link(navigation.IMAGE, label=line, help=tile.alt, query_params=dict(link(tile)))
+                if rest:
+                    st.caption(plain(rest))
+
+
+def picture_chooser(tiles: Sequence[PictureTile], *, chosen: int | None, on_choose: Callable[[int], None], key: str) -> None:
+    """Thumbnails with a button each; the chosen one is drawn as such."""
+    with st.grid("auto", min_column_width=112, gap="small", key=key) as grid:
+        for tile in tiles:
+            with grid.cell():
+                st.image(thumbnail(tile.uri), width="stretch", alt=tile.alt)
+                st.button(
+                    f"{_MARKS[tile.correct]}{plain(tile.title)}",
+                    key=f"{key}-{tile.row}",
+                    type="primary" if tile.row == chosen else "secondary",
+                    width="stretch",
+                    on_click=on_choose,
+                    args=(tile.row,),
+                    help=tile.alt,
+                )
+
+
+def concept_facts(tile: ConceptTile) -> str:
+    """Two lines of Markdown on a concept: how often it fires and how well its name fits; what it speaks for."""
+    facts = f"on {percent(tile.frequency)} of images" + (f" · score {tile.name_score:.2f}" if tile.named else "")
+    if tile.top_class is not None:
+        return f"{facts}  \nfor {plain(tile.top_class)}"
+    return f"{facts}  \n{'only against classes' if tile.used else 'used by no class'}"
+
+
+def concept_card(tile: ConceptTile, *, address: Mapping[str, str]) -> None:
+    """One concept (`address` holds the query parameters of the model): strongest images, and its name as a link to its page."""
+    st.image(strip(tile.uris, theme()), width="stretch", alt=f"Images on which “{tile.name}” is strongest")
+    st.page_link(
+        navigation.CONCEPT,
+        label=f"**{plain(tile.name)}**" if tile.named or tile.renamed_from else f":gray[*{plain(tile.name)}*]",
+        icon=":material/visibility_off:" if tile.hidden else ":material/edit:" if tile.renamed_from else None,
+        query_params={**address, "concept": str(tile.index)},
+        help=f"Open concept {tile.index}",
+    )
+    st.caption(concept_facts(tile))
+
+
+def concept_grid(tiles: Sequence[ConceptTile], *, key: str, address: Mapping[str, str], columns: int = 4) -> None:
+    """Cards of concepts; two beside each other on a telephone."""
+    with st.grid(columns, min_column_width=145, gap="small", border=True, key=key) as grid:
+        for tile in tiles:
+            with grid.cell():
+                concept_card(tile, address=address)

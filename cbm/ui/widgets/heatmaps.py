@@ -1,0 +1,176 @@
+"""Heat-maps on pictures: what a concept does not respond to is darkened, so that the picture itself stays readable.
+
+Patch embeddings are kept in memory, the last few megabytes of them, under the picture's address; overlays under (picture, model, concept).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+import streamlit as st
+from jaxtyping import Float32
+from PIL import Image
+
+from cbm.bottlenecks.heatmaps import concept_heat_maps, patch_codes, shares_of_peak
+from cbm.core.codes import Codes
+from cbm.core.errors import CbmError, InvalidInputError
+from cbm.dictionaries.base import Dictionary
+from cbm.images.decode import decode
+from cbm.images.pictures import read_bytes, read_picture
+from cbm.study.study import Study
+from cbm.ui.frame import encoders, resources
+from cbm.ui.widgets.thumbnails import SIZE, draw_outcome, encoded, square, thumbnail
+
+OPACITY = 0.72
+"""How dark it gets where a concept does not respond, 0 to 1."""
+_KEPT_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class PatchStore:
+    """Patch embeddings of one backbone by picture, the least lately used ones forgotten."""
+
+    kept: OrderedDict[str, Float32[np.ndarray, "rows columns dim"]]
+    lock: Lock
+
+    def get(self, name: str) -> Float32[np.ndarray, "rows columns dim"] | None:
+        with self.lock:
+            found = self.kept.get(name)
+            if found is not None:
+                self.kept.move_to_end(name)
+            return found
+
+    def put(self, name: str, patches: Float32[np.ndarray, "rows columns dim"]) -> None:
+        patches.setflags(write=False)
+        with self.lock:
+            self.kept[name] = patches
+            while len(self.kept) > 1 and sum(array.nbytes for array in self.kept.values()) > _KEPT_BYTES:
+                self.kept.popitem(last=False)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _store(fingerprint: str) -> PatchStore:
+    return PatchStore(OrderedDict(), Lock())
+
+
+def why_never(study: Study) -> str | None:
+    """Why there are no heat-maps for this model on any machine, found out without loading anything; None where there may be some."""
+    if not isinstance(study.model.bottleneck, Dictionary):
+        return "This model's concepts are no directions of a dictionary, so they cannot be located in a picture."
+    return encoders.why_never(study)
+
+
+def why_not(study: Study) -> str | None:
+    """Why there are no heat-maps for this model here and now; None where there are."""
+    return why_never(study) or encoders.why_not(study)
+
+
+def patches_of(study: Study, uris: Sequence[str]) -> list[Float32[np.ndarray, "rows columns dim"]]:
+    """Raw patch embeddings of pictures, in one batch for those not asked for lately.
+
+    Raises:
+        MissingWeightsError: the backbone is not at hand.
+        CbmError: a picture cannot be read, or the backbone has no patches.
+    """
+    shared = encoders.encoder(study)
+    store = _store(shared.backbone.store_key)
+    found = {name: patches for name in uris if (patches := store.get(name)) is not None}
+    missing = [name for name in dict.fromkeys(uris) if name not in found]
+    if missing:
+        pictures = [_as_encoded(name, shared.backbone.image_size) for name in missing]
+        with shared.lock:
+            fresh = shared.backbone.encode_patches(pictures)
+        for name, patches in zip(missing, fresh, strict=True):
+            found[name] = patches.copy()
+            store.put(name, found[name])
+    return [found[name] for name in uris]
+
+
+def encode_patches(study: Study, picture: Image.Image) -> Float32[np.ndarray, "rows columns dim"]:
+    """Raw patch embeddings of one picture that nobody else may see: they are not kept.
+
+    Raises:
+        MissingWeightsError: the backbone is not at hand.
+        InvalidInputError: the backbone has no patches.
+    """
+    shared = encoders.encoder(study)
+    with shared.lock:
+        return shared.backbone.encode_patches([picture])[0]
+
+
+def heat(study: Study, patches: Float32[np.ndarray, "rows columns dim"], concepts: Sequence[int]) -> Float32[np.ndarray, "rows columns"]:
+    """Where a concept (or several that were merged) is, as shares of its peak: 0 to 1."""
+    maps = concept_heat_maps(_dictionary(study), patches[None], np.asarray(concepts, np.int64), study.model.space)[0]
+    return shares_of_peak(np.maximum(maps, 0.0).sum(axis=-1))
+
+
+def codes_by_patch(study: Study, patches: Float32[np.ndarray, "rows columns dim"]) -> Codes:
+    """The codes of every patch of one picture, row by row."""
+    return patch_codes(_dictionary(study), patches, study.model.space)
+
+
+def _dictionary(study: Study) -> Dictionary:
+    if not isinstance(study.model.bottleneck, Dictionary):
+        raise InvalidInputError(why_not(study) or "")
+    return study.model.bottleneck
+
+
+def _as_encoded(uri: str, image_size: int) -> Image.Image:
+    """The very pixels that were encoded for the embedding set, so that patches and embedding agree."""
+    return decode(read_bytes(uri), target_size=image_size)
+
+
+def as_seen(picture: Image.Image, resize_mode: str) -> Image.Image:
+    """The part of a picture that the backbone sees, undistorted: patches divide it evenly."""
+    width, height = picture.size
+    if resize_mode == "squash" or width == height:
+        return picture
+    side = min(width, height) if resize_mode == "shortest" else max(width, height)
+    # A box that reaches beyond the picture is filled with black, as padding is.
+    left, top = (width - side) // 2, (height - side) // 2
+    return picture.crop((left, top, left + side, top + side))
+
+
+def darken(picture: Image.Image, shares: Float32[np.ndarray, "rows columns"], opacity: float = OPACITY) -> Image.Image:
+    """The picture, dark where the concept does not respond; patches blend into each other."""
+    blended = Image.fromarray(np.rint(shares * 255).astype(np.uint8)).resize(picture.size, Image.Resampling.BICUBIC)
+    light = 1.0 - opacity * (1.0 - np.asarray(blended, np.float32) / 255.0)
+    return Image.fromarray((np.asarray(picture, np.float32) * light[..., None]).astype(np.uint8))
+
+
+@st.cache_resource(max_entries=2048, show_spinner=False)
+def overlay(root: str, model: str, uri: str, concepts: tuple[int, ...], correct: bool | None = None, size: int = SIZE) -> str:
+    """A square thumbnail with a concept's heat-map on it, as a data URL; the plain thumbnail where the picture cannot be read.
+
+    Args:
+        concepts: one concept, or those that were merged into one.
+        correct: whether the model gets the image right, for a border that says so.
+
+    Raises:
+        MissingWeightsError: the backbone is not at hand.
+    """
+    study = resources.study(root, model)
+    shared = encoders.encoder(study)
+    try:
+        shares = heat(study, patches_of(study, [uri])[0], concepts)
+        seen = as_seen(read_picture(uri, size=size * 3 // 2), shared.backbone.resize_mode)
+    except (CbmError, OSError):
+        return thumbnail(uri, size)
+    return encoded(draw_outcome(square(darken(seen, shares), size), correct))
+
+
+def prepare(study: Study, uris: Sequence[str]) -> None:
+    """Encode the pictures of a gallery together, before `overlay` asks for them one by one.
+
+    Raises:
+        MissingWeightsError: the backbone is not at hand.
+    """
+    encoders.encoder(study)
+    # One unreadable picture must not cost the others their heat-map; `overlay` meets it again, alone.
+    with contextlib.suppress(CbmError, OSError):
+        patches_of(study, uris)

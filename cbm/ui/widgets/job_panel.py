@@ -1,0 +1,269 @@
+"""Long work on any page: ask for it, watch it, stop it, let it go on. The work itself runs outside the page; see `cbm.jobs`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from cbm.core.errors import CbmError, InvalidInputError
+from cbm.jobs import Job, Jobs
+from cbm.ui.access import modes
+from cbm.ui.frame import job_workers, resources, session
+from cbm.ui.frame.cards import show_error
+from cbm.ui.frame.text import plain
+from cbm.ui.widgets import figures, job_words
+from cbm.ui.widgets.figures.progress import reported_curve
+from cbm.ui.widgets.job_words import STATES
+
+PARAMETER = "job"
+EVERY = "500ms"
+MANY_CURVES = 6
+_SEEN_LIVE = "jobs_seen_live"
+_REFUSED = "job_refused"
+
+
+def submit(kind: str, parameters: Mapping[str, Any], *, title: str) -> str:
+    """Ask for a verb to be run, and let the address name the job. An equal request that is waiting or running is joined.
+
+    Args:
+        kind: one of `cbm.jobs.KINDS`.
+        parameters: the verb's keyword arguments as JSON holds them; paths absolute.
+        title: what to call it in the list of jobs: "Encode 2,465 images of caltech".
+
+    Returns:
+        The job's id, for `watch`.
+
+    Raises:
+        NotAllowedError: in demo mode, or a path in the parameters leads out of a hosted visitor's workspace.
+        LimitError: too many jobs for one visitor.
+        InvalidInputError: the parameters cannot be a job.
+    """
+    modes.check_job(parameters)
+    root = modes.workspace_root()
+    identifier = resources.jobs(root).submit(kind, parameters, title=title)
+    session.put(PARAMETER, identifier)
+    job_workers.ensure(root, anew=True)
+    _remember_live(identifier)
+    return identifier
+
+
+def ask(kind: str, parameters: Mapping[str, Any], *, title: str) -> None:
+    """`submit` as a button's callback: what the visitor can mend is kept for `show_refusal`, since callbacks run outside the page."""
+    with _refusals():
+        submit(kind, parameters, title=title)
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Keeps for `show_refusal` what the visitor can mend: a callback runs outside the page, which would show a traceback."""
+    try:
+        yield
+    except CbmError as error:
+        st.session_state[_REFUSED] = str(error)
+
+
+def show_refusal() -> None:
+    """Why the last `ask` came to nothing; once."""
+    message = st.session_state.pop(_REFUSED, None)
+    if message is not None:
+        show_error(message)
+
+
+def latest(root: str, kinds: Collection[str]) -> Job | None:
+    """The job of these kinds that a page should show: the one that the address names, else the newest; None where there is none."""
+    if not modes.may_write():
+        return None
+    return resources.jobs(root).newest(kinds, prefer=session.asked(PARAMETER))
+
+
+def watch(job_id: str, *, key: str, curves: Sequence[str] | None = (), on_done: Callable[[Job], None] | None = None) -> Job:
+    """Draw a job: how far it is while it lives, how it ended after that. Only a living job is asked again and again.
+
+    When it ends the whole page runs once more, with what it made in the catalogue.
+
+    Args:
+        key: of the panel, unique on the page.
+        curves: names among the job's figures to be drawn while they come; those that it does not report are left out. None draws the
+            first `MANY_CURVES` that it reports.
+        on_done: called once, in the run of the page that first sees the job done; not when a visitor comes to a job that was done before.
+
+    Returns:
+        The job as it is now.
+
+    Raises:
+        NotFoundError: there is no such job.
+    """
+    root = modes.workspace_root()
+    jobs = resources.jobs(root)
+    job = jobs.get(job_id)
+    if job.live or job.resuming:
+        _remember_live(job_id)
+        trouble = _trouble(root, job)
+        with st.container(key=key):
+            if trouble is None:
+                _live_panel(jobs, job, key, curves)
+            else:
+                _no_worker(job, key, trouble)
+        return job
+    with st.container(key=key):
+        _ended(jobs, job, key, curves)
+    if _forget_live(job_id):
+        resources.forget_catalogue()
+        if job.state == "done" and on_done is not None:
+            on_done(job)
+    return job
+
+
+def _live_panel(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> None:
+    drawn, root = (job.state, job.attempt), modes.workspace_root()
+
+    @st.fragment(run_every=EVERY)
+    def panel() -> None:
+        try:
+            now = jobs.get(job.id)
+        except CbmError as error:
+            show_error(str(error))
+            return
+        if (now.state, now.attempt) != drawn or _trouble(root, now) is not None:
+            # What this panel was drawn for is over: the page as a whole says what came of it.
+            if not now.live:
+                resources.forget_catalogue()
+            st.rerun()
+        _living(jobs, now, key, curves)
+
+    panel()
+
+
+def _trouble(root: str, job: Job) -> str | None:
+    """Why the job would wait for ever; where it need not, a worker is on its way after this."""
+    if job.state == "running":
+        return None
+    job_workers.ensure(root)
+    return job_workers.trouble(root)
+
+
+def _no_worker(job: Job, key: str, trouble: str) -> None:
+    worker_trouble(trouble, key)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{plain(job_words.title(job))} waits for it.", width="stretch")
+        cancel_button(job, key)
+
+
+def worker_trouble(trouble: str, key: str) -> None:
+    """No worker stays alive: what the last one said, and a way to try again."""
+    st.error(f"Jobs wait, but the worker that runs them ends as soon as it starts. It said: {plain(trouble)}", icon=":material/power_off:")
+    st.button("Start the worker again", key=f"{key}-start", icon=":material/replay:", on_click=_start_worker)
+
+
+def _start_worker() -> None:
+    with _refusals():
+        job_workers.ensure(modes.workspace_root(), anew=True)
+
+
+def _living(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> None:
+    others = job_workers.others_first(modes.workspace_root()) if job.state == "queued" else 0
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.progress(job.fraction, text=job_words.progress_line(job, jobs.ahead(job), others))
+        cancel_button(job, key)
+    st.caption(job_words.pace_line(job, jobs.remaining(job)))
+    if job.interruption and job.live:
+        st.caption(job_words.resumed_line(job))
+    _curves(jobs, job, key, curves)
+
+
+def cancel_button(job: Job, key: str) -> None:
+    """Stops a job; says so until it has stopped."""
+    st.button(
+        "Cancelling …" if job.cancelling else "Cancel",
+        key=f"{key}-cancel",
+        icon=":material/stop_circle:",
+        disabled=job.cancelling,
+        on_click=cancel,
+        args=(job.id,),
+    )
+
+
+def _curves(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> None:
+    if curves is not None and not curves:
+        return
+    reported = jobs.history(job.id)
+    if curves is None:
+        curves = list({name: None for entry in reported for name in entry.figures})[:MANY_CURVES]
+    drawn = [name for name in curves if sum(name in entry.figures for entry in reported) > 1]
+    if not drawn:
+        return
+    with st.grid(len(drawn), min_column_width=230, gap="small", key=f"{key}-curves") as grid:
+        for position, name in enumerate(drawn):
+            seconds, values = zip(*((entry.seconds, entry.figures[name]) for entry in reported if name in entry.figures), strict=True)
+            label = job_words.figure_name(name)
+            grid.plotly_chart(
+                reported_curve(label, seconds, values, position),
+                key=f"{key}-curve-{name}",
+                config=figures.CHART_OPTIONS,
+                alt=f"{label} over the time of work, now {values[-1]:.3g}",
+            )
+
+
+def _ended(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> None:
+    state = STATES[job.state]
+    text = f"**{state.label}**: {plain(job_words.title(job))}. {plain(job.error or '')}".rstrip()
+    if job.state == "done":
+        st.caption(f":green[{state.icon}] {plain(job_words.title(job))}: {job_words.took(job)}")
+    elif job.state == "failed":
+        st.error(text, icon=state.icon)
+    elif job.state == "interrupted":
+        st.warning(text, icon=state.icon)
+    else:
+        st.info(f"{text} What was finished is kept.", icon=state.icon)
+    if job.state != "done" and modes.may_write():
+        again_button(job, key)
+    if job.interruption and job.state == "done":
+        st.caption(job_words.resumed_line(job))
+    if job.log and job.state in ("failed", "interrupted"):
+        with st.expander("What it printed last", icon=":material/terminal:"):
+            st.code(job.log[-4000:], language=None)
+    if job.state != "done":
+        _curves(jobs, job, key, curves)
+
+
+def again_button(job: Job, key: str) -> None:
+    """Runs a job again that did not come to its end."""
+    st.button(job_words.again(job), key=f"{key}-retry", icon=":material/replay:", on_click=retry, args=(job.id,))
+
+
+def cancel(identifier: str) -> None:
+    """Callback: stop a job; it ends within two seconds."""
+    with _refusals():
+        modes.require_write()
+        resources.jobs(modes.workspace_root()).cancel(identifier)
+
+
+def retry(identifier: str) -> None:
+    """Callback: run a job again, from its checkpoint where it has one."""
+    with _refusals():
+        root = modes.workspace_root()
+        jobs = resources.jobs(root)
+        modes.check_job(jobs.get(identifier).parameters)
+        try:
+            found = jobs.retry(identifier)
+        except InvalidInputError:
+            # Somebody else did so in this moment, or it went on by itself; the page shows how it is now.
+            found = identifier
+        if session.asked(PARAMETER) is not None or found != identifier:
+            session.put(PARAMETER, found)
+        job_workers.ensure(root, anew=True)
+        _remember_live(found)
+
+
+def _remember_live(identifier: str) -> None:
+    st.session_state[_SEEN_LIVE] = (*(known for known in st.session_state.get(_SEEN_LIVE, ()) if known != identifier), identifier)
+
+
+def _forget_live(identifier: str) -> bool:
+    """Whether this visitor saw the job alive; false from then on."""
+    known = st.session_state.get(_SEEN_LIVE, ())
+    st.session_state[_SEEN_LIVE] = tuple(other for other in known if other != identifier)
+    return identifier in known
