@@ -10,7 +10,7 @@ import numpy as np
 from cbm.editing.recipe import AblateConcept, Edit, GlobalScope, ImageScope, Recipe
 from cbm.model.concept_model import ConceptModel, softmax
 from cbm.study.study import Study
-from cbm.ui.pages.image.subject import Subject
+from cbm.study.subject import Subject
 
 _PROBABILITIES = 5
 _KEPT_MODELS = 4

@@ -16,8 +16,8 @@ from cbm.images.decode import decode
 from cbm.images.pictures import read_bytes
 from cbm.study.judgement import judge
 from cbm.study.study import Study
+from cbm.study.subject import Neighbours, concepts_at, held_out
 from cbm.ui.frame import resources, session
-from cbm.ui.pages.image.subject import Neighbours, concepts_at, held_out
 from cbm.workspace.workspace import Workspace
 
 

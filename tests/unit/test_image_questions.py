@@ -18,8 +18,9 @@ from cbm.images.decode import decode
 from cbm.images.pictures import read_bytes
 from cbm.study.judgement import judge
 from cbm.study.study import Study
+from cbm.study.subject import Neighbours, codes_by_patch, concepts_at, held_out, rows_to_choose
 from cbm.ui.frame import encoders, resources
-from cbm.ui.pages.image.subject import Neighbours, concepts_at, held_out, rows_to_choose, uploaded
+from cbm.ui.pages.image import uploaded
 from cbm.ui.widgets import heatmaps
 
 
@@ -102,7 +103,7 @@ def test_an_upload_is_judged_as_the_same_held_out_image(seen: Study) -> None:
 def test_concepts_at_a_patch_are_told_apart_by_the_whole_image(seen: Study) -> None:
     subject = held_out(seen, 2)
     patches = heatmaps.patches_of(seen, [subject.uri or ""])[0]
-    codes = heatmaps.codes_by_patch(seen, patches).to_dense()
+    codes = codes_by_patch(seen, patches).to_dense()
     for patch in (0, 27, 63):
         found = concepts_at(seen, subject, patches, patch)
         assert {entry.concept for entry in found} == set(np.flatnonzero(codes[patch]).tolist())

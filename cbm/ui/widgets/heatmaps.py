@@ -16,8 +16,7 @@ import streamlit as st
 from jaxtyping import Float32
 from PIL import Image
 
-from cbm.bottlenecks.heatmaps import concept_heat_maps, patch_codes, shares_of_peak
-from cbm.core.codes import Codes
+from cbm.bottlenecks.heatmaps import concept_heat_maps, shares_of_peak
 from cbm.core.errors import CbmError, InvalidInputError
 from cbm.dictionaries.base import Dictionary
 from cbm.images.decode import decode
@@ -107,11 +106,6 @@ def heat(study: Study, patches: Float32[np.ndarray, "rows columns dim"], concept
     """Where a concept (or several that were merged) is, as shares of its peak: 0 to 1."""
     maps = concept_heat_maps(_dictionary(study), patches[None], np.asarray(concepts, np.int64), study.model.space)[0]
     return shares_of_peak(np.maximum(maps, 0.0).sum(axis=-1))
-
-
-def codes_by_patch(study: Study, patches: Float32[np.ndarray, "rows columns dim"]) -> Codes:
-    """The codes of every patch of one picture, row by row."""
-    return patch_codes(_dictionary(study), patches, study.model.space)
 
 
 def _dictionary(study: Study) -> Dictionary:

@@ -1,0 +1,244 @@
+"""One concept, evidence first: `?concept=17` says which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from cbm.core.errors import NotFoundError
+from cbm.study import relations
+from cbm.study.concept_detail import concept_detail, image_link, row_tiles
+from cbm.study.evidence import Known
+from cbm.ui.access import modes
+from cbm.ui.frame import empty, navigation, resources, selections, session
+from cbm.ui.frame.cards import show_error
+from cbm.ui.frame.text import counted, percent, plain
+from cbm.ui.pages.concept import evidence, naming
+from cbm.ui.pages.concept.evidence import HEAT, Scene
+from cbm.ui.widgets import figures
+from cbm.ui.widgets.galleries import picture_grid
+
+_LISTED = 6
+_PICTURES = 6
+
+
+def show() -> None:
+    navigation.require_entry()
+    root = modes.workspace_root()
+    catalogue = resources.catalogue(root)
+    if not catalogue.models:
+        empty.no_models("concepts")
+        return
+    model = session.current_model()
+    study = resources.study(root, model)
+    recipe = session.recipe(model)
+    address = session.link(model, catalogue.default)
+    try:
+        asked = session.concept_in_link()
+        if asked is None:
+            st.switch_page(navigation.CONCEPTS, query_params=address)
+        detail = concept_detail(study, asked, recipe)
+    except NotFoundError as error:
+        show_error(str(error))
+        st.page_link(navigation.CONCEPTS, label="All concepts", icon=":material/arrow_back:", query_params=address)
+        return
+    images = selections.current(model, "images") if selections.narrowed(model, "images") else None
+    _draw(Scene(root, model, study, recipe, detail, address, None if images is None else images.members))
+
+
+def _draw(scene: Scene) -> None:
+    """Its images first, then how it fires, what it may be called, what it does to the classes, and what it is related to."""
+    embedded = st.context.is_embedded
+    if not embedded:
+        _steps(scene)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="medium"):
+        _title(scene)
+        if not embedded:
+            naming.edit_row(scene)
+    _facts(scene)
+    if not embedded:
+        selections.chip(scene.model, "images", "concept_selection")
+    evidence.evidence_panel(scene)
+    left, right = st.columns(2, gap="large")
+    with left:
+        _classes_panel(scene)
+    with right:
+        naming.candidates_panel(scene)
+    _relations_panel(scene)
+    evidence.class_panel(scene)
+    _known_panel(scene)
+
+
+def _steps(scene: Scene) -> None:
+    """Back to the list, on to the neighbours, over to what one does with a concept."""
+    kept = {HEAT: "true"} if st.session_state.get(HEAT) else {}
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        st.page_link(navigation.CONCEPTS, label="All concepts", icon=":material/arrow_back:", query_params=scene.address)
+        for label, concept, icon in (
+            ("Previous", scene.detail.before, ":material/chevron_left:"),
+            ("Next", scene.detail.after, ":material/chevron_right:"),
+        ):
+            st.page_link(
+                navigation.CONCEPT,
+                label=label,
+                icon=icon,
+                disabled=concept is None,
+                query_params={**scene.address, **kept, "concept": str(concept)},
+            )
+        st.page_link(
+            navigation.INTERVENE,
+            label="Intervene",
+            icon=":material/tune:",
+            query_params={**scene.address, "concept": str(scene.detail.tile.index)},
+        )
+
+
+def _title(scene: Scene) -> None:
+    detail, tile = scene.detail, scene.detail.tile
+    with st.container(horizontal=True, vertical_alignment="center", width="content"):
+        st.title(plain(tile.name), anchor=False, width="content")
+        st.badge(f"concept {tile.index}", color="gray")
+        if tile.hidden:
+            st.badge("hidden", icon=":material/visibility_off:", color="gray")
+        if detail.merged:
+            st.badge(" + ".join(plain(name) for _, name in detail.names), icon=":material/merge:", color="violet")
+        elif tile.renamed_from:
+            st.badge(f"renamed from “{plain(tile.renamed_from)}”", icon=":material/edit:", color="violet")
+        elif not tile.named:
+            st.badge("no good name", icon=":material/help:", color="gray")
+
+
+def _facts(scene: Scene) -> None:
+    detail, tile = scene.detail, scene.detail.tile
+    best = detail.known[0] if detail.known else None
+    with st.grid(4 if best else 3, min_column_width=150, gap="small", key="concept_facts") as grid:
+        grid.metric(
+            "Fires on",
+            percent(detail.fired.frequency),
+            help=f"Share of the {detail.fired.images:,} held-out images on which it is active.",
+            border=True,
+        )
+        grid.metric(
+            "Name score",
+            f"{tile.name_score:.2f}".replace("-", "−") if tile.named else "–",
+            help="Agreement of concept and name under the naming rule. A dash: no candidate was good enough.",
+            border=True,
+        )
+        grid.metric(
+            "Strongest",
+            f"{detail.fired.values[0]:.2f}" if len(detail.fired.values) else "–",
+            help="Its largest activation on a held-out image, in the unit of the dictionary.",
+            border=True,
+        )
+        if best is not None:
+            grid.metric(
+                "Known concept",
+                best.name,
+                help=f"The known concept that it agrees with best: AUC {best.auc:.2f}, where 0.5 is chance.",
+                border=True,
+            )
+
+
+def _classes_panel(scene: Scene) -> None:
+    """What one unit of activation adds to each class."""
+    weights = scene.detail.class_weights
+    st.subheader("What it does to each class", anchor=False)
+    if not weights:
+        st.caption("No class uses this concept: every weight is zero.")
+        return
+    st.plotly_chart(
+        figures.class_weight_bars(weights),
+        key="concept_weights",
+        config=figures.CHART_OPTIONS,
+        alt=f"Class weights of “{scene.detail.tile.name}”; the largest is {weights[0][1]:+.2f} for {weights[0][0]}",
+    )
+    st.caption(
+        "Mean of the merged concepts' weights, by how much each fires."
+        if scene.detail.merged
+        else "Classes with a weight for this concept; it changes no other class."
+    )
+
+
+def _concept_line(scene: Scene, concept: int, facts: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
+        st.page_link(
+            navigation.CONCEPT,
+            label=plain(figures.shorten(scene.study.name(concept, scene.recipe), 30)),
+            query_params={**scene.address, "concept": str(concept)},
+            help=f"Open concept {concept}",
+        )
+        st.caption(facts, width="content")
+
+
+def _relations_panel(scene: Scene) -> None:
+    """Two lists of links: what fires with it, and what points the same way."""
+    fired, decisions = scene.detail.fired, scene.recipe.decisions()
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader(
+            "Fires together with",
+            anchor=False,
+            help="Overlap: images on which both fire, of those on which either does. × chance: how many times as often as by chance.",
+        )
+        companions = relations.co_firing(scene.study, fired, decisions, _LISTED)
+        for entry in companions:
+            _concept_line(scene, entry.concept, f"overlap {entry.jaccard:.0%} · {entry.lift:.1f} × chance")
+        if not companions:
+            st.caption("No other concept shares three or more images with it.")
+    with right:
+        st.subheader(
+            "Points the same way", anchor=False, help="Cosine of the dictionary's directions; from 0.9 on they are as good as one."
+        )
+        neighbours = relations.nearest_directions(scene.study, fired, decisions, _LISTED)
+        for near in neighbours:
+            _concept_line(scene, near.concept, f"cosine {near.cosine:.2f}" + (" · near-duplicate" if near.duplicate else ""))
+        if not neighbours:
+            st.caption("This model's concepts have no directions to compare.")
+        elif not neighbours[0].duplicate:
+            st.caption("No near-duplicate: none has a cosine of 0.9 or more.")
+
+
+def _known_panel(scene: Scene) -> None:
+    """How it compares with what a table of the images says; silent where there is none."""
+    if not scene.detail.known:
+        return
+    st.subheader(
+        "Known concepts",
+        anchor=False,
+        help="Area under the ROC curve (AUC): 1 tells images with and without it apart without an error, 0.5 is chance.",
+    )
+    best = scene.detail.known[0]
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        st.plotly_chart(
+            figures.score_bars([(known.name, known.auc) for known in scene.detail.known], unit="AUC", start=0.5, end=1.0),
+            key="concept_agreements",
+            config=figures.CHART_OPTIONS,
+            alt="Agreement with known concepts, AUC: " + ", ".join(f"{known.name} {known.auc:.2f}" for known in scene.detail.known),
+        )
+    with right:
+        _disagreements(scene, best)
+
+
+def _disagreements(scene: Scene, best: Known) -> None:
+    if not len(best.missed) and not len(best.extra):
+        st.success(
+            f"It agrees with “{plain(best.name)}” on every held-out image, when it counts from an activation of {best.cut:.2f} on.",
+            icon=":material/check_circle:",
+        )
+        return
+    st.caption(f"Where they differ, when the concept counts from an activation of {best.cut:.2f} on: the cut that separates best.")
+    for title, rows, key in (
+        (f"“{plain(best.name)}”, but the concept says no", best.missed, "concept_missed"),
+        (f"The concept says yes, but not “{plain(best.name)}”", best.extra, "concept_extra"),
+    ):
+        if not len(rows):
+            continue
+        st.markdown(f"**{title}** ({counted(len(rows), 'image')})")
+        _pictures(scene, rows[:_PICTURES].tolist(), key)
+
+
+def _pictures(scene: Scene, rows: Sequence[int], key: str) -> None:
+    tiles = row_tiles(scene.study, scene.recipe, scene.detail.fired, list(rows))
+    picture_grid(tiles, key=key, width=72, columns=_PICTURES, link=image_link(scene.study, scene.detail.tile.index, scene.address))

@@ -11,7 +11,7 @@ from cbm.study import relations
 from cbm.study.views import ConceptTile
 from cbm.ui.frame import session
 from cbm.ui.frame.text import plain
-from cbm.ui.pages.concept.panels import Scene
+from cbm.ui.pages.concept.evidence import Scene
 from cbm.ui.widgets import figures
 
 _OFFERED = 6

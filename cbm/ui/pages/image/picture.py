@@ -9,10 +9,10 @@ from PIL import Image
 
 from cbm.core.errors import CbmError
 from cbm.study.judgement import Part
+from cbm.study.subject import PatchConcept, concepts_at
 from cbm.ui.frame import encoders, navigation, session
 from cbm.ui.frame.text import plain
-from cbm.ui.pages.image.panels import Scene
-from cbm.ui.pages.image.subject import PatchConcept, concepts_at
+from cbm.ui.pages.image.prediction import Scene
 from cbm.ui.widgets import figures, heatmaps
 from cbm.ui.widgets.components.patch_picker import PickerView, patch_picker
 from cbm.ui.widgets.thumbnails import encoded, thumbnail

@@ -1,4 +1,4 @@
-"""The pictures of the concept page: what it fires on, how strongly, and where in them it is."""
+"""What the concept fires on, how strongly, and where in the pictures it is."""
 
 from __future__ import annotations
 

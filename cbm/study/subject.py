@@ -1,4 +1,4 @@
-"""The image that the image page is about: a held-out one, or one that the visitor uploaded. No Streamlit in here."""
+"""One image to ask a model about: a held-out one, or a picture from outside; what is near it, and what is at a patch of it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import scipy.sparse
 from jaxtyping import Float32
 from PIL import Image
 
-from cbm.core.errors import CbmError
+from cbm.bottlenecks.heatmaps import patch_codes
+from cbm.core.codes import Codes
+from cbm.core.errors import InvalidInputError
+from cbm.dictionaries.base import Dictionary
 from cbm.embeddings.sets import to_space
 from cbm.study.study import Study
-from cbm.ui.frame import encoders
-from cbm.ui.widgets import heatmaps
 
 UPLOADED = "upload:"
 """What the names of uploaded images begin with, so that no edit and no address ever takes one for a held-out image."""
@@ -49,23 +50,22 @@ def held_out(study: Study, row: int) -> Subject:
     return Subject(item, item, row, study.scored.codes[row], embedding, truth, study.uris[row])
 
 
-def uploaded(study: Study, name: str, picture: Image.Image) -> Subject:
-    """A picture from outside, encoded by the backbone that made the model's embeddings.
+def from_outside(
+    study: Study,
+    name: str,
+    picture: Image.Image,
+    embedding: Float32[np.ndarray, " dim"],
+    patches: Float32[np.ndarray, "rows columns dim"] | None,
+) -> Subject:
+    """A picture that is not in the held-out set.
 
-    Raises:
-        MissingWeightsError: that backbone is not at hand.
+    Args:
+        embedding: raw, by the backbone that made the model's embeddings.
+        patches: its raw patch embeddings, where that backbone has patches.
     """
-    shared = encoders.encoder(study)
-    with shared.lock:
-        raw = shared.backbone.encode_images([picture])
-    embedding = to_space(raw, study.model.space)[0]  # type: ignore[arg-type]
-    try:
-        patches = heatmaps.encode_patches(study, picture)
-    except CbmError:
-        patches = None  # not every image tower has patches; the prediction needs none
-    codes = study.model.encode(embedding[None]).to_csr()
+    own = to_space(embedding[None], study.model.space)  # type: ignore[arg-type]
     digest = hashlib.sha256(picture.tobytes()).hexdigest()[:16]
-    return Subject(f"{UPLOADED}{digest}", name, None, codes, embedding, None, None, picture, patches)
+    return Subject(f"{UPLOADED}{digest}", name, None, study.model.encode(own).to_csr(), own[0], None, None, picture, patches)
 
 
 def rows_to_choose(study: Study, *, wrong_only: bool, truth: str | None, search: str) -> list[int]:
@@ -125,13 +125,24 @@ class PatchConcept:
     """Whether it also fires on the image as a whole."""
 
 
+def codes_by_patch(study: Study, patches: Float32[np.ndarray, "rows columns dim"]) -> Codes:
+    """The codes of every patch of one picture, row by row.
+
+    Raises:
+        InvalidInputError: the bottleneck does not respond to patches.
+    """
+    if not isinstance(study.model.bottleneck, Dictionary):
+        raise InvalidInputError("This model's concepts are no directions of a dictionary, so they cannot be located in a picture.")
+    return patch_codes(study.model.bottleneck, patches, study.model.space)
+
+
 def concepts_at(study: Study, subject: Subject, patches: Float32[np.ndarray, "rows columns dim"], patch: int) -> tuple[PatchConcept, ...]:
     """The concepts that fire at one patch, the strongest first.
 
     Args:
         patch: its number, counted along the rows from the top left.
     """
-    codes = heatmaps.codes_by_patch(study, patches)
+    codes = codes_by_patch(study, patches)
     whole = frozenset(subject.codes.indices.tolist())
     indices, values = codes.indices[patch], codes.values[patch]
     fires = values > 0

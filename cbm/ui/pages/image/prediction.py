@@ -1,4 +1,4 @@
-"""The panels of the image page beside the picture: the prediction with its concepts, what would change it, what is near."""
+"""What the model says about the image: the prediction with its concepts, what would change it, and what is near."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import streamlit as st
 from cbm.editing.recipe import Recipe
 from cbm.study.judgement import Judgement, Part
 from cbm.study.study import Study
+from cbm.study.subject import Near, Neighbours, Subject
 from cbm.study.views import PictureTile
 from cbm.ui.frame import navigation, session
 from cbm.ui.frame.text import plain
-from cbm.ui.pages.image.subject import Near, Neighbours, Subject
 from cbm.ui.widgets import figures
 from cbm.ui.widgets.figures.image import share_bars
 from cbm.ui.widgets.galleries import picture_grid
