@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
+from urllib.parse import parse_qs
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int
@@ -179,6 +180,15 @@ def write_set(
     }
     (draft.path / "set.json").write_text(json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     draft.metrics.update({"count": len(items), "dim": dim, "classes": len(classes)})
+
+
+def set_title(name: str) -> str:
+    """A source's own name as people read it: `scenes:classes?count=400&split=test` becomes "Scenes: classes, test"."""
+    if not name.startswith("scenes:"):
+        return name or "Unnamed"
+    kind, _, query = name.removeprefix("scenes:").partition("?")
+    split = parse_qs(query).get("split", [""])[0]
+    return f"Scenes: {kind}{f', {split}' if split else ''}"
 
 
 def number_names(names: Sequence[str | None], order: Sequence[str] | None = None) -> tuple[Int[np.ndarray, " items"], tuple[str, ...]]:

@@ -16,7 +16,7 @@ from PIL import Image
 from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CorruptArtifactError, NotFoundError
 from cbm.core.progress import Progress
-from cbm.embeddings.sets import EmbeddingSet
+from cbm.embeddings.sets import EmbeddingSet, set_title
 from cbm.jobs import Job
 from cbm.ui.pages.data import pace, preview, sets
 from cbm.workspace.workspace import Artifact
@@ -74,8 +74,8 @@ def test_card_of_vectors_without_pictures_has_none(tmp_path: Path) -> None:
 
 
 def test_names_of_drawn_scenes_are_readable() -> None:
-    assert sets.set_title("scenes:classes?count=40&seed=0&split=test") == "Scenes: classes, test"
-    assert sets.set_title("photos.zip") == "photos.zip"
+    assert set_title("scenes:classes?count=40&seed=0&split=test") == "Scenes: classes, test"
+    assert set_title("photos.zip") == "photos.zip"
 
 
 def test_address_finds_a_set_by_its_digits_or_says_that_it_is_gone(tmp_path: Path) -> None:

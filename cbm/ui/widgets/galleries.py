@@ -7,9 +7,10 @@ from typing import Literal
 
 import streamlit as st
 
+from cbm.study.study import Study
 from cbm.study.views import ConceptTile, PictureTile
-from cbm.ui.frame import navigation
-from cbm.ui.frame.text import percent, plain
+from cbm.ui.frame import navigation, selections
+from cbm.ui.frame.text import counted, percent, plain
 from cbm.ui.widgets.thumbnails import framed, strip, theme, thumbnail
 
 _MARKS = {True: "✓ ", False: "✗ ", None: ""}
@@ -66,6 +67,41 @@ def picture_chooser(tiles: Sequence[PictureTile], *, chosen: int | None, on_choo
                     args=(tile.row,),
                     help=tile.alt,
                 )
+
+
+def correction_links(study: Study, tiles: Sequence[PictureTile], *, key: str, address: Mapping[str, str], label: str | None = None) -> None:
+    """Thumbnails that lead to the intervene page.
+
+    Args:
+        label: of each link; None for the tile's own title.
+    """
+    with st.grid("auto", min_column_width=92, gap="small", key=key) as grid:
+        for tile in tiles:
+            with grid.cell():
+                st.image(thumbnail(tile.uri), width="stretch", alt=tile.alt)
+                st.page_link(
+                    navigation.INTERVENE,
+                    label=label or plain(tile.title),
+                    icon=":material/tune:" if label else None,
+                    query_params={**address, "image": study.item(tile.row)},
+                    help=f"{tile.alt}. See why, and correct it.",
+                )
+
+
+def selection_button(model: str, rows: Sequence[int], name: str, *, key: str) -> None:
+    """Makes some images the selection. The whole page runs again, since every panel follows it."""
+    if st.button(
+        "Select these",
+        key=key,
+        icon=":material/select:",
+        type="tertiary",
+        help="Make them the selection of images, for every panel and page of this model.",
+    ):
+        selections.select(model, "images", rows, name)
+        st.toast(
+            f"{counted(len(rows), 'image')} selected. “All images” on top of the page shows everything again.", icon=":material/select:"
+        )
+        st.rerun()
 
 
 def concept_facts(tile: ConceptTile) -> str:

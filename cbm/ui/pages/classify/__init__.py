@@ -1,0 +1,170 @@
+"""How good the model is: against its baselines, class by class, confusion by confusion; and the form that trains another head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from cbm.core.errors import NotFoundError
+from cbm.editing.recipe import Recipe
+from cbm.embeddings.sets import set_title
+from cbm.study import classes
+from cbm.study.class_detail import class_detail
+from cbm.study.classes import ClassReport
+from cbm.study.study import Study
+from cbm.study.views import Headline
+from cbm.ui.access import modes
+from cbm.ui.frame import cards, navigation, resources, selections, session
+from cbm.ui.frame.cards import page_title, show_error
+from cbm.ui.frame.text import counted, percent, plain, points
+from cbm.ui.pages.classify import training
+from cbm.ui.pages.classify.confusions import confusions_panel
+from cbm.ui.pages.classify.one_class import one_class
+from cbm.ui.widgets import figures
+from cbm.ui.widgets.figures.nec import nec_chart
+
+_TABLE = "classify_table"
+
+
+def show() -> None:
+    navigation.require_entry()
+    root = modes.workspace_root()
+    catalogue = resources.catalogue(root)
+    if not catalogue.models:
+        page_title("Classify", "Train a classifier that uses only a few concepts per class, and see where it is right and wrong.")
+        training.first_panel()
+        return
+    model = session.current_model()
+    study = resources.study(root, model)
+    recipe = session.recipe(model)
+    address = session.link(model, catalogue.default)
+    report = classes.class_report(study, recipe)
+    asked = session.asked("class")
+    if asked is not None:
+        try:
+            index = classes.class_index(study, asked)
+            one_class(study, recipe, class_detail(study, recipe, report, index), address=address)
+            return
+        except NotFoundError as error:
+            show_error(str(error))
+    page_title("Classify", "How good the classifier is with only a few concepts per class, and where it is right and wrong.")
+    selections.chip(model, "images", key="classify_images")
+    shown = classes.class_report(study, recipe, selections.restrict(model, "images", np.arange(study.images)))
+    cards.headline_row(_headlines(study, shown, recipe, study.metrics), key="classify_headlines")
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _accuracy_panel(study, report, recipe, study.metrics)
+    with right:
+        _class_table(shown, narrowed=selections.narrowed(model, "images"))
+    st.fragment(confusions_panel)(study, shown, recipe, model=model, address=address)
+    training.panel(study.model.method.get("concepts"), model if training.has_names(study.model.recipe) else None)
+
+
+def _headlines(study: Study, report: ClassReport, recipe: Recipe, metrics: Mapping[str, Any]) -> list[Headline]:
+    """What the model achieves, edits in force, against what it should be compared with."""
+    found = []
+    edited = recipe != study.model.recipe and classes.changes_predictions(recipe)
+    if report.accuracy is not None:
+        probe = metrics.get("linear_probe")
+        delta = None if probe is None else f"linear probe {percent(probe)}"
+        if report.images < study.labelled_images:
+            delta = None  # Neither figure was measured on the selection.
+        elif edited and study.accuracy is not None:
+            delta = points(study.accuracy, report.accuracy)
+        found.append(
+            Headline(
+                "Accuracy",
+                percent(report.accuracy),
+                f"On {report.images:,} labelled held-out images, your edits and your selection in force.",
+                delta,
+            )
+        )
+    found.append(
+        Headline(
+            "Concepts per class",
+            f"{study.nec:.1f}",
+            "Number of effective concepts (NEC): the mean count of weights per class that are not zero.",
+        )
+    )
+    found.append(Headline("Classes", f"{len(study.classes):,}", "Classes that the model tells apart."))
+    # Groups are measured on all images: beside the figures of a selection they would be taken for its own.
+    group = classes.worst_group(study, recipe) if report.images == study.labelled_images else None
+    if group is not None:
+        found.append(Headline("Worst group", percent(group[1]), f"Accuracy of the group that fares worst: {group[0]}.", group[0]))
+    elif report.worst is not None and report.worst.accuracy is not None:
+        found.append(Headline("Worst class", percent(report.worst.accuracy), "Accuracy of the class that fares worst.", report.worst.name))
+    return found
+
+
+def _accuracy_panel(study: Study, report: ClassReport, recipe: Recipe, metrics: Mapping[str, Any]) -> None:
+    """Accuracy against NEC with every baseline that was measured."""
+    edited = recipe != study.model.recipe and classes.changes_predictions(recipe)
+    view = classes.nec_view(metrics, study.nec, report.accuracy, edited=edited)
+    st.subheader("What readability costs", anchor=False)
+    if view.empty:
+        st.caption("No path over numbers of concepts was recorded for this model. Train a head below to measure it beside its baselines.")
+        return
+    st.caption(
+        "Accuracy when each class may use only so many concepts. The ring is this model" + (", your edits in force." if edited else ".")
+    )
+    st.plotly_chart(nec_chart(view), key="classify_nec", config=figures.CHART_OPTIONS, alt=view.sentence)
+    notes = []
+    if not any(level.kind == "zero-shot" for level in view.levels):
+        notes.append("Zero-shot was not measured: the backbone's text encoder was not at hand.")
+    elif any(level.kind == "zero-shot" and level.accuracy < 0.5 for level in view.levels):
+        notes.append("Zero-shot compares images with the class names alone.")
+    if any(entry.role == "random" for entry in view.series):
+        notes.append("Random directions show how much any sparse head reaches without meaningful concepts.")
+    elsewhere = metrics.get("measured_elsewhere")
+    if isinstance(elsewhere, Mapping):
+        notes.append(
+            f"Lines were measured before the export, on {plain(set_title(str(elsewhere.get('name', ''))))}; the ring on these images."
+        )
+    st.caption(" ".join(notes))
+
+
+def _class_table(report: ClassReport, *, narrowed: bool = False) -> None:
+    """Every class; a click opens its page."""
+    st.subheader("Class by class", anchor=False)
+    # Of a selection only the classes that it has; of everything also those without an image.
+    rows = [row for row in report.rows if row.images or not narrowed]
+    if report.images:
+        rows.sort(key=lambda row: (row.accuracy is None, row.accuracy or 0.0, -row.images))
+    frame = pd.DataFrame(
+        {
+            "Class": [row.name for row in rows],
+            "Accuracy": [None if row.accuracy is None else 100 * row.accuracy for row in rows],
+            "Most often taken for": [
+                "" if row.confused_with is None else f"{report.classes[row.confused_with]} ({row.confused:,})" for row in rows
+            ],
+            "Images": [row.images for row in rows],
+        }
+    )
+    names = [row.name for row in rows]
+    st.caption(f"{counted(len(rows), 'class', 'classes')}, the worst first. Choose one to see what makes it.")
+    st.dataframe(
+        frame,
+        key=_TABLE,
+        height=372 if len(rows) > 9 else "content",
+        hide_index=True,
+        on_select=lambda: _open_row(names),
+        selection_mode="single-row",
+        column_config={
+            "Class": st.column_config.TextColumn(width=104),
+            "Accuracy": st.column_config.ProgressColumn(
+                format="%.1f %%", min_value=0, max_value=100, width=88, help="Share of its held-out images that are right (recall)."
+            ),
+            "Images": st.column_config.NumberColumn(format="%d", width=56, help="Held-out images of the class."),
+            "Most often taken for": st.column_config.TextColumn(width=128, help="The class that most of its images are wrongly taken for."),
+        },
+    )
+
+
+def _open_row(names: list[str]) -> None:
+    chosen = st.session_state[_TABLE]["selection"]["rows"]
+    if chosen:
+        session.put("class", names[chosen[0]])

@@ -8,13 +8,13 @@ import streamlit as st
 
 from cbm.core.errors import CbmError
 from cbm.editing.recipe import NameEdit, Recipe
+from cbm.embeddings.sets import set_title
 from cbm.jobs import Job
 from cbm.metrics.classification import STANDARD_NECS
+from cbm.study.training_data import ConceptsOption, SetOption, concepts_option, set_option, testable, trainable
 from cbm.ui.access import modes
 from cbm.ui.frame import navigation, resources, session
 from cbm.ui.frame.cards import show_error
-from cbm.ui.pages.classify.options import ConceptsOption, SetOption, concepts_option, set_option, testable, trainable
-from cbm.ui.pages.data.sets import set_title
 from cbm.ui.widgets import job_panel
 
 KIND = "train"

@@ -1,0 +1,229 @@
+"""Two concept models on the same images: who is better and where, which images differ, and which concepts they share.
+
+`?model=&other=` says which two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from cbm.core.errors import MismatchError, NotFoundError
+from cbm.embeddings.sets import set_title
+from cbm.study.classes import changes_predictions
+from cbm.study.comparison import Alignment, Comparison, Outcome, align, compare, nec_view
+from cbm.study.concept_pairs import Matches, match_concepts, pair_list
+from cbm.study.views import Headline
+from cbm.ui.access import modes
+from cbm.ui.frame import cards, empty, navigation, resources, session
+from cbm.ui.frame.cards import page_title, show_error
+from cbm.ui.frame.text import counted, percent, plain, points
+from cbm.ui.pages.compare import shared_concepts, sides
+from cbm.ui.pages.compare.sides import Choice, Side
+from cbm.ui.widgets import figures, thumbnails
+from cbm.ui.widgets.figures.compare import class_dumbbells
+from cbm.ui.widgets.figures.nec import nec_chart
+from cbm.ui.widgets.galleries import selection_button
+
+_PICTURES = 12
+_CLASSES = 12
+_CERTAIN = 0.05
+
+
+def show() -> None:
+    navigation.require_entry()
+    root = modes.workspace_root()
+    catalogue = resources.catalogue(root)
+    page_title("Compare", "Two concept models on the same images: where they agree, where they differ, and which concepts they share.")
+    if not catalogue.models:
+        empty.no_models("models to compare")
+        return
+    choice = _choice(root, catalogue.models, session.current_model())
+    if choice is None:
+        _nothing_to_compare()
+        return
+    if choice.instead:
+        title = catalogue.models[session.current_model()]
+        st.caption(f":material/info: “{title}” has no edits and shares no test images with another model; these two do.")
+    sides.selectors(catalogue.models, choice, sides.offered(root, list(catalogue.models), choice))
+    try:
+        left, right = sides.open_sides(root, catalogue.models, choice)
+        aligned = _aligned(root, left.model, right.model)
+    except MismatchError as error:
+        show_error(str(error))
+        return
+    recipes = left.recipe, right.recipe
+    comparison = compare(left.study, right.study, recipes, aligned)
+    addresses = session.link(left.model, catalogue.default), session.link(right.model, catalogue.default)
+    _headline_panel(left, right, aligned, comparison)
+    first, second = st.columns(2, gap="large")
+    with first:
+        _nec_panel(left, right, comparison)
+    with second:
+        _class_panel(comparison)
+    st.fragment(_images_panel)(left, right, aligned, comparison, address=addresses[0])
+
+    @st.fragment
+    def concepts() -> None:
+        matches = _matches(root, left.model, right.model, shared_concepts.least_cosine())
+        shared_concepts.concepts_panel(left, right, matches, pair_list(left.study, right.study, recipes, matches), addresses=addresses)
+
+    concepts()
+
+
+def _choice(root: str, models: Mapping[str, str], model: str) -> Choice | None:
+    """The pair that the link asks for; the default one, with a word on it, where the link asks for a model that is not here."""
+    study = resources.study(root, model)
+    edited, stored_edits = sides.is_edited(model, study), changes_predictions(study.model.recipe)
+    try:
+        return sides.choose(root, models, model, session.asked("other"), edited=edited, stored_edits=stored_edits)
+    except NotFoundError as error:
+        show_error(str(error))
+        return sides.choose(root, models, model, None, edited=edited, stored_edits=stored_edits)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Matching concepts …")
+def _matches(root: str, first: str, second: str, least: float) -> Matches:
+    """Kept by ids: the matches of two large dictionaries take a second or two."""
+    return match_concepts(resources.study(root, first).model, resources.study(root, second).model, least)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _aligned(root: str, first: str, second: str) -> Alignment:
+    """Kept by ids, as above."""
+    return align(resources.study(root, first), resources.study(root, second))
+
+
+def _headline_panel(left: Side, right: Side, aligned: Alignment, comparison: Comparison) -> None:
+    """Accuracies, their difference and how sure it is."""
+    first, second = comparison.left_accuracy, comparison.right_accuracy
+    found = []
+    if first is not None and second is not None:
+        found += [
+            Headline("A", percent(first), f"Accuracy of {left.title} on the images in common."),
+            Headline("B", percent(second), f"Accuracy of {right.title} on the images in common.", points(first, second)),
+        ]
+    found.append(
+        Headline("Say the same", percent(comparison.agreement), "Share of the images in common on which A and B predict the same class.")
+    )
+    alone: tuple[tuple[Outcome, str, str], ...] = (
+        ("left", "Only A right", "Images that A gets right and B gets wrong."),
+        ("right", "Only B right", "Images that B gets right and A gets wrong."),
+    )
+    for outcome, label, text in alone:
+        found.append(Headline(label, f"{comparison.count(outcome):,}", text))
+    cards.headline_row(found, key="compare_headlines")
+    st.caption(" ".join([_compared(aligned, comparison), _certainty(comparison)]).strip())
+
+
+def _compared(aligned: Alignment, comparison: Comparison) -> str:
+    names = [f"“{plain(set_title(name))}”" for name in aligned.sets]
+    where = f"of {names[0]}" if aligned.same_set else f"that are both in {names[0]} and in {names[1]}"
+    text = f"Compared on the {counted(comparison.images, 'held-out image')} {where}."
+    if comparison.labelled < comparison.images:
+        text += f" {comparison.images - comparison.labelled:,} of them have no class that both models know, and count for agreement only."
+    return text
+
+
+def _certainty(comparison: Comparison) -> str:
+    if comparison.p_value is None:
+        return "Both are right on exactly the same images." if comparison.labelled else ""
+    value = "below 0.001" if comparison.p_value < 0.001 else f"{comparison.p_value:.2g}"
+    verdict = "The difference is more than chance would give" if comparison.p_value < _CERTAIN else "So small a difference may be chance"
+    return f"{verdict} (McNemar test, p {value})."
+
+
+def _nec_panel(left: Side, right: Side, comparison: Comparison) -> None:
+    view = nec_view((left.study.metrics, right.study.metrics), (left.study.nec, right.study.nec), comparison)
+    st.subheader("Accuracy against readability", anchor=False)
+    if view.empty:
+        st.caption("Neither model recorded its accuracy at other numbers of concepts.")
+        return
+    st.caption("As each head was trained, before any edit. The rings are A (blue) and B (orange) as compared here.")
+    st.plotly_chart(nec_chart(view), key="compare_nec", config=figures.CHART_OPTIONS, alt=view.sentence)
+
+
+def _class_panel(comparison: Comparison) -> None:
+    st.subheader("Class by class", anchor=False)
+    moved = [entry for entry in comparison.classes if entry.change]
+    if not moved:
+        st.caption("Every class fares the same." if comparison.classes else "No class is known to both models.")
+        return
+    shown = comparison.classes[: max(2, min(_CLASSES, len(moved)))]
+    more = f"; {len(moved) - len(shown)} more differ less" if len(moved) > len(shown) else ""
+    better = sum(entry.change > 0 for entry in moved)
+    st.caption(f"B is better on {better} of {len(comparison.classes)} classes, worse on {len(moved) - better}{more}. In percentage points.")
+    st.plotly_chart(
+        class_dumbbells(shown),
+        key="compare_classes",
+        config=figures.CHART_OPTIONS,
+        alt="Accuracy by class: " + ", ".join(f"{entry.name} A {entry.left:.0%} B {entry.right:.0%}" for entry in shown),
+    )
+
+
+def _images_panel(left: Side, right: Side, aligned: Alignment, comparison: Comparison, *, address: Mapping[str, str]) -> None:
+    """The images on which they differ."""
+    st.subheader("Which images differ", anchor=False)
+    kinds: dict[Outcome, str] = {
+        "left": "Only A right",
+        "right": "Only B right",
+        "differently": "Both wrong, differently",
+        "alike": "Both wrong, alike",
+    }
+    offered = [kind for kind in kinds if comparison.count(kind)]
+    if not offered:
+        st.caption("No labelled image is wrong for either of them." if comparison.labelled else "The images in common have no labels.")
+        return
+    most = max(offered, key=lambda kind: (kind in ("left", "right"), comparison.count(kind)))
+    kind = st.segmented_control(
+        "Images",
+        offered,
+        default=most,
+        required=True,
+        key="compare_images",
+        format_func=lambda kind: f"{kinds[kind]} · {comparison.count(kind):,}",
+        label_visibility="collapsed",
+    )
+    rows = comparison.rows[kind]
+    pages = -(-len(rows) // _PICTURES)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        page = st.pagination(pages, key=f"compare_image_page-{kind}", max_visible_pages=5) if pages > 1 else 1
+        selection_button(left.model, aligned.left[rows].tolist(), kinds[kind], key="compare_select")
+    shown = rows[(page - 1) * _PICTURES : page * _PICTURES].tolist()
+    with st.grid("auto", min_column_width=128, gap="small", key="compare_pictures") as grid:
+        for position in shown:
+            with grid.cell():
+                _picture(left, right, aligned, comparison, position, address)
+    st.caption("The link is the image's true class: it opens the image in model A. Below it stands what each model says.")
+
+
+def _picture(left: Side, right: Side, aligned: Alignment, comparison: Comparison, position: int, address: Mapping[str, str]) -> None:
+    row = int(aligned.left[position])
+    truth = left.study.classes[left.study.labels[row]]
+    says = [side.study.classes[int(part[position])] for side, part in zip((left, right), comparison.predicted, strict=True)]
+    marks = ["✓" if name == truth else "✗" for name in says]
+    item = left.study.item(row)
+    st.image(
+        thumbnails.thumbnail(left.study.uris[row]),
+        width="stretch",
+        alt=f"Image {item}: {truth}; A says {says[0]}, B says {says[1]}",
+    )
+    st.page_link(navigation.IMAGE, label=plain(truth), query_params={**address, "image": item}, help=f"Open image {item}")
+    st.caption("  \n".join(f"{letter} {mark} {plain(name)}" for letter, mark, name in zip("AB", marks, says, strict=True)))
+
+
+def _nothing_to_compare() -> None:
+    """One model, without edits: what would stand here, and how to get there."""
+    with st.container(border=True, horizontal_alignment="center"):
+        st.markdown("## :material/compare_arrows:", text_alignment="center", anchors=False)
+        st.subheader("Nothing to compare yet", anchor=False, text_alignment="center", width="stretch")
+        st.markdown(
+            "Here two models stand side by side on the same images: which is right where, and which concepts they share. "
+            "This model has no edits, and no other one was tested on the same images.",
+            text_alignment="center",
+        )
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            st.page_link(navigation.INTERVENE, label="Edit the model", icon=":material/tune:", query_params=modes.address())
+            if modes.may_write():
+                st.page_link(navigation.CLASSIFY, label="Train another head", icon=":material/category:", query_params=modes.address())

@@ -1,4 +1,4 @@
-"""Which two models stand side by side: what the address asks for, and sound defaults."""
+"""Which two models are compared: what the link asks for, sound defaults, and the selectors."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cbm.study.study import Study
 from cbm.ui.frame import resources, session
 from cbm.workspace.workspace import Workspace
 
+_FIRST, _OTHER = "compare_first", "compare_other"
 STORED, UNEDITED = "stored", "unedited"
 """In the place of a second model: the first as it is stored, or without any edit."""
 
@@ -128,3 +129,46 @@ def is_edited(model: str, study: Study) -> bool:
     """Whether the visitor's edits make the model predict by another recipe than the stored one."""
     own = session.recipe(model)
     return own != study.model.recipe and (changes_predictions(own) or changes_predictions(study.model.recipe))
+
+
+def selectors(models: Mapping[str, str], choice: Choice, offered: list[str]) -> None:
+    """Which two models; `offered` are the second ones that share images with the first, STORED and UNEDITED among them."""
+    st.session_state[_FIRST], st.session_state[_OTHER] = choice.first, choice.other
+    words = {STORED: "The same model as it is stored", UNEDITED: "The same model without edits"}
+    left, middle, right = st.columns([10, 3, 10], vertical_alignment="bottom")
+    left.selectbox("Model A", list(models), key=_FIRST, format_func=lambda model: models[model], on_change=_take_first)
+    middle.button(
+        "Swap",
+        key="compare_swap",
+        icon=":material/swap_horiz:",
+        help="Swap A and B",
+        width="stretch",
+        disabled=choice.other in words,
+        on_click=_swap,
+        args=(choice,),
+    )
+    right.selectbox(
+        "Model B",
+        offered,
+        key=_OTHER,
+        format_func=lambda model: words.get(model) or models[model],
+        on_change=_take_other,
+        args=(choice.first,),
+        help="Models that were tested on images of A, and A itself without your edits.",
+    )
+
+
+def _take_first() -> None:
+    session.show_model(st.session_state[_FIRST])
+
+
+def _take_other(first: str) -> None:
+    # The pair on screen may not begin with the chosen model; from now on it does.
+    other = st.session_state[_OTHER]
+    session.show_model(first)
+    session.put("other", other if other in (STORED, UNEDITED) else session.short(other))
+
+
+def _swap(choice: Choice) -> None:
+    session.show_model(choice.other)
+    session.put("other", session.short(choice.first))

@@ -6,13 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
 
 import numpy as np
 
 from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CorruptArtifactError, NotFoundError
-from cbm.embeddings.sets import CONCEPT_PREFIX, UNKNOWN, EmbeddingSet
+from cbm.embeddings.sets import CONCEPT_PREFIX, UNKNOWN, EmbeddingSet, set_title
 from cbm.study.views import PictureTile
 from cbm.workspace.workspace import Artifact
 
@@ -64,15 +63,6 @@ class Found:
 
     rows: Sequence[int] | np.ndarray
     scores: Sequence[float] = ()
-
-
-def set_title(name: str) -> str:
-    """A source's own name as people read it: `scenes:classes?count=400&split=test` becomes "Scenes: classes, test"."""
-    if not name.startswith("scenes:"):
-        return name or "Unnamed"
-    kind, _, query = name.removeprefix("scenes:").partition("?")
-    split = parse_qs(query).get("split", [""])[0]
-    return f"Scenes: {kind}{f', {split}' if split else ''}"
 
 
 def set_card(artifact: Artifact, embeddings: EmbeddingSet) -> SetCard:

@@ -11,8 +11,8 @@ from typing import Any
 from cbm.backbones.reference import BackboneReference
 from cbm.dictionaries.base import SETTINGS_FILE
 from cbm.dictionaries.trainer import HistoryPoint
+from cbm.embeddings.sets import set_title
 from cbm.ui.frame.text import counted
-from cbm.ui.pages.data.sets import set_title
 from cbm.ui.pages.discover.words import VARIANTS
 from cbm.workspace.workspace import Artifact
 

@@ -12,11 +12,11 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from cbm.core.errors import CbmError
 from cbm.jobs import Job
+from cbm.study.training_data import SetOption, set_option
 from cbm.ui.access import modes, uploads
 from cbm.ui.access.limits import MEGABYTE
 from cbm.ui.frame import navigation, resources, session
 from cbm.ui.frame.cards import show_error
-from cbm.ui.pages.classify.options import SetOption, set_option
 from cbm.ui.widgets import job_panel
 
 KIND = "import_bundle"

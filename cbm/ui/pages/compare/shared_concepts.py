@@ -1,4 +1,4 @@
-"""Which concepts two models share: the panel."""
+"""Which concepts two models share, and which only one of them has."""
 
 from __future__ import annotations
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import streamlit as st
 
 from cbm.editing.recipe import Recipe
 from cbm.study.class_detail import CONCEPTS, ClassDetail, tiles_of
 from cbm.study.study import Study
-from cbm.study.views import PictureTile
 from cbm.ui.frame import navigation, session
 from cbm.ui.frame.text import counted, percent, plain
 from cbm.ui.widgets import figures, thumbnails
 from cbm.ui.widgets.figures.flows import class_concept_bars, concept_streams
-from cbm.ui.widgets.galleries import picture_grid
+from cbm.ui.widgets.galleries import correction_links, picture_grid
 
 
 def _leave() -> None:
@@ -25,7 +24,7 @@ def _jump(key: str) -> None:
     session.put("class", st.session_state[key])
 
 
-def class_page(study: Study, recipe: Recipe, detail: ClassDetail, *, address: Mapping[str, str]) -> None:
+def one_class(study: Study, recipe: Recipe, detail: ClassDetail, *, address: Mapping[str, str]) -> None:
     """The class's figures, its concepts with their pictures, then its images."""
     row = detail.row
     st.button("All classes", key="classify_back", icon=":material/arrow_back:", type="tertiary", on_click=_leave)
@@ -145,17 +144,4 @@ def _mistakes(study: Study, detail: ClassDetail, address: Mapping[str, str]) -> 
     ):
         with place:
             st.markdown(f"**{counted(count, 'image')} {text}**" + (f", {len(tiles)} shown" if count > len(tiles) else ""))
-            _linked(study, tiles, key, address)
-
-
-def _linked(study: Study, tiles: Sequence[PictureTile], key: str, address: Mapping[str, str]) -> None:
-    with st.grid("auto", min_column_width=92, gap="small", key=f"class_{key}") as grid:
-        for tile in tiles:
-            with grid.cell():
-                st.image(thumbnails.thumbnail(tile.uri), width="stretch", alt=tile.alt)
-                st.page_link(
-                    navigation.INTERVENE,
-                    label=plain(tile.title),
-                    query_params={**address, "image": study.item(tile.row)},
-                    help=f"{tile.alt}. See why, and correct it.",
-                )
+            correction_links(study, tiles, key=f"class_{key}", address=address)

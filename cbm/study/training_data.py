@@ -9,8 +9,8 @@ from typing import Any
 
 from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CorruptArtifactError, MismatchError
+from cbm.embeddings.sets import set_title
 from cbm.names.concepts import ConceptTable
-from cbm.ui.pages.data.sets import set_title
 from cbm.workspace.workspace import Artifact
 
 

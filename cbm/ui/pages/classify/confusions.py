@@ -1,0 +1,138 @@
+"""The confusion matrix, its most frequent pairs, and the images of a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import streamlit as st
+
+from cbm.editing.recipe import Recipe
+from cbm.study import classes
+from cbm.study.classes import ClassReport
+from cbm.study.study import Study
+from cbm.ui.frame import selections, session
+from cbm.ui.frame.text import counted, plain
+from cbm.ui.widgets import figures, thumbnails
+from cbm.ui.widgets.figures.confusion import ALL_LABELS, clicked_cell, confusion_heatmap
+from cbm.ui.widgets.galleries import correction_links, selection_button
+
+_MANY = 16
+"""From so many classes on the matrix opens on the most confused ones."""
+_SHOWN_PAIRS = 7
+_PICTURES = 12
+_MATRIX = "classify_matrix"
+_TRUTH, _TAKEN = "truth", "taken"
+
+
+def confusions_panel(study: Study, report: ClassReport, recipe: Recipe, *, model: str, address: Mapping[str, str]) -> None:
+    """Which classes are taken for which; a cell leads to its images."""
+    st.subheader("What is taken for what", anchor=False)
+    if not report.images:
+        st.caption("None of these images has a label that the model knows, so nothing can be counted. Bring labelled images to measure it.")
+        return
+    pairs = report.pairs(_SHOWN_PAIRS)
+    shown = _shown_classes(report)
+    chosen = _chosen_cell(report, pairs)
+    if len(shown) > ALL_LABELS:
+        _matrix(report, shown, chosen)
+        _pair_list(report, pairs, chosen, beside=True)
+    else:
+        left, right = st.columns([3, 2], gap="large")
+        with left:
+            _matrix(report, shown, chosen)
+        with right:
+            _pair_list(report, pairs, chosen)
+    if chosen is not None:
+        _cell_images(study, recipe, chosen, model, address)
+
+
+def _shown_classes(report: ClassReport) -> list[int]:
+    everything = list(range(len(report.classes)))
+    if len(everything) < _MANY:
+        return everything
+    options = {"Most confused": 20, "All classes": len(everything)}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        which = st.segmented_control("Classes", list(options), default="Most confused", required=True, key="classify_shown")
+        order = st.segmented_control(
+            "Order", ["Similar beside each other", "As numbered"], default="Similar beside each other", required=True, key="classify_order"
+        )
+    kept = everything if which == "All classes" else report.most_confused(options["Most confused"]) or everything[:20]
+    if order == "As numbered":
+        return kept
+    part = report.matrix[np.ix_(kept, kept)]
+    return [kept[index] for index in classes.similar_beside(part)]
+
+
+def _chosen_cell(report: ClassReport, pairs: list[tuple[int, int, int]]) -> tuple[int, int] | None:
+    """The cell that the address asks for, else the most frequent confusion, else the first class's right ones."""
+    number = {name: index for index, name in enumerate(report.classes)}
+    asked = number.get(session.asked(_TRUTH) or ""), number.get(session.asked(_TAKEN) or "")
+    if asked[0] is not None and asked[1] is not None:
+        return asked[0], asked[1]
+    return pairs[0][:2] if pairs else None
+
+
+def _choose_cell(report: ClassReport, truth: int, predicted: int) -> None:
+    session.put(_TRUTH, report.classes[truth])
+    session.put(_TAKEN, report.classes[predicted])
+
+
+def _matrix(report: ClassReport, shown: list[int], chosen: tuple[int, int] | None) -> None:
+    place = {index: position for position, index in enumerate(shown)}
+    marked = (place[chosen[0]], place[chosen[1]]) if chosen is not None and chosen[0] in place and chosen[1] in place else None
+    st.plotly_chart(
+        confusion_heatmap(report.matrix[np.ix_(shown, shown)], [report.classes[index] for index in shown], marked, ink=thumbnails.ink()),
+        key=_MATRIX,
+        config=figures.CHART_OPTIONS,
+        on_select=lambda: _take_cell(report, shown),
+        selection_mode="points",
+        alt="Confusion matrix: " + "; ".join(f"{report.classes[t]} taken for {report.classes[p]} {n} times" for t, p, n in report.pairs(5)),
+    )
+    zoom = " Drag to zoom, double-click to go back." if len(shown) > ALL_LABELS else ""
+    st.caption(
+        f"Blue is right, orange is wrong; the stronger, the larger the share of the true class. Click a cell to see its images.{zoom}"
+    )
+
+
+def _take_cell(report: ClassReport, shown: list[int]) -> None:
+    chosen = st.session_state[_MATRIX]["selection"]["points"]
+    if chosen:
+        truth, predicted = clicked_cell(report.matrix[np.ix_(shown, shown)], chosen[0]["point_index"])
+        _choose_cell(report, shown[truth], shown[predicted])
+
+
+def _pair_list(report: ClassReport, pairs: list[tuple[int, int, int]], chosen: tuple[int, int] | None, *, beside: bool = False) -> None:
+    if not pairs:
+        st.success("Every labelled held-out image is right.", icon=":material/check_circle:")
+        return
+    st.markdown("**Most frequent confusions**")
+    with st.container(horizontal=beside, gap="xsmall", key="classify_pairs"):
+        for truth, predicted, count in pairs:
+            names = [plain(figures.shorten(report.classes[index], 20)) for index in (truth, predicted)]
+            st.button(
+                f"{names[0]} → {names[1]} · {count:,}",
+                key=f"pair-{truth}-{predicted}",
+                type="primary" if chosen == (truth, predicted) else "secondary",
+                on_click=_choose_cell,
+                args=(report, truth, predicted),
+                width="content" if beside else "stretch",
+                help=f"{counted(count, 'image')} of {report.classes[truth]} taken for {report.classes[predicted]}",
+            )
+
+
+def _cell_images(study: Study, recipe: Recipe, chosen: tuple[int, int], model: str, address: Mapping[str, str]) -> None:
+    truth, predicted = (study.classes[index] for index in chosen)
+    rows = selections.restrict(model, "images", classes.cell_rows(study, recipe, *chosen))
+    says = f"taken for {plain(predicted)}" if truth != predicted else "and recognised as such"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{counted(len(rows), 'image')} of {plain(truth)} {says}**", width="content")
+        if rows:
+            selection_button(model, rows, f"{truth} → {predicted}" if truth != predicted else truth, key="classify_select")
+    if not rows:
+        st.caption("There is none, with your edits and your selection in force.")
+        return
+    pages = -(-len(rows) // _PICTURES)
+    page = st.pagination(pages, key=f"cell_page-{chosen[0]}-{chosen[1]}", max_visible_pages=5) if pages > 1 else 1
+    shown = study.pictures(rows[(page - 1) * _PICTURES : page * _PICTURES], recipe)
+    correction_links(study, shown, key="classify_cell", address=address, label="Why?")
