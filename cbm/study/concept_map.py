@@ -7,6 +7,8 @@ and every step moves all points at once, so that the same directions and seed gi
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +61,23 @@ class ConceptMap:
         if arrays["positions"].shape != (size, 2) or len(arrays["neighbours"]) != size:
             raise CorruptArtifactError(f"{file} maps {len(arrays['positions'])} concepts, not {size}; remove the file.")
         return cls(arrays["positions"], arrays["neighbours"], arrays["similarities"])
+
+
+def stored_map(folder: Path, directions: Float[np.ndarray, "concepts dim"] | None, *, keep: bool) -> ConceptMap | None:
+    """The map that `folder` holds of these directions; made, and kept there, where it has none. None for fewer than two directions."""
+    if directions is None or len(directions) < 2:
+        return None
+    digest = hashlib.sha256(np.ascontiguousarray(directions).tobytes()).hexdigest()[:24]
+    file = folder / f"{digest}.safetensors"
+    try:
+        return ConceptMap.load(file, len(directions))
+    except CorruptArtifactError:
+        made = map_concepts(directions)
+        if keep:
+            # A workspace on a full or read-only disk still has a map.
+            with contextlib.suppress(OSError):
+                made.save(file)
+        return made
 
 
 def map_concepts(directions: Float[np.ndarray, "concepts dim"], *, seed: int = 0, progress: Progress | None = None) -> ConceptMap:

@@ -12,7 +12,9 @@ import numpy as np
 import scipy.sparse
 
 from cbm.core.codes import Codes
-from cbm.editing.recipe import ClassScope, Recipe
+from cbm.editing.concept_suggestions import sweep_concepts
+from cbm.editing.effect import measure_recipe
+from cbm.editing.recipe import AblateConcept, ClassScope, Recipe
 from cbm.metrics.truth import area_under_roc
 from cbm.study.ablations import gain, group_accuracy, measure, single_fixes, situation, without
 from cbm.study.study import Study
@@ -287,3 +289,48 @@ def _is_misnamed(name: str, known: tuple[str, float] | None, study: Study) -> bo
     if isinstance(recorded, list) and recorded:
         return any(entry.get("concept") == known[0] and entry.get("name") == name and entry.get("right") is False for entry in recorded)
     return name.lower() != known[0].lower()
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """The concept whose loss costs most: what the model cannot do without."""
+
+    concept: int
+    name: str
+    item: str
+    uri: str
+    truth: str
+    """Class of the image, which becomes wrong without the concept."""
+    corrected: int
+    newly_wrong: int
+    fallen: str
+    """The class that loses most."""
+    accuracy_before: float
+    """Of that class."""
+    accuracy_after: float
+
+
+def find_carrier(study: Study) -> Carrier | None:
+    """None where no ablation of a single concept makes an image wrong."""
+    if not study.labelled_images:
+        return None
+    stored = study.model.recipe
+    concept = int(sweep_concepts(study.scored, stored, study.labels).newly_wrong.argmax())
+    name = study.name(concept, stored)
+    effect = measure_recipe(study.scored, stored, stored.append(AblateConcept(concept, name)), study.labels)
+    if not len(effect.newly_wrong):
+        return None
+    row = int(effect.newly_wrong[0])
+    fallen = max(effect.per_class, key=lambda part: part.before - part.after)
+    return Carrier(
+        concept,
+        name,
+        study.item(row),
+        study.uris[row],
+        study.classes[study.labels[row]],
+        len(effect.corrected),
+        len(effect.newly_wrong),
+        fallen.name,
+        fallen.before,
+        fallen.after,
+    )

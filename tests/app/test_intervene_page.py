@@ -11,10 +11,12 @@ from streamlit.testing.v1 import AppTest
 
 from cbm.editing.recipe import AblateConcept, AblateConcepts, Recipe, ScaleConcept, ZeroWeight
 from cbm.jobs import Jobs, child
+from cbm.study.edit_effects import marginals
+from cbm.study.proposals import concept_proposals, confused_pairs
 from cbm.study.study import Study
 from cbm.ui.frame import resources, session
 from cbm.ui.frame.selection_links import Selection, encode_selection
-from cbm.ui.pages.intervene import examples, measuring, suggesting
+from cbm.ui.pages.intervene.suggestions import experiments
 from cbm.ui.widgets.figures import signed
 from cbm.workspace.workspace import Workspace
 
@@ -162,8 +164,8 @@ def texts(app: AppTest) -> str:
 
 def test_each_edit_says_what_it_changes_and_back_to_here_takes_the_later_ones_back(open_app: OpenApp, workspace: Workspace) -> None:
     app = apply_first(open_app("intervene"), 3)
-    recipe, model = recipe_of(app), resources.catalogue(str(workspace.root)).default
-    for entry in measuring.marginals(str(workspace.root), model, recipe):
+    recipe = recipe_of(app)
+    for entry in marginals(study_of(workspace), recipe):
         assert entry is not None
         words = f"{entry.corrected:,} corrected" if entry.changed else "no prediction changes"
         assert any(words in caption.value for caption in app.caption)
@@ -210,7 +212,7 @@ def test_prepared_experiments_stand_where_nothing_was_edited_and_do_what_they_sa
     keys = [button.key for button in app.button if (button.key or "").startswith("experiment-")]
     assert len(keys) == 3
     app.button(key="experiment-mistake").click().run()
-    experiment = examples.experiments(study_of(workspace), "")[0]
+    experiment = experiments(study_of(workspace), "")[0]
     assert recipe_of(app).active == experiment.edits
     assert "".join(app.query_params["image"]) == experiment.guide.parameters["image"]
     assert any(badge.value.endswith("right]") for badge in app.markdown if "badge" in badge.value)
@@ -248,8 +250,8 @@ def test_suggestions_against_a_kind_of_mistake_are_measured(open_app: OpenApp, w
     app.segmented_control(key="suggest_about").set_value("A kind of mistake").run()
     app.button(key="suggest").click().run()
     assert not app.exception
-    mistake = suggesting.confusions(study, study.scored.base_logits.argmax(axis=1))[0]
-    proposals = suggesting.mistake_proposals(study, mistake.truth, mistake.said, Recipe())
+    mistake = confused_pairs(study, study.scored.base_logits.argmax(axis=1))[0]
+    proposals = concept_proposals(study, mistake.truth, mistake.said, Recipe())
     shown = [proposal for proposal in proposals if proposal.net > 0] or list(proposals)
     for proposal in shown[:1]:
         assert f"{proposal.corrected:,} corrected] · :orange[✗ {proposal.newly_wrong:,} newly wrong]" in texts(app)

@@ -25,11 +25,13 @@ from cbm.editing.recipe import (
     SetConcept,
     SetWeight,
 )
+from cbm.study.edit_effects import marginals, state_of
+from cbm.study.proposals import concept_proposals, confused_pairs, weight_proposals
 from cbm.study.recipes import LARGEST_RECIPE, missing_items, read_recipe
 from cbm.study.steering import MOST_ROWS, ScopeKind, SteeringView, scope_of, steering_edits, steering_view
 from cbm.study.study import Study
 from cbm.ui.frame import resources
-from cbm.ui.pages.intervene import examples, measuring, suggesting
+from cbm.ui.pages.intervene.suggestions import experiments
 from cbm.ui.widgets.components import steering_panel
 from cbm.workspace.workspace import Workspace
 
@@ -151,12 +153,11 @@ def test_panel_data_is_json_and_holds_the_numbers_to_the_last_bit(study: Study) 
 # Marginal effects
 
 
-def test_marginal_effects_are_measured_on_top_of_the_edits_before_and_add_up(study: Study, workspace: Workspace) -> None:
-    root, model = str(workspace.root), resources.catalogue(str(workspace.root)).default
+def test_marginal_effects_are_measured_on_top_of_the_edits_before_and_add_up(study: Study) -> None:
     _, concept = correctable(study)
     edits: list[Edit] = [AblateConcept(concept, "x"), RenameConcept(1, "a", "b"), ScaleConcept(2, "y", 2.0), AblateConcept(3, "z")]
     recipe = Recipe.of(*edits).toggle(2)
-    found = measuring.marginals(root, model, recipe)
+    found = marginals(study, recipe)
     assert [entry is None for entry in found] == [False, True, True, False]
     before = Recipe()
     for edit, entry in zip(edits, found, strict=True):
@@ -176,7 +177,7 @@ def test_marginal_effects_are_measured_on_top_of_the_edits_before_and_add_up(stu
 
 def test_names_do_not_count_as_another_state() -> None:
     edit = AblateConcept(1, "a")
-    assert measuring.state_of(Recipe.of(edit)) == measuring.state_of(Recipe.of(HideConcept(3, "c"), edit, RenameConcept(1, "a", "b")))
+    assert state_of(Recipe.of(edit)) == state_of(Recipe.of(HideConcept(3, "c"), edit, RenameConcept(1, "a", "b")))
 
 
 # Suggestions and experiments
@@ -185,12 +186,12 @@ def test_names_do_not_count_as_another_state() -> None:
 def test_every_suggestion_does_what_it_says(study: Study) -> None:
     recipe = Recipe.of(ScaleConcept(2, "x", 0.5))
     predicted = study.scored.apply(recipe).argmax(axis=1)
-    mistakes = suggesting.confusions(study, predicted)
+    mistakes = confused_pairs(study, predicted)
     assert sum(mistake.count for mistake in mistakes) == ((study.labels >= 0) & (predicted != study.labels)).sum()
     assert mistakes[0].count == max(mistake.count for mistake in mistakes)
-    proposals = list(suggesting.mistake_proposals(study, mistakes[0].truth, mistakes[0].said, recipe))
+    proposals = list(concept_proposals(study, mistakes[0].truth, mistakes[0].said, recipe))
     row = int(np.flatnonzero(predicted != study.labels)[0])
-    weights = suggesting.image_proposals(study, row, recipe)
+    weights = weight_proposals(study, row, recipe)
     assert weights
     for proposal in [*proposals, *weights]:
         effect = measure_recipe(study.scored, recipe, recipe.append(*proposal.edits), study.labels)
@@ -202,7 +203,7 @@ def test_prepared_experiments_do_what_they_promise(study: Study, workspace: Work
     root = str(workspace.root)
     for model in list(resources.catalogue(root).models):
         own = resources.study(root, model)
-        prepared = examples.experiments(own, model)
+        prepared = experiments(own, model)
         assert len(prepared) == 3
         assert len({experiment.guide.key for experiment in prepared}) == 3
         for experiment in prepared:

@@ -14,9 +14,9 @@ import planted
 
 from cbm.editing.recipe import HideConcepts, MergeConcepts, Recipe, RenameConcept
 from cbm.study.concept_list import DENSE, Filter, Sort, arrange, concept_columns, concept_frame, filter_masks, find, shown_concepts
+from cbm.study.concept_search import ConceptQuery, candidates, listed
 from cbm.study.study import Study
 from cbm.ui.frame import resources
-from cbm.ui.pages.concepts.view import Asked, candidates, listed
 
 RECIPE = Recipe.of(
     RenameConcept(3, "star", "Red"),
@@ -69,11 +69,11 @@ def test_a_concept_that_only_speaks_against_classes_speaks_for_none_and_is_in_us
 
 def test_counts_say_what_choosing_a_filter_would_leave(study: Study) -> None:
     shown = shown_concepts(study, RECIPE)
-    among = candidates(study, shown, Asked(of_class=study.classes[0]))
+    among = candidates(study, shown, ConceptQuery(of_class=study.classes[0]))
     for chosen in (frozenset[Filter](), frozenset({Filter.IN_USE}), frozenset({Filter.HIDDEN})):
         counts = among.counts(chosen)
         for one in Filter:
-            asked = Asked(of_class=study.classes[0], filters=chosen | {one})
+            asked = ConceptQuery(of_class=study.classes[0], filters=chosen | {one})
             assert counts[one] == len(listed(shown, asked, among))
 
 
@@ -121,8 +121,8 @@ def test_a_search_finds_the_name_before_and_after_a_rename(study: Study) -> None
 
 def test_a_selection_of_another_model_selects_nothing_beyond(study: Study) -> None:
     shown = shown_concepts(study, Recipe())
-    among = candidates(study, shown, Asked(members=(2, 99_999)))
-    assert listed(shown, Asked(), among).tolist() == [2]
+    among = candidates(study, shown, ConceptQuery(members=(2, 99_999)))
+    assert listed(shown, ConceptQuery(), among).tolist() == [2]
 
 
 def test_the_table_says_how_many_a_merged_concept_stands_for(study: Study) -> None:

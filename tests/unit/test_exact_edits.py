@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cbm.editing.recipe import AblateConcept, GlobalScope, ScaleConcept, ScaleWeight, SetConcept, ZeroWeight
-from cbm.ui.pages.intervene.exact import exact
+from cbm.ui.pages.intervene.steering import exact
 
 EVERYWHERE = GlobalScope()
 

@@ -16,8 +16,8 @@ from cbm.study import scenarios
 from cbm.study.ablations import gain, group_accuracy, situation, without
 from cbm.study.study import Study
 from cbm.ui.frame import navigation, resources
-from cbm.ui.pages.start import guides
 from cbm.ui.pages.start.pipeline import finished, lineage_of, unfinished
+from cbm.ui.widgets import guides
 from cbm.workspace.workspace import Workspace
 
 

@@ -10,9 +10,9 @@ from cbm.study.views import PredictionView
 from cbm.ui.access import modes
 from cbm.ui.frame import navigation
 from cbm.ui.frame.text import plain
-from cbm.ui.pages.start.guides import Guide
 from cbm.ui.pages.start.pipeline import Step
 from cbm.ui.widgets import figures
+from cbm.ui.widgets.guides import Guide
 from cbm.ui.widgets.thumbnails import strip, theme, thumbnail
 
 _READ = 5

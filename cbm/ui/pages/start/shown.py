@@ -10,9 +10,9 @@ from cbm.core.errors import CbmError
 from cbm.study import scenarios
 from cbm.ui.access import visitors
 from cbm.ui.frame import resources
-from cbm.ui.pages.start import guides
-from cbm.ui.pages.start.guides import Guide
 from cbm.ui.pages.start.pipeline import Step, finished, lineage_of, unfinished
+from cbm.ui.widgets import guides
+from cbm.ui.widgets.guides import Guide
 
 KINDS = ("embeddings", "dictionary", "concepts", "model")
 

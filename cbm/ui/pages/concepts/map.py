@@ -1,23 +1,52 @@
-"""The map on the concepts page: what it shows, and what follows from what the visitor does on it."""
+"""The map of the concepts: made in the background and kept in the workspace; what a visitor opens or selects on it."""
 
 from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import streamlit as st
 from jaxtyping import Bool
 
+from cbm.model.concept_model import ConceptModel
 from cbm.study.concept_list import ShownConcepts
-from cbm.study.concept_map import ConceptMap, name_regions
-from cbm.ui.frame import empty, navigation, selections
-from cbm.ui.pages.concepts import shared, state
-from cbm.ui.pages.concepts.page import View
+from cbm.study.concept_map import ConceptMap, name_regions, stored_map
+from cbm.ui.access import modes
+from cbm.ui.frame import empty, navigation, resources, selections
+from cbm.ui.pages.concepts import state
+from cbm.ui.pages.concepts.lists import View
 from cbm.ui.widgets.components.concept_map import COLOURS, MapEvent, MapPoints, concept_map, pack_points, send_points
 from cbm.ui.widgets.thumbnails import strip, theme
 
+_NEARLY_EQUAL = 0.9
+"""Cosine from which two directions count as nearly the same."""
 _OPENED = "concept_map_opened"
 _CHANGED = "concept_map_changed"
 _WANTED = "concept_map_wanted"
 _PICTURES = 4
+_background = ThreadPoolExecutor(1, thread_name_prefix="concept-map")
+
+
+def directions_of(model: ConceptModel) -> np.ndarray | None:
+    """One direction for each concept, where the bottleneck has such a thing."""
+    return getattr(model.bottleneck, "directions", None)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def pending_map(root: str, model: str) -> Future[ConceptMap | None]:
+    """The map of a model's concepts, stored in the workspace; made in the background at the first question. None: it has no directions."""
+    directions = directions_of(resources.study(root, model).model)
+    return _background.submit(stored_map, Path(root) / "cache" / "maps", directions, keep=modes.may_write())
+
+
+def near_duplicates(root: str, model: str, *, wait: bool = False) -> Bool[np.ndarray, " concepts"] | None:
+    """Concepts with a nearly equal direction beside them; None while the map is being made, or where there is none."""
+    pending = pending_map(root, model)
+    if not (wait or pending.done()):
+        return None
+    found = pending.result()
+    return None if found is None else np.asarray((found.similarities[:, :1] >= _NEARLY_EQUAL).any(axis=1))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -49,7 +78,7 @@ def _points(
 def map_panel(view: View, kept: Bool[np.ndarray, " concepts"]) -> None:
     """The map of all concepts; those that are not listed are faint."""
     with st.spinner("Laying out the map. The first time takes seconds …"):
-        layout = shared.pending_map(view.root, view.model).result()
+        layout = pending_map(view.root, view.model).result()
     if layout is None:
         empty.nothing_found("This model's concepts are no directions of the embedding space, so there is no map of them.")
         return

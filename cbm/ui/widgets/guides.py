@@ -1,11 +1,11 @@
-"""The guided scenarios in words: a hypothesis, what to do, what should change, and what it means. No Streamlit in here."""
+"""The guided scenarios in words: a hypothesis, what to do, what should change, and what it means."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cbm.study.scenarios import Confusion, Doubt, Example, Mistake, Shortcut
+from cbm.study.scenarios import Carrier, Confusion, Doubt, Example, Mistake, Shortcut
 from cbm.ui.frame import navigation
 from cbm.ui.frame.text import counted, percent, plain
 
@@ -131,6 +131,25 @@ def change_its_mind(example: Example) -> Guide:
         button="Try it",
         page=navigation.INTERVENE,
         parameters={"image": example.item, "concept": str(example.concept)},
+    )
+
+
+def find_out_what_it_carries(carrier: Carrier, images: int) -> Guide:
+    return Guide(
+        key="carrier",
+        title="Find out what a concept carries",
+        icon=":material/foundation:",
+        uris=(carrier.uri,),
+        alt=f"Image {carrier.item}: {carrier.truth}",
+        hypothesis=f"The model is right about this {_quoted(carrier.truth)}. "
+        f"It leans on {_concept(carrier.name)} more than on any other concept.",
+        action=f"Ablate {_concept(carrier.name)} everywhere.",
+        change=f"{carrier.newly_wrong:,} of {counted(images, 'held-out image')} become wrong, {carrier.corrected:,} right; "
+        f"{_quoted(carrier.fallen)} falls from {percent(carrier.accuracy_before)} to **{percent(carrier.accuracy_after)}**.",
+        meaning="What breaks shows what the concept is for. Undo is one click.",
+        button="Do it and look",
+        page=navigation.INTERVENE,
+        parameters={"image": carrier.item, "concept": str(carrier.concept)},
     )
 
 

@@ -1,32 +1,44 @@
-"""What the concepts page draws: search and filters, cards, the table, suggested merges."""
+"""Concepts as cards and as a table, and what can be done with those that are picked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 from jaxtyping import Int
 
-from cbm.names.meaning import LikelyDuplicates
-from cbm.study.concept_list import FILTER_LABELS, FILTERS_EXPLAINED, Filter, Sort
+from cbm.study.concept_list import ShownConcepts, concept_frame
+from cbm.study.concept_search import Candidates, ConceptQuery
+from cbm.study.study import Study
 from cbm.study.views import ConceptTile
-from cbm.ui.frame import navigation
-from cbm.ui.frame.text import counted, percent, plain
+from cbm.ui.frame import empty, navigation
+from cbm.ui.frame.text import counted
 from cbm.ui.pages.concepts import state
 from cbm.ui.widgets.galleries import concept_card
-from cbm.ui.widgets.thumbnails import strip, theme
 
-VIEWS = ("Cards", "Map", "Table", "Merges")
-PER_PAGE = 24
-PER_TABLE_PAGE = 500
-GROUPS_PER_PAGE = 8
+_PER_PAGE = 24
+_PER_TABLE_PAGE = 500
 
 
 @dataclass(frozen=True, eq=False)
-class Selectable:
+class View:
+    """What every part of the page works with."""
+
+    root: str
+    model: str
+    study: Study
+    shown: ShownConcepts
+    address: Mapping[str, str] = field(default_factory=dict)
+
+    def tile(self, concept: int) -> ConceptTile:
+        return self.study.with_pictures([self.shown.tile(self.study, concept)])[0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Selectable:
     """What is listed, to be kept as a selection."""
 
     model: str
@@ -34,58 +46,72 @@ class Selectable:
     name: str | None
 
 
-def search_bar(classes: Sequence[str]) -> tuple[str, Sort, str | None, str]:
-    """What was typed, the order, the class, and the view."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input(
-            "Search by meaning, name or class",
-            key=state.SEARCH,
-            type="search",
-            placeholder="vehicle, stripes, …",
-            live="300ms",
-            width=240,
-            bind="query-params",
-            on_change=state.first_page,
-        )
-        sort = st.selectbox("Sort by", list(Sort), key=state.SORT, width=145, bind="query-params", on_change=state.first_page)
-        of_class = st.selectbox(
-            "Used by class",
-            list(classes),
-            index=None,
-            key=state.CLASS,
-            placeholder="Any",
-            width=145,
-            bind="query-params",
-            on_change=state.first_page,
-        )
-        view = st.segmented_control(
-            "View",
-            VIEWS,
-            default="Cards",
-            required=True,
-            key=state.VIEW,
-            bind="query-params",
-            on_change=state.first_page,
-        )
-    return text or "", sort or Sort.PREDICTIVENESS, of_class, str(view)
+def _nothing(query: ConceptQuery) -> None:
+    if query.text:
+        empty.nothing_found(f"No concept fits “{query.text}” here.")
+    else:
+        empty.nothing_found("No concept passes all of these filters.")
+    st.button("Show all concepts", key="show_everything", icon=":material/filter_alt_off:", on_click=state.show_everything)
 
 
-def filter_pills(counts: Mapping[Filter, int], unknown: bool) -> frozenset[Filter]:
-    """The filters, each with the number of concepts that it would leave."""
-    still = {Filter.DUPLICATE} if unknown else set()
-    chosen = st.pills(
-        "Show only",
-        [one for one in Filter if counts[one] or one in st.session_state[state.FILTERS] or one is not Filter.PINNED],
-        selection_mode="multi",
-        key=state.FILTERS,
-        format_func=lambda one: f"{FILTER_LABELS[one]} {counts[one]:,}{' …' if one in still else ''}",
-        on_change=state.change_filters,
-        help=FILTERS_EXPLAINED,
+def _counted(view: View, concepts: Int[np.ndarray, " some"]) -> str:
+    return f"{counted(len(concepts), 'concept')} of {int(view.shown.standing.sum()):,}"
+
+
+def _selectable(view: View, concepts: Int[np.ndarray, " some"], query: ConceptQuery) -> _Selectable | None:
+    """What is listed, where that is less than everything and not the selection itself."""
+    if len(concepts) == int(view.shown.standing.sum()) or (query.members is not None and len(concepts) == len(query.members)):
+        return None
+    return _Selectable(view.model, concepts, query.text.strip() or query.of_class)
+
+
+def cards(view: View, concepts: Int[np.ndarray, " some"], query: ConceptQuery, among: Candidates) -> None:
+    """A page of cards."""
+    if not len(concepts):
+        _nothing(query)
+        return
+    pages = -(-len(concepts) // _PER_PAGE)
+    page = result_line(_counted(view, concepts), pages, picking=True, found=_selectable(view, concepts, query))
+    here = concepts[(page - 1) * _PER_PAGE : page * _PER_PAGE].tolist()
+    if st.session_state[state.PICKING]:
+        _picking_bar(view.model, here, view.shown.names, query.pins, view.address)
+    found = among.found
+    _card_grid(
+        [view.tile(concept) for concept in here],
+        model=view.model,
+        address=view.address,
+        because=None if found is None else found.because,
+        pinned=query.pins,
     )
-    return frozenset(chosen or ())
 
 
-def result_line(text: str, pages: int, *, picking: bool | None = None, found: Selectable | None = None) -> int:
+def table(view: View, concepts: Int[np.ndarray, " some"], query: ConceptQuery) -> None:
+    """A page of the table, and all of it as a file."""
+    if not len(concepts):
+        _nothing(query)
+        return
+    pages = -(-len(concepts) // _PER_TABLE_PAGE)
+    page = result_line(_counted(view, concepts), pages, found=_selectable(view, concepts, query))
+    here = concepts[(page - 1) * _PER_TABLE_PAGE : page * _PER_TABLE_PAGE]
+    _concept_table(
+        concept_frame(view.study, view.shown, here),
+        model=view.model,
+        largest=float(view.shown.columns.predictiveness.max(initial=0)),
+        key=f"concepts_table-{page}",
+    )
+    _picking_bar(view.model, here.tolist(), view.shown.names, query.pins, view.address)
+    st.download_button(
+        f"Download all {counted(len(concepts), 'row')} as CSV",
+        lambda: concept_frame(view.study, view.shown, concepts).to_csv(index=False).encode(),
+        "concepts.csv",
+        "text/csv",
+        key="concepts_csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def result_line(text: str, pages: int, *, picking: bool | None = None, found: _Selectable | None = None) -> int:
     """What is listed, and which page of it is shown.
 
     Args:
@@ -110,7 +136,7 @@ def result_line(text: str, pages: int, *, picking: bool | None = None, found: Se
         return state.pager(pages)
 
 
-def card_grid(
+def _card_grid(
     tiles: Sequence[ConceptTile], *, model: str, address: Mapping[str, str], because: Callable[[int], str] | None, pinned: Sequence[int]
 ) -> None:
     """Cards, each with a box to tick where several are being picked, and with the reason where something was searched."""
@@ -130,7 +156,7 @@ def card_grid(
                     st.checkbox("Pick", key=key, on_change=state.tick, args=(model, tile.index, key))
 
 
-def picking_bar(model: str, page: Sequence[int], names: Sequence[str], pinned: Sequence[int], address: Mapping[str, str]) -> None:
+def _picking_bar(model: str, page: Sequence[int], names: Sequence[str], pinned: Sequence[int], address: Mapping[str, str]) -> None:
     """What can be done with the picked concepts together: select, merge, hide, pin."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="concepts_bar"):
         picks = state.picks(model)
@@ -153,7 +179,7 @@ def picking_bar(model: str, page: Sequence[int], names: Sequence[str], pinned: S
         st.button("None", key="drop_picks", icon=":material/close:", type="tertiary", on_click=state.drop_picks, args=(model,))
 
 
-def concept_table(frame: pd.DataFrame, *, model: str, largest: float, key: str) -> None:
+def _concept_table(frame: pd.DataFrame, *, model: str, largest: float, key: str) -> None:
     """One page of the table; ticked rows are picked."""
     # Streamlit sends what it is given as it is: what nobody sees here stays in the download.
     chosen = st.dataframe(
@@ -182,30 +208,3 @@ def concept_table(frame: pd.DataFrame, *, model: str, largest: float, key: str) 
         },
     )
     state.tick_rows(model, frame["concept"].to_numpy()[chosen["selection"]["rows"]].tolist())
-
-
-def suggested_merges(
-    groups: Sequence[LikelyDuplicates], tiles: Callable[[int], ConceptTile], *, model: str, address: Mapping[str, str]
-) -> None:
-    """Groups of concepts that seem to be one, each with a button that makes them one."""
-    for group in groups:
-        members = [tiles(concept) for concept in group.concepts]
-        with st.container(border=True, key=f"merge-{group.concepts[0]}"):
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"**{plain(members[0].name)}** and {counted(len(members) - 1, 'other')}", width="stretch")
-                st.badge(f"agreement {group.agreement:.2f}", color="gray")
-                st.button(
-                    f"Merge into “{plain(members[0].name)}”",
-                    key=f"merge_group-{group.concepts[0]}",
-                    icon=":material/merge:",
-                    on_click=state.merge,
-                    args=(model, group.concepts, tuple(member.name for member in members), members[0].name),
-                )
-            with st.grid(min(6, max(4, len(members))), min_column_width=120, gap="small", key=f"members-{group.concepts[0]}") as grid:
-                for member in members[:6]:
-                    with grid.cell():
-                        st.image(
-                            strip(member.uris[:3], theme(), rows=1), width="stretch", alt=f"Images on which “{member.name}” is strongest"
-                        )
-                        st.page_link(navigation.CONCEPT, label=plain(member.name), query_params={**address, "concept": str(member.index)})
-                        st.caption(f"on {percent(member.frequency)} of images")

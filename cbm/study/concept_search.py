@@ -1,21 +1,22 @@
-"""From what a visitor asks to what the concepts page shows: search, filters, selection, order, and suggested merges. No drawing in here."""
+"""From a query to the concepts that answer it: search, filters, selection, order, and suggested merges."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Int
 
-from cbm.names.meaning import LikelyDuplicates, NameMeanings, likely_duplicates
+from cbm.names.meaning import LikelyDuplicates, NameMeanings, embed_names, likely_duplicates
 from cbm.study.concept_list import Filter, Found, ShownConcepts, Sort, arrange, filter_masks, find
 from cbm.study.concept_map import ConceptMap
 from cbm.study.study import Study
 
 
 @dataclass(frozen=True)
-class Asked:
+class ConceptQuery:
     """What the list is narrowed by."""
 
     text: str = ""
@@ -50,7 +51,7 @@ class Candidates:
 def candidates(
     study: Study,
     shown: ShownConcepts,
-    asked: Asked,
+    query: ConceptQuery,
     *,
     related: Mapping[str, float] | None = None,
     near: Bool[np.ndarray, " concepts"] | None = None,
@@ -62,21 +63,21 @@ def candidates(
         near: concepts with a nearly equal direction beside them.
     """
     fits = shown.standing.copy()
-    found = find(shown, asked.text, study.classes, related)
+    found = find(shown, query.text, study.classes, related)
     if found is not None:
         fits &= found.fits
-    if asked.of_class is not None:
-        fits &= study.model.head.weight[study.model.class_index(asked.of_class)] != 0
-    if asked.members is not None:
+    if query.of_class is not None:
+        fits &= study.model.head.weight[study.model.class_index(query.of_class)] != 0
+    if query.members is not None:
         chosen = np.zeros(len(fits), bool)
-        chosen[[member for member in asked.members if member < len(fits)]] = True
+        chosen[[member for member in query.members if member < len(fits)]] = True
         fits &= chosen
-    return Candidates(fits, filter_masks(shown, near=near, pins=asked.pins), found)
+    return Candidates(fits, filter_masks(shown, near=near, pins=query.pins), found)
 
 
-def listed(shown: ShownConcepts, asked: Asked, among: Candidates) -> Int[np.ndarray, " some"]:
+def listed(shown: ShownConcepts, query: ConceptQuery, among: Candidates) -> Int[np.ndarray, " some"]:
     """The concepts to list, in order."""
-    return arrange(shown, among.kept(asked.filters), asked.sort, among.found, among.masks[Filter.PINNED] if asked.pins else None)
+    return arrange(shown, among.kept(query.filters), query.sort, among.found, among.masks[Filter.PINNED] if query.pins else None)
 
 
 def merge_suggestions(
@@ -86,3 +87,20 @@ def merge_suggestions(
     alive = np.flatnonzero(kept & shown.named & (shown.columns.frequency > 0))
     order = alive[np.argsort(-shown.columns.frequency[alive], kind="stable")]
     return likely_duplicates(shown.names, layout.neighbours, layout.similarities, meanings, order, least=least)
+
+
+def with_own_names(known: NameMeanings, shown: ShownConcepts) -> NameMeanings:
+    """The meanings of a model's names, and of the names that the recipe gives."""
+    fresh = tuple(sorted({name for name in shown.renamed.values() if name not in known.rows}))
+    if not fresh:
+        return known
+    own = _own_names(fresh)
+    return NameMeanings(
+        (*known.names, *own.names),
+        np.concatenate([known.vectors.reshape(len(known.names), -1), own.vectors]) if known.names else own.vectors,
+    )
+
+
+@lru_cache(maxsize=32)
+def _own_names(names: tuple[str, ...]) -> NameMeanings:
+    return embed_names(names)

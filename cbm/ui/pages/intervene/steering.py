@@ -1,0 +1,282 @@
+"""One image, what the model says about it, the concepts that can be moved, and what the edits change about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import streamlit as st
+
+from cbm.editing.recipe import (
+    AblateConcept,
+    AblateConcepts,
+    Edit,
+    Recipe,
+    ScaleConcept,
+    ScaleWeight,
+    Scope,
+    SetConcept,
+    SetWeight,
+    ZeroWeight,
+    describe,
+)
+from cbm.model.concept_model import softmax
+from cbm.study.steering import ScopeKind, SteeringView, scope_of, steering_edits
+from cbm.study.views import PictureTile
+from cbm.ui.frame import navigation, selections, session
+from cbm.ui.frame.text import plain
+from cbm.ui.widgets.components.steering_panel import SteeringEvent, steering_panel
+from cbm.ui.widgets.figures import signed
+from cbm.ui.widgets.thumbnails import thumbnail
+
+_TARGET = "explain_target"
+_PREDICTION = "the prediction"
+_SCOPE = "edit_scope"
+_CONCEPT = "edit_concept"
+_ASKED = "edit_concept_asked"
+_ACTIVATION, _WEIGHT = "Activation", "Weight"
+_HOW = {_ACTIVATION: ("Ablate", "Scale by", "Set to"), _WEIGHT: ("Remove", "Scale by", "Set to")}
+_CLASSES = 4
+_CONCEPTS = 8
+
+
+def chosen_target() -> str | None:
+    """The class whose score is explained; None stands for the class that is predicted now."""
+    target = st.session_state.get(_TARGET)
+    return None if target == _PREDICTION else target
+
+
+def chosen_scope() -> ScopeKind:
+    """Where edits apply."""
+    scope: ScopeKind = st.session_state.get(_SCOPE) or "everywhere"
+    return scope
+
+
+def verdict(view: SteeringView, tile: PictureTile, *, group: str | None, address: Mapping[str, str]) -> None:
+    """The image, and what the model says about it now and said before the edits."""
+    after, before = view.classes[int(view.logits.argmax())], view.classes[int(view.logits_before.argmax())]
+    truth = None if view.truth is None else view.classes[view.truth]
+    st.image(
+        thumbnail(tile.uri, 320),
+        width=220,
+        alt=f"The chosen image, {view.item}: {truth or 'class unknown'}, taken for {after}",
+    )
+    st.markdown(f"#### {plain(after)}", anchors=False)
+    with st.container(horizontal=True, gap="xsmall"):
+        if truth is not None:
+            st.badge(
+                "right" if after == truth else "wrong",
+                icon=":material/check:" if after == truth else ":material/close:",
+                color="green" if after == truth else "orange",
+            )
+        if after != before:
+            st.badge("changed by your edits", icon=":material/edit:", color="violet")
+    facts = [f"before: {plain(before)}"] if after != before else []
+    facts += [f"truth: {plain(truth)}"] if truth is not None else []
+    facts += [f"group: {plain(group)}"] if group is not None else []
+    st.caption(" · ".join(facts))
+    st.page_link(
+        navigation.IMAGE, label="See where in the image", icon=":material/image_search:", query_params={**address, "image": view.item}
+    )
+
+
+def controls(view: SteeringView) -> None:
+    """Which score is explained, and where edits apply."""
+    truth = [] if view.truth is None else [view.classes[view.truth]]
+    leading = [view.classes[int(view.logits.argmax())], *truth, view.classes[int(view.logits_before.argmax())], view.classes[view.target]]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox(
+            "Explain the score of",
+            [_PREDICTION, *dict.fromkeys([*leading, *view.classes])],
+            key=_TARGET,
+            format_func=lambda name: f"{name} (truth)" if [name] == truth else name,
+            width=240,
+        )
+        target = plain(view.classes[view.target])
+        words = {"image": "This image", "class": f"Score of “{target}”", "everywhere": "Everywhere"}
+        st.segmented_control(
+            "Edits apply to",
+            list(words),
+            default="everywhere",
+            required=True,
+            key=_SCOPE,
+            format_func=words.__getitem__,
+            help="This image: every class, no other image. Score of one class: every image, no other class. Everywhere: all of them.",
+        )
+
+
+def steering(view: SteeringView, recipe: Recipe, *, model: str, address: Mapping[str, str], asked: int | None = None) -> None:
+    """The sliders, and a form for exact numbers."""
+
+    def commit(event: SteeringEvent) -> None:
+        session.add_edit(model, *steering_edits(view, event.changes, scope_of(event.scope, event.item, event.target)))
+
+    def explain(class_name: str) -> None:
+        st.session_state[_TARGET] = class_name
+
+    opened = steering_panel(
+        view, scope=chosen_scope(), stamp=f"{model}/{hash(recipe)}", key="steering", on_commit=commit, on_explain=explain
+    )
+    if opened is not None:
+        st.switch_page(navigation.CONCEPT, query_params={**address, "concept": str(opened)})
+    target = view.classes[view.target]
+    _selection(model, scope_of(chosen_scope(), view.item, target))
+    _exact_edits(
+        {row.concept: row.name for row in view.rows} | dict(view.unused),
+        model=model,
+        classes=view.classes,
+        target=target,
+        scope=scope_of(chosen_scope(), view.item, target),
+        asked=asked,
+        merged=recipe.decisions().groups,
+        weights={row.concept: float(view.unit[place, view.target] / row.strength) for place, row in enumerate(view.rows)},
+    )
+
+
+def _selection(model: str, scope: Scope) -> None:
+    """Ablate the concepts that were selected on another page, as one edit."""
+    selection = selections.current(model, "concepts")
+    if selection is None:
+        return
+    edit = AblateConcepts(tuple(selection.members), selection.name, scope)
+    st.button(
+        f"Ablate the selection “{plain(selection.name)}” ({len(selection):,})",
+        key="ablate_selection",
+        icon=":material/select_all:",
+        on_click=session.add_edit,
+        args=(model, edit),
+        help=f"{describe(edit)}. One edit, and one undo.",
+    )
+
+
+# Exact numbers
+
+
+def _exact_edits(
+    names: Mapping[int, str],
+    *,
+    model: str,
+    classes: Sequence[str],
+    target: str,
+    scope: Scope,
+    weights: Mapping[int, float],
+    merged: Mapping[int, tuple[int, ...]],
+    asked: int | None = None,
+) -> None:
+    """Choose a concept and a number, and apply.
+
+    Args:
+        names: of the concepts that can be chosen.
+        weights: concept -> its weight for the explained class, edits in force.
+        merged: concept that stands for several -> all of them, itself the first: an edit changes them all.
+        asked: the concept to begin with, once.
+    """
+    if not names:
+        return
+    with st.expander("Exact numbers and weights", icon=":material/pin:"):
+        st.caption(
+            "An activation is how strongly the image shows the concept. A weight is what the concept counts for a class, in every image."
+        )
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            what = st.segmented_control("Change", [_ACTIVATION, _WEIGHT], default=_ACTIVATION, required=True, key="edit_what")
+            if asked in names and st.session_state.get(_ASKED) != asked:
+                st.session_state[_CONCEPT] = st.session_state[_ASKED] = asked
+            if st.session_state.get(_CONCEPT) not in names:
+                st.session_state[_CONCEPT] = next(iter(names))
+            concept = st.selectbox("Concept", list(names), key=_CONCEPT, format_func=names.__getitem__, width=220)
+            how = st.selectbox("How", _HOW[what], key=f"edit_how_{what.lower()}", width=130)
+            number = 0.0
+            if how not in ("Ablate", "Remove"):
+                start = 0.5 if how == "Scale by" else round(weights.get(concept, 0.0), 3) if what == _WEIGHT else 1.0
+                number = st.number_input("Number", value=start, step=0.25, format="%.3f", key=f"edit_number_{what}_{how}", width=130)
+            class_name = target
+            if what == _WEIGHT:
+                class_name = st.selectbox(
+                    "For class", classes, index=list(classes).index(target), key=f"edit_weight_class-{target}", width=200
+                )
+            members = merged.get(concept, (concept,))
+            edits = exact(what, how, members, names[concept], number, class_name, scope)
+            st.button("Apply", key="apply_edit", type="primary", icon=":material/check:", on_click=session.add_edit, args=(model, *edits))
+        several = f", in {len(edits)} edits, one for each concept merged in it" if len(edits) > 1 else ""
+        st.caption(f"Will be: {plain(describe(edits[0]))}{several}.")
+
+
+def exact(what: str, how: str, members: Sequence[int], name: str, number: float, class_name: str, scope: Scope) -> tuple[Edit, ...]:
+    """The edits of a concept, or of all that were merged into one; a merged activation is a sum, so the first carries what it is set to."""
+    first, *others = members
+    if what == _ACTIVATION and how == "Set to":
+        return (SetConcept(first, name, number, scope), *(AblateConcept(other, name, scope) for other in others))
+    return tuple(_edit(what, how, member, name, number, class_name, scope) for member in members)
+
+
+def _edit(what: str, how: str, concept: int, name: str, number: float, class_name: str, scope: Scope) -> Edit:
+    if what == _WEIGHT:
+        if how == "Remove":
+            return ZeroWeight(concept, name, class_name)
+        return ScaleWeight(concept, name, class_name, number) if how == "Scale by" else SetWeight(concept, name, class_name, number)
+    if how == "Ablate":
+        return AblateConcept(concept, name, scope)
+    return ScaleConcept(concept, name, number, scope) if how == "Scale by" else SetConcept(concept, name, number, scope)
+
+
+# Before and after
+
+
+def changed(view: SteeringView) -> bool:
+    """Whether the edits in force change any score of the image."""
+    return bool(np.any(view.logits != view.logits_before))
+
+
+def difference_panel(view: SteeringView) -> None:
+    """Before | after | difference, of the class scores and of what the concepts add to the explained one."""
+    st.markdown("**Before, after, difference**")
+    left, right = st.columns([9, 10], gap="small")
+    with left:
+        st.markdown(_table("Class", "Points", _class_rows(view)))
+    with right:
+        column = _most_changed(view)
+        st.markdown(_table(f"Adds to {plain(view.classes[column])}", "Difference", _concept_rows(view, column)))
+
+
+def _class_rows(view: SteeringView) -> list[tuple[str, str, str, str]]:
+    before, after = softmax(np.stack([view.logits_before, view.logits]))
+    order = np.argsort(-np.maximum(before, after), kind="stable")[:_CLASSES].tolist()
+    order += [index for index in (view.truth, view.target) if index is not None and index not in order]
+    rows = []
+    for index in order:
+        name = plain(view.classes[index]) + (" ✓" if index == view.truth else "")
+        points = 100 * (after[index] - before[index])
+        rows.append((name, f"{before[index]:.0%}", f"{after[index]:.0%}", _arrow(points, signed(points, 0))))
+    return rows
+
+
+def _concept_rows(view: SteeringView, column: int) -> list[tuple[str, str, str, str]]:
+    entries = []
+    for place, row in enumerate(view.rows):
+        now = float(view.now[place][column]) if place in view.now else row.position * float(view.unit[place, column])
+        entries.append((row.name, float(view.before[place, column]), now))
+    entries.sort(key=lambda entry: -abs(entry[2] - entry[1]))
+    shown = [entry for entry in entries if abs(entry[2] - entry[1]) >= 0.005][:_CONCEPTS]
+    rows = [(plain(name), signed(before), signed(now), _arrow(now - before, signed(now - before))) for name, before, now in shown]
+    before, after = float(view.logits_before[column]), float(view.logits[column])
+    others = after - before - sum(now - old for _, old, now in shown)
+    if abs(others) >= 0.005:
+        rows.append(("*all others*", "", "", _arrow(others, signed(others))))
+    return [*rows, ("**score**", f"**{signed(before)}**", f"**{signed(after)}**", _arrow(after - before, signed(after - before)))]
+
+
+def _most_changed(view: SteeringView) -> int:
+    """The explained class; where its score stays, the class whose score moves most."""
+    moves = np.abs(view.logits - view.logits_before)
+    return view.target if moves[view.target] >= 0.005 else int(moves.argmax())
+
+
+def _arrow(value: float, text: str) -> str:
+    if text.startswith("0"):
+        return "="
+    return f":blue[▲ {text}]" if value > 0 else f":orange[▼ {text}]"
+
+
+def _table(first: str, last: str, rows: Sequence[tuple[str, str, str, str]]) -> str:
+    lines = [f"| {first} | Before | After | {last} |", "| :-- | --: | --: | --: |"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])

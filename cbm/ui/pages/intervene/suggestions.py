@@ -1,0 +1,207 @@
+"""Edits that the app suggests, each with its measured effect; and, before the first edit, experiments that are one click away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from cbm.core.errors import CbmError
+from cbm.editing.recipe import AblateConcept, ClassScope, Edit, ImageScope, Recipe, SetWeight, describe
+from cbm.study import scenarios
+from cbm.study.edit_effects import state_of
+from cbm.study.proposals import ConceptProposal, ConfusedPair, Proposal, WeightProposal, concept_proposals, confused_pairs, weight_proposals
+from cbm.study.study import Study
+from cbm.ui.frame import resources, session
+from cbm.ui.frame.cards import show_error
+from cbm.ui.frame.text import counted, plain
+from cbm.ui.pages.intervene.effect import predictions
+from cbm.ui.widgets import guides
+from cbm.ui.widgets.guides import Guide
+from cbm.ui.widgets.thumbnails import thumbnail
+
+_IMAGE, _MISTAKES = "This image", "A kind of mistake"
+_SHOWN = 6
+_EXPERIMENTS = 3
+
+
+def suggestions_panel(study: Study, row: int, recipe: Recipe, *, root: str, model: str) -> None:
+    """Ask for suggestions, see what each was measured to do, apply one."""
+    st.subheader("Suggested edits", anchor=False, divider="gray")
+    if not (study.labels >= 0).any():
+        st.caption("The held-out images have no labels, so that nothing can be measured, and nothing is suggested.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        about = st.segmented_control("Put right", [_IMAGE, _MISTAKES], default=_IMAGE, required=True, key="suggest_about")
+        if about == _MISTAKES:
+            mistakes = confused_pairs(study, predictions(root, model, recipe))
+            if not mistakes:
+                st.caption("The model makes no mistake on the held-out images.")
+                return
+            mistake = st.selectbox("Mistake", mistakes, format_func=_mistake_words, key="suggest_mistake", width=340)
+            question: tuple[str, ...] = (mistake.truth, mistake.said)
+        else:
+            question = (study.item(row),)
+        key = repr((model, question, state_of(recipe)))
+        st.button("Find edits", key="suggest", icon=":material/lightbulb:", on_click=_ask, args=(key,))
+    if st.session_state.get("suggest_asked") != key:
+        st.caption(
+            "Weights of one concept that put this image right, with what else they change."
+            if about == _IMAGE
+            else "Concepts that tell these mistakes from right images, each with the edit that gains most."
+        )
+        return
+    try:
+        # Kept under all edits in force: proposals bear the names that concepts have by now.
+        found = (
+            _image(root, model, repr(recipe.active), row, recipe)
+            if about == _IMAGE
+            else _kind(root, model, repr(recipe.active), question, recipe)
+        )
+    except CbmError as error:
+        show_error(str(error))
+        return
+    _draw(found, model)
+
+
+def _ask(key: str) -> None:
+    st.session_state["suggest_asked"] = key
+
+
+def _draw(found: Sequence[Proposal], model: str) -> None:
+    if not found:
+        st.caption("No edit of a single concept does it. Several together may: try the sliders.")
+        return
+    helpful = [proposal for proposal in found if proposal.net > 0]
+    if not helpful:
+        st.caption(":material/balance: Each of these costs at least as many held-out images as it gains.")
+    with st.grid("auto", min_column_width=250, gap="small", border=True, key="suggestions") as grid:
+        for place, proposal in enumerate((helpful or list(found))[:_SHOWN]):
+            with grid.cell():
+                st.markdown(f"**{plain(_proposal_words(proposal))}**")
+                st.markdown(f":green[✓ {proposal.corrected:,} corrected] · :orange[✗ {proposal.newly_wrong:,} newly wrong]")
+                st.caption(_reason(proposal))
+                st.button(
+                    "Apply", key=f"suggestion-{place}", icon=":material/check:", on_click=session.add_edit, args=(model, *proposal.edits)
+                )
+    st.caption("Chosen and measured on the same held-out images, on top of your edits: expect a little less on new ones.")
+
+
+def _mistake_words(pair: ConfusedPair) -> str:
+    return f"{pair.truth}, taken for {pair.said} ({pair.count:,})"
+
+
+def _proposal_words(proposal: Proposal) -> str:
+    words = []
+    for edit in proposal.edits:
+        text = describe(edit)
+        # Solved weights have more digits than anybody reads.
+        words.append(text.replace(f"{edit.value:g}", f"{edit.value:.3g}") if isinstance(edit, SetWeight) else text)
+    return "; ".join(words)
+
+
+def _reason(proposal: Proposal) -> str:
+    if isinstance(proposal, WeightProposal):
+        return f"Afterwards {plain(proposal.truth)} leads by {proposal.lead:.2f} on this image."
+    if isinstance(proposal, ConceptProposal):
+        toward = "for the wrong class" if proposal.push > 0 else "for the true class"
+        tells = f"; it tells them from right ones with an AUC of {proposal.separation:.2f}" if np.isfinite(proposal.separation) else ""
+        return f"Puts {proposal.fixed} of these {counted(proposal.mistakes, 'mistake')} right. The concept speaks {toward} there{tells}."
+    return ""
+
+
+@st.cache_resource(max_entries=64, show_spinner="Trying the weights of every concept …")
+def _image(root: str, model: str, state: str, row: int, _recipe: Recipe) -> tuple[WeightProposal, ...]:
+    return weight_proposals(resources.study(root, model), row, _recipe)
+
+
+@st.cache_resource(max_entries=64, show_spinner="Trying every concept …")
+def _kind(root: str, model: str, state: str, question: tuple[str, ...], _recipe: Recipe) -> tuple[ConceptProposal, ...]:
+    truth, said = question
+    return concept_proposals(resources.study(root, model), truth, said, _recipe, count=2 * _SHOWN)
+
+
+# Experiments
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A scenario with the edits that carry it out."""
+
+    guide: Guide
+    edits: tuple[Edit, ...]
+
+
+def experiments(study: Study, model: str) -> tuple[Experiment, ...]:
+    """Up to three: a mistake to correct, two classes to untangle or a group to lift, and a reason to test."""
+    found: list[Experiment] = []
+    stored = study.model.recipe
+    mistake = scenarios.find_mistake(study)
+    if mistake is not None:
+        name = study.name(mistake.concept, stored)
+        found.append(Experiment(guides.correct_a_mistake(mistake, study.labelled_images), (AblateConcept(mistake.concept, name),)))
+    shortcut = scenarios.find_shortcut(study, model, "")
+    if shortcut is not None:
+        edits = tuple(AblateConcept(concept, name) for concept, name in shortcut.concepts)
+        found.append(Experiment(guides.remove_a_shortcut(shortcut, planted=False), edits))
+    confusion = scenarios.find_confusion(study)
+    if confusion is not None:
+        scope = ClassScope(confusion.said)
+        found.append(
+            Experiment(
+                guides.untangle_two_classes(confusion, study.labelled_images), (AblateConcept(confusion.concept, confusion.name, scope),)
+            )
+        )
+    carrier = scenarios.find_carrier(study)
+    if carrier is not None:
+        guide = guides.find_out_what_it_carries(carrier, study.labelled_images)
+        found.append(Experiment(guide, (AblateConcept(carrier.concept, carrier.name),)))
+    instance = scenarios.find_example(study) if len(found) < _EXPERIMENTS else None
+    if instance is not None:
+        edit = AblateConcept(instance.concept, instance.name, ImageScope(instance.item))
+        found.append(Experiment(guides.change_its_mind(instance), (edit,)))
+    return tuple(found[:_EXPERIMENTS])
+
+
+def experiments_panel(root: str, model: str) -> None:
+    """Hypothesis, what is done, what to expect, and a button that does it."""
+    prepared = _experiments(root, model)
+    if not prepared:
+        return
+    st.markdown("**Try one of these**, prepared from this model and measured on its held-out images:")
+    with st.grid(len(prepared), min_column_width=240, gap="small", border=True, key="experiments") as grid:
+        for experiment in prepared:
+            with grid.cell():
+                _card(experiment, model)
+
+
+def _card(experiment: Experiment, model: str) -> None:
+    guide = experiment.guide
+    with st.container(height="stretch", vertical_alignment="distribute", gap="small"):
+        with st.container(gap="small"):
+            st.markdown(f"##### {guide.icon} {guide.title}", anchors=False)
+            st.image(thumbnail(guide.uris[0]), width=84, alt=guide.alt)
+            st.markdown(guide.hypothesis)
+            st.markdown(f":primary[**Do**] {guide.action}")
+            st.markdown(f":primary[**Expect**] {guide.change}")
+            st.caption(guide.meaning)
+        st.button(
+            "Do it and look",
+            key=f"experiment-{guide.key}",
+            icon=guide.icon,
+            width="stretch",
+            on_click=_do,
+            args=(model, guide.parameters["image"], experiment.edits),
+        )
+
+
+def _do(model: str, item: str, edits: Sequence[Edit]) -> None:
+    session.put_image_in_link(item)
+    session.add_edit(model, *edits)
+
+
+@st.cache_resource(max_entries=32, show_spinner="Looking for mistakes worth correcting …")
+def _experiments(root: str, model: str) -> tuple[Experiment, ...]:
+    return experiments(resources.study(root, model), model)
