@@ -5,8 +5,7 @@ import streamlit as st
 from cbm.core.errors import CbmError
 from cbm.core.paths import ASSETS
 from cbm.ui.access import modes
-from cbm.ui.frame import job_workers, navigation, resources, session, shell
-from cbm.ui.frame.cards import show_error
+from cbm.ui.frame import chosen, edits, job_workers, messages, navigation, resources, shell
 from cbm.ui.widgets import job_panel
 
 page = navigation.enter()
@@ -16,14 +15,14 @@ try:
     modes.put_address()
     job_workers.take_up(modes.workspace_root())
     if catalogue.models:
-        chosen = session.chosen_model(list(catalogue.models), catalogue.default)
+        model = chosen.choose(list(catalogue.models), catalogue.default)
+        edits.start_from(model, resources.study(modes.workspace_root(), model).model.recipe)
         with st.sidebar:
-            shell.model_selector(catalogue.models, chosen)
-            session.start_from(chosen, resources.study(modes.workspace_root(), chosen).model.recipe)
-            shell.edit_history(chosen, session.recipe(chosen))
+            shell.model_selector(catalogue.models, model)
+            shell.edit_history(model, edits.recipe(model))
     with st.sidebar:
         shell.mode_notice()
     job_panel.show_refusal()
     page.run()
 except CbmError as error:
-    show_error(str(error))
+    messages.error(str(error))

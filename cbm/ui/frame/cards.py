@@ -1,4 +1,4 @@
-"""Headline figures, a page's title, and how errors are told."""
+"""Headline figures and a page's title."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from cbm.study.views import Headline
+from cbm.ui.frame.messages import error as show_error
+
+__all__ = ["headline_row", "page_title", "show_error"]
 
 
 def headline_row(headlines: Sequence[Headline], *, key: str) -> None:
@@ -23,14 +26,6 @@ def headline_row(headlines: Sequence[Headline], *, key: str) -> None:
                 delta_color="normal" if change else "off",
                 delta_arrow="auto" if change else "off",
             )
-
-
-def show_error(message: str, *, hint: str | None = None) -> None:
-    """A mistake that a user can mend: what was wrong, and what to do next."""
-    # Messages repeat what stood in an address, which whoever made the link chose: no links and no pictures come of that.
-    st.error(message.replace("[", "\\["), icon=":material/error:")
-    if hint:
-        st.caption(hint)
 
 
 def page_title(title: str, sentence: str) -> None:

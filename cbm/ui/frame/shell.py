@@ -9,20 +9,21 @@ import streamlit as st
 from cbm.editing.recipe import ActivationEdit, HideConcept, HideConcepts, MergeConcepts, Recipe, RenameConcept, describe
 from cbm.study.views import EditLine
 from cbm.ui.access import modes
-from cbm.ui.frame import session
-from cbm.ui.frame.text import counted
+from cbm.ui.frame import chosen, edits
+from cbm.ui.frame.chosen import MODEL_CHOICE
+from cbm.ui.frame.formats import counted
 
 
-def model_selector(titles: Mapping[str, str], chosen: str) -> None:
+def model_selector(titles: Mapping[str, str], model: str) -> None:
     """Choose among the workspace's models; silent where there is only one to choose."""
     models = list(titles)
-    st.session_state[session.MODEL_CHOICE] = chosen
+    MODEL_CHOICE.put(model)
     st.selectbox(
         "Concept model",
         models,
-        key=session.MODEL_CHOICE,
+        key=MODEL_CHOICE.key,
         format_func=lambda model: titles[model],
-        on_change=session.choose_model,
+        on_change=chosen.take_choice,
         help="Every concept model of the workspace. Your edits are kept for each of them.",
     )
 
@@ -50,7 +51,7 @@ def edit_history(model: str, recipe: Recipe) -> None:
             key="undo",
             icon=":material/undo:",
             disabled=not recipe.can_undo,
-            on_click=session.undo,
+            on_click=edits.undo,
             args=(model,),
             shortcut="Mod+Z",
             width="stretch",
@@ -60,7 +61,7 @@ def edit_history(model: str, recipe: Recipe) -> None:
             key="redo",
             icon=":material/redo:",
             disabled=not recipe.can_redo,
-            on_click=session.redo,
+            on_click=edits.redo,
             args=(model,),
             shortcut="Mod+Shift+Z",
             width="stretch",
