@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from cbm.backbones.demo_data import word_captions
+from cbm.core.arrays import unit_rows
 from cbm.core.paths import ASSETS
 from cbm.images.scenes import CONCEPT_INDEX, CONCEPTS, FACTORS, Scenes
 
@@ -106,7 +107,7 @@ def zero_shot(
     """
     from sklearn.metrics import roc_auc_score
 
-    similarity = (images / np.linalg.norm(images, axis=1, keepdims=True)) @ (names / np.linalg.norm(names, axis=1, keepdims=True)).T
+    similarity = unit_rows(images) @ unit_rows(names).T
     figures = {
         factor: float((similarity[:, columns].argmax(1) == truth[:, columns].argmax(1)).mean())
         for factor, columns in factor_columns().items()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ import numpy as np
 from cbm import verbs
 from cbm.bottlenecks.heatmaps import concept_heat_maps
 from cbm.core.errors import Cancelled
+from cbm.core.files import write_json
 from cbm.core.progress import CancelCheck, Progress, ProgressCallback
 from cbm.dictionaries.base import Dictionary, load_dictionary
 from cbm.editing.recipe import AblateConcept, Recipe
@@ -214,9 +213,7 @@ def _write_pointer(workspace: Workspace, result: Demonstrated, sets: dict[str, s
         "test": sets["test"],
         "shortcut": {"model": shortcut, "edited": edited, "train": sets["shortcut_train"], "test": sets["shortcut_test"]},
     }
-    temporary = workspace.root / f".{POINTER}-{os.getpid()}"
-    temporary.write_text(json.dumps(record, indent=2) + "\n")
-    temporary.replace(workspace.root / POINTER)
+    write_json(workspace.root / POINTER, record)
 
 
 class _Steps:

@@ -138,9 +138,3 @@ def load_dictionary(folder: Path) -> Dictionary:
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
         raise CorruptArtifactError(f"The dictionary in {folder} is damaged ({error}); train or export it again.") from error
     return dictionary
-
-
-def unit_rows(matrix: Float[np.ndarray, "rows dim"]) -> Float32[np.ndarray, "rows dim"]:
-    """Rows divided by their length; rows of zeros stay zero."""
-    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return np.asarray(matrix / np.maximum(lengths, 1e-12), dtype=np.float32)

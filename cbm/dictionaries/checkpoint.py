@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from jaxtyping import Float32
 
 from cbm.core.errors import CorruptArtifactError, MismatchError
+from cbm.core.files import whole_file
 
 _SCHEMA = 1
 
@@ -28,16 +28,13 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint, identity: str) -> None:
-    """Write to a temporary name, flush to disk, rename: a killed process leaves the old checkpoint or the new one."""
+    """Write a checkpoint; a killed process leaves the old one or the new one."""
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".writing")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-    save_file(tensors, str(draft), {"schema": str(_SCHEMA), "identity": identity, "scalars": json.dumps(dict(checkpoint.scalars))})
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(path)
+    metadata = {"schema": str(_SCHEMA), "identity": identity, "scalars": json.dumps(dict(checkpoint.scalars))}
+    with whole_file(path) as draft:
+        save_file(tensors, str(draft), metadata)
 
 
 def read_checkpoint(path: Path, identity: str) -> Checkpoint | None:

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int
 
+from cbm.core.arrays import unit_rows
 from cbm.core.codes import Codes
-from cbm.dictionaries.base import Dictionary, unit_rows
+from cbm.dictionaries.base import Dictionary
 
 _TENSORS = ("encoder", "encoder_bias", "decoder", "decoder_bias", "threshold", "mean")
 

@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
+from cbm.core.arrays import unit_rows
 from cbm.core.codes import Codes
 from cbm.core.errors import InvalidInputError
-from cbm.dictionaries.base import Dictionary, unit_rows
+from cbm.dictionaries.base import Dictionary
 
 
 class KMeansDictionary(Dictionary):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from cbm.dictionaries.base import unit_rows
+from cbm.core.arrays import unit_rows
 from cbm.dictionaries.calibration import CALIBRATION_ROWS, calibrate_threshold
 from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.dictionaries.weights import Weights

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from cbm.core.arrays import unit_rows
 from cbm.core.errors import InvalidInputError, MismatchError
+from cbm.core.files import whole_file, write_json
 
 FLAT_LIMIT = 200_000
 """Up to here exact search takes some 30 ms a query on two cores, and needs no index."""
@@ -70,7 +71,7 @@ class VectorIndex:
         if embeddings.ndim != 2 or not len(embeddings):
             raise InvalidInputError(f"An index needs a non-empty matrix of vectors, not shape {embeddings.shape}.")
         self.folder = folder
-        self._vectors = _unit_rows(embeddings)
+        self._vectors = _unit_length(embeddings)
         self._index: Any = None
         if len(embeddings) <= flat_limit:
             self.info = IndexInfo("flat", "", len(embeddings), embeddings.shape[1], 0, 1.0)
@@ -118,13 +119,10 @@ class VectorIndex:
             self._index = None
             info = IndexInfo("flat", digest, count, dim, 0, 1.0)
         else:
-            temporary = self.folder / f"index-{os.getpid()}.tmp"
-            faiss.write_index(index, str(temporary))
-            info = IndexInfo(f"IVF{lists},SQ8", digest, count, dim, probes, recall, _file_digest(temporary))
-            temporary.replace(self.folder / "index.faiss")
-        record = self.folder / f"index-{os.getpid()}.json.tmp"
-        record.write_text(json.dumps(asdict(info), indent=2) + "\n")
-        record.replace(self.folder / "index.json")
+            with whole_file(self.folder / "index.faiss") as draft:
+                faiss.write_index(index, str(draft))
+                info = IndexInfo(f"IVF{lists},SQ8", digest, count, dim, probes, recall, _file_digest(draft))
+        write_json(self.folder / "index.json", asdict(info))
         return info
 
     def search(self, queries: Float32[np.ndarray, "queries d"], k: int) -> SearchResult:
@@ -136,7 +134,7 @@ class VectorIndex:
         if queries.ndim != 2 or queries.shape[1] != self._vectors.shape[1]:
             raise MismatchError(f"Queries of shape {queries.shape} do not fit an index of width {self._vectors.shape[1]}.")
         wanted = min(k, len(self._vectors))
-        unit = np.ascontiguousarray(_unit_rows(queries))
+        unit = np.ascontiguousarray(_unit_length(queries))
         scores, rows = self._exact(unit, wanted) if self._index is None else self._index.search(unit, wanted)
         return SearchResult(rows, scores)
 
@@ -157,13 +155,13 @@ class VectorIndex:
         return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(found, exact, strict=True)]))
 
 
-def _unit_rows(vectors: np.ndarray) -> np.ndarray:
+def _unit_length(vectors: np.ndarray) -> np.ndarray:
     """The vectors at unit length; the very array where they have it, so that a memory map is not copied."""
     vectors = np.asarray(vectors, dtype=np.float32)
     norms = np.concatenate([np.linalg.norm(vectors[i : i + _ROWS_AT_ONCE], axis=1) for i in range(0, len(vectors), _ROWS_AT_ONCE)] or [[]])
     if np.allclose(norms, 1, atol=1e-4) and vectors.flags.c_contiguous:
         return vectors
-    return np.ascontiguousarray(vectors / np.maximum(norms, np.finfo(np.float32).tiny)[:, None])
+    return np.ascontiguousarray(unit_rows(vectors))
 
 
 def _digest(vectors: np.ndarray) -> str:

@@ -12,7 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int
 
 from cbm.backbones.reference import BackboneReference
+from cbm.core.arrays import unit_rows
 from cbm.core.errors import CorruptArtifactError, InvalidInputError
+from cbm.core.files import write_json
 from cbm.embeddings.vectors import read_vectors, write_vectors
 from cbm.workspace.workspace import Artifact, Draft
 
@@ -61,7 +63,7 @@ class EmbeddingSet:
         if artifact.kind != "embeddings":
             raise InvalidInputError(f"{artifact.id} holds {artifact.kind}, not embeddings; see `cbm list`.")
         try:
-            record = json.loads((artifact.path / "set.json").read_text())
+            record = json.loads((artifact.path / "set.json").read_text(encoding="utf-8"))
             items = pd.read_parquet(artifact.path / "items.parquet")
             embeddings = read_vectors(artifact.path / "embeddings.safetensors")
             if len(items) != len(embeddings) or any(column not in items for column in COLUMNS):
@@ -178,7 +180,7 @@ def write_set(
         "name": name,
         "space": space,
     }
-    (draft.path / "set.json").write_text(json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    write_json(draft.path / "set.json", record, sort_keys=True)
     draft.metrics.update({"count": len(items), "dim": dim, "classes": len(classes)})
 
 
@@ -215,6 +217,5 @@ def to_space(vectors: Float32[np.ndarray, "rows d"], space: Space) -> Float32[np
     if space == "raw":
         return vectors
     if space == "l2":
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.maximum(norms, np.finfo(np.float32).tiny)
+        return unit_rows(vectors)
     raise InvalidInputError("Embeddings are stored raw or l2; a dictionary keeps the mean and centres them itself.")

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from cbm.core.errors import CorruptArtifactError, MismatchError
-from cbm.core.locking import FileLock
+from cbm.core.files import FileLock, sync
 
 ROWS_PER_SHARD = 16384
 ABSENT = -1
@@ -79,7 +79,7 @@ class StorePart:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(folder / "writer.lock") if write else None
         if self._lock is not None:
-            self._lock.acquire()
+            self._lock.acquire("embedding into")
         try:
             self._database = sqlite3.connect(folder / "manifest.sqlite", timeout=30, check_same_thread=False, isolation_level=None)
             self._guard = threading.Lock()
@@ -202,7 +202,7 @@ class StorePart:
                 file.flush()
                 os.fsync(file.fileno())
             if created:
-                _fsync_folder(self.folder)
+                sync(self.folder)
             start += len(part)
 
     @contextlib.contextmanager
@@ -237,12 +237,3 @@ class StorePart:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
-
-
-def _fsync_folder(folder: Path) -> None:
-    with contextlib.suppress(PermissionError):  # Windows cannot open folders
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

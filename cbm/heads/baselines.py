@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int
 
+from cbm.core.arrays import unit_rows
 from cbm.core.codes import Codes
 from cbm.core.errors import MismatchError
 from cbm.core.progress import CancelCheck, ProgressCallback
@@ -68,7 +69,7 @@ def zero_shot(
         raise MismatchError(
             f"images have {embeddings.shape[1]} dimensions and class texts {class_text_embeddings.shape[1]}: encode both with one backbone"
         )
-    texts = class_text_embeddings / np.linalg.norm(class_text_embeddings, axis=1, keepdims=True)
+    texts = unit_rows(class_text_embeddings)
     # An image's own norm scales all its similarities alike, so only the texts need theirs taken out.
     return accuracy((embeddings @ texts.T).argmax(axis=1), labels)
 
@@ -89,8 +90,7 @@ class RandomConcepts:
     def draw(cls, embeddings: Float32[np.ndarray, "rows dim"], size: int, active: int, seed: int) -> RandomConcepts:
         """`size` directions uniform on the sphere, centred on the mean of `embeddings`."""
         directions = np.random.default_rng(seed).standard_normal((size, embeddings.shape[1])).astype(np.float32)
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        return cls(directions, embeddings.mean(axis=0, dtype=np.float64).astype(np.float32), min(active, size))
+        return cls(unit_rows(directions), embeddings.mean(axis=0, dtype=np.float64).astype(np.float32), min(active, size))
 
     def encode(self, embeddings: Float32[np.ndarray, "rows dim"]) -> Codes:
         """Sparse activations, in blocks of rows so that no dense [rows, size] matrix exists."""

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from cbm.core.errors import Cancelled, CbmError, InvalidInputError
-from cbm.core.locking import FileLock
+from cbm.core.files import FileLock
 from cbm.core.progress import Progress
 from cbm.jobs.records import GIVEN
 from cbm.jobs.store import Jobs

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from cbm.core.errors import InvalidInputError
-from cbm.core.locking import FileLock, is_free
+from cbm.core.files import FileLock, is_free
 
 STALE_SECONDS = 60.0
 """Locks that are free and older than this were left behind; a younger one may be a worker that is just starting."""

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Float32, Int
 
+from cbm.core.arrays import softmax
 from cbm.core.codes import Codes
 from cbm.core.errors import InvalidInputError, MismatchError, NotFoundError
 from cbm.editing.recipe import AblateConcept, Decisions, Edit, GlobalScope, Recipe, Scope
@@ -319,9 +320,3 @@ class ConceptModel:
         if rows.shape[0] != 1:
             raise InvalidInputError(f"An explanation is about one image, but {rows.shape[0]} were given; pass one row.")
         return self._head_for(item), rows.indices.astype(np.int64), rows.data.astype(np.float64)
-
-
-def softmax(logits: Float32[np.ndarray, "batch classes"]) -> Float32[np.ndarray, "batch classes"]:
-    """Rows of probabilities."""
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)

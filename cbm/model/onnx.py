@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32
 
+from cbm.core.arrays import unit_rows
 from cbm.core.errors import CbmError, InvalidInputError
 from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.model.concept_model import ConceptModel
@@ -170,5 +171,5 @@ def _probe(model: ConceptModel, dictionary: JumpReluDictionary) -> Float32[np.nd
     strength = generator.exponential(1.0, (CHECK_ROWS, 8, 1)) * generator.choice([0.3, 1.0, 3.0], (CHECK_ROWS, 1, 1))
     rows = dictionary.mean + (dictionary.directions[chosen] * strength).sum(axis=1) / dictionary.scale
     if model.space == "l2":
-        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        rows = unit_rows(rows)
     return np.asarray(rows, dtype=np.float32)

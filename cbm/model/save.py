@@ -14,6 +14,7 @@ from jaxtyping import Float32
 
 from cbm import __version__
 from cbm.core.errors import InvalidInputError
+from cbm.core.files import publish_folder
 from cbm.dictionaries.base import Dictionary
 from cbm.model.bundle_files import (
     CARD,
@@ -33,7 +34,6 @@ from cbm.model.bundle_files import (
 from cbm.model.card import write_card
 from cbm.model.concept_model import ConceptModel
 from cbm.model.onnx import OnnxCheck, export_onnx, require_jumprelu
-from cbm.workspace.workspace import publish_folder
 
 FORMATS = ("bundle", "onnx", "saelens")
 
@@ -160,12 +160,12 @@ def _refuse_to_overwrite(folder: Path) -> None:
 
 def _publish(temporary: Path, folder: Path) -> None:
     if not folder.exists() or not any(folder.iterdir()):
-        publish_folder(temporary, folder)
+        publish_folder(temporary, folder, proof=CONFIG)
         return
     older = Path(tempfile.mkdtemp(prefix=f".{folder.name}-older-", dir=folder.parent)) / folder.name
     folder.rename(older)
     try:
-        publish_folder(temporary, folder)
+        publish_folder(temporary, folder, proof=CONFIG)
     except BaseException:
         older.rename(folder)
         raise

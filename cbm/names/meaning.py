@@ -136,7 +136,7 @@ def embed_names(
             progress(min(1.0, (start + _BATCH) / len(distinct)))
     vectors = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
     if file is not None and keep and distinct:
-        from cbm.core.array_cache import write_arrays
+        from cbm.core.arrays import write_arrays
 
         write_arrays(file, {"vectors": vectors}, _VERSION)
     return NameMeanings(distinct, vectors)
@@ -148,7 +148,7 @@ def names_digest(names: Sequence[str]) -> str:
 
 
 def _read(file: Path, count: int) -> Float32[np.ndarray, "names dim"]:
-    from cbm.core.array_cache import read_arrays
+    from cbm.core.arrays import read_arrays
 
     vectors = read_arrays(file, ("vectors",), _VERSION)["vectors"]
     if len(vectors) != count:

@@ -12,9 +12,9 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, Int64
 
+from cbm.core.arrays import unit_rows
 from cbm.core.codes import Codes
 from cbm.core.errors import InvalidInputError
-from cbm.dictionaries.base import unit_rows
 from cbm.names.candidates import BestCandidates, name_chunks
 from cbm.names.soft_wpmi import soft_wpmi
 from cbm.names.votes import DEFAULT_VOTES, Votes, VotesConfig

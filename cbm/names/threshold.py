@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Float32
 
+from cbm.core.arrays import unit_rows
 from cbm.core.codes import Codes
-from cbm.dictionaries.base import unit_rows
 from cbm.names.rules import DEFAULT_RULE, Rule, name_concepts
 
 RANDOM_DIRECTIONS = 256

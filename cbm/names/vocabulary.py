@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from cbm.backbones.reference import BackboneReference
+from cbm.core.arrays import unit_rows
 from cbm.core.errors import CorruptArtifactError, InvalidInputError, NotFoundError
 from cbm.core.progress import CancelCheck, Progress, ProgressCallback
 from cbm.names.names import distinct_names, load_names, same_name_key
@@ -95,7 +96,7 @@ class Vocabulary:
             if distinct_names([name]):
                 rows.setdefault(same_name_key(name), row)
         kept = list(rows.values())
-        return cls(tuple(" ".join(names[row].split()) for row in kept), _unit_rows(embeddings[kept], file), backbone, file.name)
+        return cls(tuple(" ".join(names[row].split()) for row in kept), _usable_rows(embeddings[kept], file), backbone, file.name)
 
 
 def build_vocabulary(
@@ -195,11 +196,11 @@ def _read_npz(file: Path) -> tuple[np.ndarray, list[str]]:
     return embeddings.astype(np.float32), names
 
 
-def _unit_rows(embeddings: np.ndarray, file: Path) -> Float32[np.ndarray, "names dim"]:
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+def _usable_rows(embeddings: np.ndarray, file: Path) -> Float32[np.ndarray, "names dim"]:
+    lengths = np.linalg.norm(embeddings, axis=1)
     if len(embeddings) == 0 or not np.all(np.isfinite(lengths)) or not np.all(lengths > 0):
         raise InvalidInputError(f"{file} has no usable vectors: every embedding must be finite and not zero.")
-    return np.asarray(embeddings / lengths, np.float32)
+    return unit_rows(embeddings)
 
 
 def _digest(content: bytes) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32, Int, Int32
 
+from cbm.core.arrays import read_arrays, unit_rows, write_arrays
 from cbm.core.errors import CorruptArtifactError, InvalidInputError
 
 NEIGHBOURS = 12
@@ -44,8 +45,6 @@ class ConceptMap:
 
     def save(self, file: Path) -> None:
         """Write the map to a file, whole or not at all."""
-        from cbm.core.array_cache import write_arrays
-
         write_arrays(file, {"positions": self.positions, "neighbours": self.neighbours, "similarities": self.similarities}, _VERSION)
 
     @classmethod
@@ -55,8 +54,6 @@ class ConceptMap:
         Raises:
             CorruptArtifactError: the file is missing, damaged, or of another number of concepts.
         """
-        from cbm.core.array_cache import read_arrays
-
         arrays = read_arrays(file, ("positions", "neighbours", "similarities"), _VERSION)
         if arrays["positions"].shape != (size, 2) or len(arrays["neighbours"]) != size:
             raise CorruptArtifactError(f"{file} maps {len(arrays['positions'])} concepts, not {size}; remove the file.")
@@ -91,24 +88,14 @@ def map_concepts(directions: Float[np.ndarray, "concepts dim"], *, seed: int = 0
         InvalidInputError: there are fewer than two concepts, or a number is not finite.
     """
     report = progress or (lambda _: None)
-    unit = unit_rows(directions)
+    rows = np.asarray(directions, dtype=np.float32)
+    if rows.ndim != 2 or len(rows) < 2 or not np.isfinite(rows).all():
+        raise InvalidInputError(f"A map needs a table of at least two finite directions; this one has the shape {rows.shape}.")
+    unit = unit_rows(rows)
     neighbours, similarities = nearest_directions(unit)
     report(0.25)
     positions = _layout(unit, neighbours, seed, lambda share: report(0.25 + 0.75 * share))
     return ConceptMap(positions, neighbours, similarities)
-
-
-def unit_rows(directions: Float[np.ndarray, "concepts dim"]) -> Float32[np.ndarray, "concepts dim"]:
-    """The directions with length one; a zero row stays zero.
-
-    Raises:
-        InvalidInputError: as `map_concepts`.
-    """
-    rows = np.asarray(directions, dtype=np.float32)
-    if rows.ndim != 2 or len(rows) < 2 or not np.isfinite(rows).all():
-        raise InvalidInputError(f"A map needs a table of at least two finite directions; this one has the shape {rows.shape}.")
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.ascontiguousarray(rows / np.where(lengths > 0, lengths, 1))
 
 
 def nearest_directions(

@@ -7,8 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from cbm.core.arrays import softmax
 from cbm.editing.recipe import AblateConcept, Edit, GlobalScope, ImageScope, Recipe
-from cbm.model.concept_model import ConceptModel, softmax
+from cbm.model.concept_model import ConceptModel
 from cbm.study.study import Study
 from cbm.study.subject import Subject
 

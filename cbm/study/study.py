@@ -11,12 +11,13 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Int
 
+from cbm.core.arrays import softmax
 from cbm.core.errors import NotFoundError
 from cbm.editing.effect import measure_recipe
 from cbm.editing.recipe import NameEdit, Recipe
 from cbm.embeddings.sets import EmbeddingSet
 from cbm.metrics import classification
-from cbm.model.concept_model import ConceptModel, softmax
+from cbm.model.concept_model import ConceptModel
 from cbm.study.views import Bar, ConceptTile, EffectView, PictureTile, PredictionView
 
 _BARS = 9

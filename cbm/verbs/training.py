@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from cbm.core.errors import Cancelled
+from cbm.core.files import write_json
 from cbm.core.progress import CancelCheck, ProgressCallback
 from cbm.dictionaries.base import load_dictionary
 from cbm.dictionaries.configs import TrainingConfig
@@ -49,6 +50,5 @@ def train_once(
     record = {"history": [dataclasses.asdict(point) for point in trained.history]}
     record |= {"seconds": trained.seconds, "samples_per_second": trained.samples_per_second}
     # Written last and in one step: it says that the rest is whole.
-    (finished / "training.writing").write_text(json.dumps(record))
-    (finished / "training.writing").replace(finished / _RECORD)
+    write_json(finished / _RECORD, record)
     return trained

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cbm.core.errors import CorruptArtifactError, InvalidInputError, NotFoundError
-from cbm.core.locking import FileLock, is_free
+from cbm.core.files import REMOVED, FileLock, age, is_free, publish_folder, remove_folder, write_json
 from cbm.core.paths import DEFAULT_WORKSPACE
 
 SCHEMA_VERSION = 1
@@ -46,7 +45,7 @@ class Artifact:
     @classmethod
     def read(cls, folder: Path) -> Artifact:
         try:
-            record = json.loads((folder / "artifact.json").read_text())
+            record = json.loads((folder / "artifact.json").read_text(encoding="utf-8"))
             if record["schema"] != SCHEMA_VERSION:
                 raise CorruptArtifactError(
                     f"{folder} has schema {record['schema']}, this version reads {SCHEMA_VERSION}; make the artefact again."
@@ -188,8 +187,8 @@ class Workspace:
                 "metrics": draft.metrics,
                 "libraries": _library_versions(),
             }
-            (temporary / "artifact.json").write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
-            publish_folder(temporary, folder)
+            write_json(temporary / "artifact.json", record, sort_keys=True)
+            publish_folder(temporary, folder, proof="artifact.json")
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -209,20 +208,17 @@ class Workspace:
         children = [a.id for a in self.list() if artifact.id in a.parents]
         if children:
             raise InvalidInputError(f"{artifact.id} is the parent of {', '.join(children[:3])}; remove those first.")
-        hidden = artifact.path.with_name(f".removed-{artifact.id}-{os.getpid()}")
-        artifact.path.rename(hidden)
-        # Somebody who sweeps may be faster.
-        shutil.rmtree(hidden, ignore_errors=True)
+        remove_folder(artifact.path)
 
     def sweep(self) -> int:
         """Remove what killed processes left half written or half removed; returns how many folders that were. Live writers are safe."""
         swept = 0
         for path in sorted((self.root / "artifacts").glob(".*")):
-            if path.is_dir() and (path.name.startswith(".removed-") or _abandoned(path)):
+            if path.is_dir() and (path.name.startswith(REMOVED) or _abandoned(path)):
                 shutil.rmtree(path, ignore_errors=True)
                 _lock_of(path).unlink(missing_ok=True)
                 swept += 1
-            elif path.suffix == ".lock" and not path.with_suffix("").is_dir() and _age(path) > FRESH_SECONDS and is_free(path):
+            elif path.suffix == ".lock" and not path.with_suffix("").is_dir() and age(path) > FRESH_SECONDS and is_free(path):
                 path.unlink(missing_ok=True)
         return swept
 
@@ -235,40 +231,8 @@ def _lock_of(draft: Path) -> Path:
 def _abandoned(draft: Path) -> bool:
     lock = _lock_of(draft)
     if lock.is_file():
-        return _age(lock) > FRESH_SECONDS and is_free(lock)
-    return min(_age(path) for path in (draft, *draft.rglob("*"))) > UNLOCKED_SECONDS
-
-
-def _age(path: Path) -> float:
-    """Seconds since it was last written; 0 for what is gone."""
-    try:
-        return time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
-
-
-def publish_folder(temporary: Path, final: Path) -> None:
-    """Make `temporary` durable and give it its `final` name in one step; an equal folder that got there first wins."""
-    for file in temporary.rglob("*"):
-        if file.is_file():
-            _fsync(file)
-    _fsync(temporary)
-    temporary.chmod(0o755)
-    try:
-        temporary.rename(final)
-    except OSError:
-        if not (final / "artifact.json").is_file():
-            raise
-        shutil.rmtree(temporary)
-    _fsync(final.parent)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        return age(lock) > FRESH_SECONDS and is_free(lock)
+    return min(age(path) for path in (draft, *draft.rglob("*"))) > UNLOCKED_SECONDS
 
 
 def _library_versions() -> dict[str, str]:

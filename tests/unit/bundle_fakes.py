@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cbm.backbones.reference import BackboneReference
-from cbm.dictionaries.base import unit_rows
+from cbm.core.arrays import unit_rows
 from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.editing.recipe import AblateConcept, ClassScope, ImageScope, MergeConcepts, Recipe, ScaleConcept, SetConcept, SetWeight
 from cbm.heads.base import LinearHead

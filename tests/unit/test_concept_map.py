@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cbm.core.arrays import unit_rows
 from cbm.core.errors import CorruptArtifactError, InvalidInputError
-from cbm.study.concept_map import ConceptMap, map_concepts, name_regions, nearest_directions, unit_rows
+from cbm.study.concept_map import ConceptMap, map_concepts, name_regions, nearest_directions
 
 CLUSTERS, EACH, DIM = 6, 40, 32
 

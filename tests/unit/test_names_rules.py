@@ -8,9 +8,9 @@ from scipy.special import logsumexp, softmax
 
 import cbm.names.candidates
 import cbm.names.votes
+from cbm.core.arrays import unit_rows
 from cbm.core.codes import Codes
 from cbm.core.errors import InvalidInputError
-from cbm.dictionaries.base import unit_rows
 from cbm.names.candidates import BestCandidates
 from cbm.names.rules import RULES, Rule, name_concepts
 from cbm.names.soft_wpmi import SoftWpmiConfig, soft_wpmi

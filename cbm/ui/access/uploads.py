@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Protocol
 
 from cbm.core.errors import CbmError, InvalidInputError, NotFoundError
+from cbm.core.files import publish_folder
 from cbm.images.archive import LIMITS, SEPARATOR, ArchiveSource, open_archive
 from cbm.images.folder import is_ignored
 from cbm.images.records import Rejected
@@ -91,7 +92,7 @@ def keep(root: str | Path, files: Sequence[Upload]) -> Path:
             _examine(temporary, plan)
             # Once more: an archive was unpacked, and another tab may have kept something meanwhile.
             modes.check_kept()
-            _publish(temporary, final)
+            publish_folder(temporary, final)
         except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
             if isinstance(error, CbmError):
@@ -251,8 +252,6 @@ def _write_file(folder: Path, name: str, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
     except (FileExistsError, NotADirectoryError) as error:
         raise InvalidInputError(f"{name} is there twice, or is both a file and a folder; rename one.") from error
 
@@ -303,19 +302,3 @@ def _source(folder: Path, plan: _Plan) -> Path:
     """The source within a kept upload; see `_settle_table`."""
     source = folder / plan.main
     return source if source.exists() else next((inner for inner in folder.glob(f"*/{glob.escape(plan.main)}")), source)
-
-
-def _publish(temporary: Path, final: Path) -> None:
-    """Give the written folder its final name; an equal upload that got there first wins."""
-    temporary.chmod(0o755)
-    try:
-        temporary.rename(final)
-    except OSError:
-        if not final.is_dir():
-            raise
-        shutil.rmtree(temporary, ignore_errors=True)
-    handle = os.open(final.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Lock
 
 from cbm.core.errors import NotFoundError
+from cbm.core.files import remove_folder
 from cbm.jobs import Jobs
 from cbm.workspace.workspace import Workspace
 
@@ -145,7 +146,7 @@ def delete(root: Path) -> None:
     deadline = time.monotonic() + STOP_SECONDS
     while _live_jobs(root) and time.monotonic() < deadline:
         time.sleep(0.1)
-    _remove(root)
+    remove_folder(root)
 
 
 def sweep(base: Path, keep_days: float) -> list[str]:
@@ -157,7 +158,7 @@ def sweep(base: Path, keep_days: float) -> list[str]:
             away = time.time() - (sign if sign.exists() else root).stat().st_mtime
             allowed = keep_days * 24 * 3600 if is_owned(root) else IDLE_SECONDS
             if away > allowed and not _live_jobs(root):
-                _remove(root)
+                remove_folder(root)
                 deleted.append(root.name)
     for left in (base / FOLDER).glob(".*"):
         # Half made or half deleted, by a server that was killed.
@@ -217,10 +218,3 @@ def _link_file(source: str, target: str) -> None:
         raise
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _remove(root: Path) -> None:
-    hidden = root.with_name(f".removed-{root.name}-{secrets.token_hex(4)}")
-    with contextlib.suppress(FileNotFoundError):
-        root.rename(hidden)
-        shutil.rmtree(hidden, ignore_errors=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CbmError, InvalidInputError
+from cbm.core.files import whole_file
 from cbm.names.names import SHIPPED, read_names
 from cbm.ui.access import modes, uploads
 from cbm.ui.access.uploads import Upload
@@ -68,13 +67,10 @@ def keep_words(root: str, file: Upload) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / name
     if not final.exists():
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".words-", suffix=".txt")
-        try:
-            with os.fdopen(handle, "wb") as written:
-                written.write(data)
-            read_names(Path(temporary))  # refuses what is no list of names before it is kept
-            os.replace(temporary, final)
-        except CbmError as error:
-            Path(temporary).unlink()
-            raise type(error)(str(error).replace(temporary, name)) from error
+        with whole_file(final) as draft:
+            draft.write_bytes(data)
+            try:
+                read_names(draft)  # refuses what is no list of names before it is kept
+            except CbmError as error:
+                raise type(error)(str(error).replace(str(draft), name)) from error
     return final

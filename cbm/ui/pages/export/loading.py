@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import secrets
 from pathlib import Path
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from cbm.core.errors import CbmError
+from cbm.core.files import write_bytes
 from cbm.jobs import Job
 from cbm.study.training_data import SetOption, set_option
 from cbm.ui.access import modes, uploads
@@ -114,9 +114,7 @@ def keep_bundle(root: str, file: UploadedFile) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{hashlib.sha256(data).hexdigest()[:32]}.zip"
     if not target.exists():
-        temporary = folder / f".{target.name}-{secrets.token_hex(4)}"
-        temporary.write_bytes(data)
-        temporary.replace(target)
+        write_bytes(target, data)
     return target
 
 

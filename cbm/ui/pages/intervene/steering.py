@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import streamlit as st
 
+from cbm.core.arrays import softmax
 from cbm.editing.recipe import (
     AblateConcept,
     AblateConcepts,
@@ -20,7 +21,6 @@ from cbm.editing.recipe import (
     ZeroWeight,
     describe,
 )
-from cbm.model.concept_model import softmax
 from cbm.study.steering import ScopeKind, SteeringView, scope_of, steering_edits
 from cbm.study.views import PictureTile
 from cbm.ui.frame import navigation, selections, session
