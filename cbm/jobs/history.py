@@ -48,6 +48,11 @@ def read(database: sqlite3.Connection, job: str) -> list[Reported]:
     return [Reported(seconds, json.loads(figures)) for seconds, figures in rows]
 
 
+def worked(database: sqlite3.Connection, job: str) -> float:
+    """Seconds of work up to the last report of any attempt."""
+    return float(database.execute("SELECT COALESCE(MAX(seconds), 0) FROM history WHERE job = ?", (job,)).fetchone()[0])
+
+
 def forget(database: sqlite3.Connection, job: str) -> None:
     database.execute("DELETE FROM history WHERE job = ?", (job,))
 

@@ -1,4 +1,8 @@
-"""The table of jobs: one SQLite file in the workspace, read and written by pages, workers and the jobs themselves."""
+"""The table of jobs: one SQLite file in the workspace, read and written by pages, workers and the jobs themselves.
+
+The table is also the queue: a worker claims the waiting job that comes first with one statement, so there is no second list to agree with.
+Whatever takes SQLite's place for several servers has to offer what `Jobs` offers, and nothing more.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,13 @@ import contextlib
 import json
 import secrets
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from cbm.core.errors import InvalidInputError, NotFoundError
 from cbm.core.progress import Progress
 from cbm.jobs import history, liveness, table
 from cbm.jobs.history import Reported
-from cbm.jobs.queue import BUSY_SECONDS, JobQueue
 from cbm.jobs.records import MAX_RESUMES, RETRYABLE, Interruption, Job, State, checked_request, request_digest
 from cbm.workspace.workspace import Workspace
 
@@ -24,6 +27,8 @@ GAVE_UP = (
 )
 SUPERSEDED = "The worker ended while this ran, and the same was asked for again as {other}."
 TITLE_LENGTH = 200
+BUSY_SECONDS = 15.0
+"""How long to wait for another process that writes."""
 
 _RESUMING = "state = 'interrupted' AND (interruption = 'stopped' OR interruption = 'died' AND resumed < ?)"
 _AGAIN = (
@@ -41,7 +46,6 @@ class Jobs:
         self.signs = self.folder / "workers"
         self.running = self.folder / "running"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._queue = JobQueue(self.folder)
         with self._connection() as database:
             table.prepare(database)
 
@@ -67,7 +71,6 @@ class Jobs:
         except sqlite3.IntegrityError:
             # Where the equal request ended in this very moment, its answer is as fresh as one can ask for.
             return self._latest(digest)
-        self._queue.put(identifier, 1)
         return identifier
 
     def get(self, identifier: str) -> Job:
@@ -164,7 +167,7 @@ class Jobs:
     def resume_orphans(self) -> Sequence[str]:
         """Let every job whose worker died go on, unless that has happened too often; returns their ids. Called by workers."""
         resumed = []
-        for job in reversed(self.list()):
+        for job in self.live():
             if job.resuming:
                 found = self._again(job, job.resumed + (job.interruption == "died"), job.interruption)
                 if found == job.id:
@@ -179,13 +182,38 @@ class Jobs:
         """How many workers run; with none, jobs wait."""
         return liveness.living(self.signs)
 
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[Callable[[], bool]]:
+        """A function that tells, for a few microseconds, whether anybody wrote to the table since it was last asked; so at first.
+
+        As long as this connection is open, no other closes the file for good, which takes SQLite ten times as long as to read it.
+        """
+        seen: list[int] = []
+
+        def changed() -> bool:
+            before = list(seen)
+            seen[:] = [database.execute("PRAGMA data_version").fetchone()[0]]
+            return seen != before
+
+        with self._connection() as database:
+            yield changed
+
+    def sweep(self) -> None:
+        """Remove what dead processes left beside the table."""
+        liveness.sweep(self.running)
+        # The queue of the first version; the jobs in it wait in the table as well.
+        for path in self.folder.glob("queue.db*"):
+            path.unlink(missing_ok=True)
+
     # What the worker and the job's own process write. Each names the attempt, so that a latecomer cannot write over a newer one.
 
-    def claim(self, identifier: str, attempt: int, worker: str) -> bool:
-        """Take a waiting job; False where it was cancelled or taken."""
-        return self._update(
-            "state = 'running', worker = ?, started = ?, message = 'Starting'", (worker, table.now()), identifier, attempt, state="queued"
-        )
+    def claim(self, worker: str) -> Job | None:
+        """Take the waiting job that comes first, however many workers ask at once; None where none waits."""
+        first = "SELECT number FROM jobs WHERE state = 'queued' ORDER BY number LIMIT 1"
+        sql = f"UPDATE jobs SET state = 'running', worker = ?, started = ?, message = 'Starting' WHERE number = ({first}) RETURNING *"
+        with self._connection() as database:
+            rows = database.execute(sql, (worker, table.now())).fetchall()
+        return table.job_of(rows[0]) if rows else None
 
     def report(self, identifier: str, attempt: int, progress: Progress) -> None:
         figures = json.dumps(dict(progress.figures), allow_nan=False)
@@ -199,7 +227,8 @@ class Jobs:
             history.keep(database, identifier, attempt, row["worked"] + table.seconds_since(row["started"]), progress)
 
     def keep_log(self, identifier: str, attempt: int, log: str) -> None:
-        self._update("log = ?", (log,), identifier, attempt, state=None)
+        with self._connection() as database:
+            database.execute("UPDATE jobs SET log = ? WHERE id = ? AND attempt = ?", (log, identifier, attempt))
 
     def finish(
         self,
@@ -217,43 +246,26 @@ class Jobs:
             interruption: how the worker ended where that, and no fault of the job, interrupted it: it goes on with the next worker.
         """
         record = None if result is None else json.dumps(result, allow_nan=False)
-        assignments = "state = ?, finished = ?, result = ?, error = ?"
-        values: tuple[Any, ...] = (state, table.now(), record, error)
-        if state == "interrupted":
-            assignments, values = f"{assignments}, interruption = ?", (*values, interruption)
-        return self._update(assignments, values, identifier, attempt)
-
-    def lost(self) -> Sequence[tuple[str, int]]:
-        """Jobs that wait but are not in the queue: somebody was killed between the two. Id and attempt."""
-        waiting = self._queue.waiting()
+        sql = (
+            "UPDATE jobs SET state = ?, finished = ?, result = ?, error = ?, interruption = CASE ? WHEN 'interrupted' THEN ? ELSE interruption END "
+            "WHERE id = ? AND attempt = ? AND state = 'running'"
+        )
+        values = (state, table.now(), record, error, state, interruption, identifier, attempt)
         with self._connection() as database:
-            rows = database.execute("SELECT id, attempt FROM jobs WHERE state = 'queued' ORDER BY number").fetchall()
-        return [(row["id"], row["attempt"]) for row in rows if (row["id"], row["attempt"]) not in waiting]
+            return database.execute(sql, values).rowcount == 1
 
     def _again(self, job: Job, resumed: int, interruption: Interruption) -> str:
         """Queue a job that has ended for another attempt. Its curves go on where it goes on, and begin anew after a failure."""
-        worked = 0.0
-        with self._connection() as database:
-            if job.state == "failed":
-                history.forget(database, job.id)
-            else:
-                row = database.execute("SELECT MAX(seconds) AS seconds FROM history WHERE job = ?", (job.id,)).fetchone()
-                worked = row["seconds"] or 0.0
         try:
             with self._connection() as database:
+                if job.state == "failed":
+                    history.forget(database, job.id)
                 sql = f"UPDATE jobs SET {_AGAIN}, resumed = ?, interruption = ?, worked = ? WHERE id = ? AND attempt = ? AND state = ?"
-                changed = database.execute(sql, (resumed, interruption, worked, job.id, job.attempt, job.state)).rowcount
+                values = (resumed, interruption, history.worked(database, job.id), job.id, job.attempt, job.state)
+                database.execute(sql, values)
         except sqlite3.IntegrityError:
             return self._latest(request_digest(job.kind, checked_request(job.kind, job.parameters)))
-        if changed:
-            self._queue.put(job.id, job.attempt + 1)
         return job.id
-
-    def _update(self, assignments: str, values: tuple[Any, ...], identifier: str, attempt: int, state: State | None = "running") -> bool:
-        condition, more = ("", ()) if state is None else (" AND state = ?", (state,))
-        with self._connection() as database:
-            sql = f"UPDATE jobs SET {assignments} WHERE id = ? AND attempt = ?{condition}"
-            return database.execute(sql, (*values, identifier, attempt, *more)).rowcount == 1
 
     def _mark_orphans(self) -> None:
         """Mark the jobs whose worker is gone."""

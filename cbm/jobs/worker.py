@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import IO
 
 from cbm.jobs.child import EXIT_STOPPED
-from cbm.jobs.liveness import WorkerSign, sweep
-from cbm.jobs.queue import JobQueue
+from cbm.jobs.liveness import WorkerSign
+from cbm.jobs.records import Job
 from cbm.jobs.store import Jobs
 from cbm.workspace.workspace import Workspace
 
 POLL_SECONDS = 0.25
 ENDING_POLL_SECONDS = 0.1
 LOST_SECONDS = 5.0
-"""How often an idle worker looks for jobs that wait without standing in the queue."""
+"""How often an idle worker looks for jobs whose worker died, which nobody writes down."""
 ASK_SECONDS = 0.8
 """How long a job may take to stop when asked, before it is told by a signal."""
 TELL_SECONDS = 0.5
@@ -49,11 +49,9 @@ class Worker:
 
     def __init__(self, workspace: Workspace, say: Callable[[str], None] = print) -> None:
         self._jobs = Jobs(workspace)
-        self._queue = JobQueue(self._jobs.folder, self._run)
         self._say = say
         self._stopping = threading.Event()
         self._leaving = threading.Event()
-        self._sign: WorkerSign | None = None
 
     def stop(self) -> None:
         """End `run` soon; the job that runs is stopped and marked interrupted."""
@@ -65,38 +63,39 @@ class Worker:
 
     def run(self, idle_seconds: float | None = None) -> None:
         """Run jobs until `stop` or `leave` is called, or until there was nothing to do for so long."""
-        self._sign = WorkerSign(self._jobs.signs)
+        sign = WorkerSign(self._jobs.signs)
         try:
             self._jobs.workspace.sweep()
-            sweep(self._jobs.running)
-            looked = busy = time.monotonic()
-            self._look_around()
-            while not (self._stopping.is_set() or self._leaving.is_set()):
-                if self._queue.run_next():
-                    busy = time.monotonic()
-                    continue
-                if idle_seconds is not None and time.monotonic() - busy >= idle_seconds:
-                    return
-                if time.monotonic() - looked >= LOST_SECONDS:
-                    looked = time.monotonic()
-                    self._look_around()
-                self._stopping.wait(POLL_SECONDS)
+            self._jobs.sweep()
+            with self._jobs.watching() as changed:
+                self._run_jobs(sign.name, changed, idle_seconds)
         finally:
-            self._sign.close()
+            sign.close()
 
-    def _look_around(self) -> None:
-        """Take care of what others left when they died: jobs that they ran, and jobs that they had not put into the queue yet."""
+    def _run_jobs(self, name: str, changed: Callable[[], bool], idle_seconds: float | None) -> None:
+        looked, busy = -LOST_SECONDS, time.monotonic()
+        while not (self._stopping.is_set() or self._leaving.is_set()):
+            look = time.monotonic() - looked >= LOST_SECONDS
+            if look:
+                looked = time.monotonic()
+                self._resume()
+            job = self._jobs.claim(name) if changed() or look else None
+            if job is not None:
+                self._run(job)
+                busy = time.monotonic()
+            elif idle_seconds is not None and time.monotonic() - busy >= idle_seconds:
+                return
+            else:
+                self._stopping.wait(POLL_SECONDS)
+
+    def _resume(self) -> None:
+        """Let jobs go on that other workers left when they died."""
         for identifier in self._jobs.resume_orphans():
             self._say(f"{identifier}: goes on, its worker ended while it ran")
-        # One that is submitted in this moment may be queued twice; only one of the two can be claimed.
-        for identifier, attempt in self._jobs.lost():
-            self._queue.put(identifier, attempt)
 
-    def _run(self, identifier: str, attempt: int) -> None:
-        if self._sign is None or not self._jobs.claim(identifier, attempt, self._sign.name):
-            return
-        started = time.monotonic()
-        self._say(f"{identifier} {self._jobs.get(identifier).kind}: started")
+    def _run(self, job: Job) -> None:
+        identifier, attempt, started = job.id, job.attempt, time.monotonic()
+        self._say(f"{identifier} {job.kind}: started")
         process = _start(self._jobs.workspace, identifier, attempt)
         log = _LogTail(process)
         code = self._wait(process, log, identifier, attempt)

@@ -124,7 +124,7 @@ def asked_to_train(open_app: OpenApp, workspace: Workspace) -> tuple[AppTest, Jo
 
 def test_a_training_is_watched_and_its_model_shown_when_it_is_done(open_app: OpenApp, own_workspace: Workspace, worker: WorkerSign) -> None:
     app, jobs, identifier = asked_to_train(open_app, own_workspace)
-    assert jobs.claim(identifier, 1, worker.name)
+    assert jobs.claim(worker.name)
     jobs.report(identifier, 1, Progress(1, 4, "Solving for 10 concepts a class"))
     app.run()
     assert not app.exception
@@ -140,7 +140,7 @@ def test_a_training_is_watched_and_its_model_shown_when_it_is_done(open_app: Ope
 
 def test_a_failed_training_says_why_and_can_be_tried_again(open_app: OpenApp, own_workspace: Workspace, worker: WorkerSign) -> None:
     app, jobs, identifier = asked_to_train(open_app, own_workspace)
-    assert jobs.claim(identifier, 1, worker.name)
+    assert jobs.claim(worker.name)
     jobs.finish(identifier, 1, "failed", error="No optimum uses so many concepts; ask for fewer.")
     app.run()
     assert any("ask for fewer" in error.value for error in app.error)
@@ -150,7 +150,7 @@ def test_a_failed_training_says_why_and_can_be_tried_again(open_app: OpenApp, ow
 
 def test_a_reload_in_the_middle_of_a_training_finds_it_again(open_app: OpenApp, own_workspace: Workspace, worker: WorkerSign) -> None:
     _, jobs, identifier = asked_to_train(open_app, own_workspace)
-    assert jobs.claim(identifier, 1, worker.name)
+    assert jobs.claim(worker.name)
     app = open_app("classify", root=own_workspace.root, job=identifier)
     assert any(button.key == "train_job-cancel" for button in app.button)
 

@@ -278,7 +278,7 @@ def test_earlier_runs_say_how_long_it_takes(open_app: OpenApp, fresh: Path) -> N
     jobs = Jobs(Workspace(fresh))
     sign = WorkerSign(jobs.signs)
     identifier = jobs.submit("embed", {"source": "/x", "backbone": "demo"}, title="earlier")
-    assert jobs.claim(identifier, 1, sign.name)
+    assert jobs.claim(sign.name)
     result = {"embeddings": "embeddings-0", "count": 100, "reused": 0, "rejected": 0, "images_per_second": 10.0, "notes": []}
     jobs.finish(identifier, 1, "done", result=result)
     app = open_app("data", fresh, data_view=ADD)
@@ -391,7 +391,7 @@ def test_running_job_is_shown_with_what_was_rejected_so_far(open_app: OpenApp, o
     jobs = Jobs(own_workspace)
     sign = WorkerSign(jobs.signs)
     identifier = jobs.submit("embed", {"source": "/x", "backbone": "demo"}, title="Encode the birds")
-    assert jobs.claim(identifier, 1, sign.name)
+    assert jobs.claim(sign.name)
     figures = {"images_per_second": 12.0, "rejected": 2.0}
     jobs.report(identifier, 1, Progress(10, 40, "Embedding birds; 2 rejected, the last one a.jpg: it is empty", figures))
     app = open_app("data", own_workspace.root)
@@ -407,7 +407,7 @@ def test_finished_job_opens_what_it_made(open_app: OpenApp, encoded: Workspace, 
     jobs = Jobs(Workspace(tmp_path / "copy"))
     sign = WorkerSign(jobs.signs)
     identifier = jobs.submit("embed", {"source": "/x", "backbone": "demo"}, title="Encode the pictures")
-    assert jobs.claim(identifier, 1, sign.name)
+    assert jobs.claim(sign.name)
     app = open_app("data", tmp_path / "copy", job=identifier, data_view=ADD)
     made = set_named(encoded, "pictures").id
     result = {"embeddings": made, "count": 4, "reused": 1, "rejected": 1, "images_per_second": 12.0, "notes": []}
@@ -423,7 +423,7 @@ def test_failed_job_says_why(open_app: OpenApp, own_workspace: Workspace) -> Non
     jobs = Jobs(own_workspace)
     sign = WorkerSign(jobs.signs)
     identifier = jobs.submit("embed", {"source": "/x", "backbone": "demo"}, title="Encode the birds")
-    assert jobs.claim(identifier, 1, sign.name)
+    assert jobs.claim(sign.name)
     jobs.finish(identifier, 1, "failed", error="/x does not exist. Give a folder of images.")
     app = open_app("data", own_workspace.root, job=identifier)
     assert "does not exist" in app.error[0].value

@@ -77,7 +77,7 @@ def only_job(home: Workspace) -> Job:
 
 def begin(home: Workspace, worker: WorkerSign) -> Job:
     job = only_job(home)
-    assert Jobs(home).claim(job.id, job.attempt, worker.name)
+    assert Jobs(home).claim(worker.name)
     return job
 
 
@@ -215,7 +215,7 @@ def test_a_stopped_run_says_that_its_checkpoint_is_kept_and_goes_on(open_app: Op
 
 def test_a_failed_job_says_why_also_to_another_visitor(open_app: OpenApp, own: Workspace, worker: WorkerSign) -> None:
     identifier = Jobs(own).submit("name", {"dictionary": newest(own), "vocabulary": "english"}, title="Name them")
-    Jobs(own).claim(identifier, 1, worker.name)
+    Jobs(own).claim(worker.name)
     Jobs(own).finish(identifier, 1, "failed", error="the weights are not here; fetch them")
     assert "the weights are not here; fetch them" in texts(open_app("discover", root=own.root))
 

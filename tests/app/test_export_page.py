@@ -89,7 +89,7 @@ def test_large_exports_are_jobs(open_app: OpenApp, own_workspace: Workspace, wor
     folder = Path(job.parameters["folder"])
     assert folder.is_relative_to(own_workspace.root / "exports")
     jobs = Jobs(own_workspace)
-    assert jobs.claim(job.id, 1, worker.name)
+    assert jobs.claim(worker.name)
     app.run()
     assert any(button.key == "export_job-cancel" for button in app.button)
     done = verbs.export(job.parameters["model"], folder, formats=("bundle",), workspace=own_workspace)
@@ -123,7 +123,7 @@ def test_a_bundle_is_loaded_from_its_folder_as_a_job(
     assert (job.kind, job.parameters["source"]) == ("import_bundle", str(tmp_path / "shapes"))
     assert job.parameters["on"] == app.selectbox(key="load_set").value
     jobs = Jobs(own_workspace)
-    assert jobs.claim(job.id, 1, worker.name)
+    assert jobs.claim(worker.name)
     loaded = verbs.import_bundle(tmp_path / "shapes", on=str(job.parameters["on"]), workspace=own_workspace)
     jobs.finish(job.id, 1, "done", result=loaded.record())
     app.run()

@@ -304,7 +304,7 @@ def test_edited_model_is_saved_by_a_job_and_can_be_opened(open_app: OpenApp, own
     assert not app.exception
     (job,) = Jobs(own_workspace).list()
     assert (job.kind, "".join(app.query_params["job"])) == ("edit", job.id)
-    assert Jobs(own_workspace).claim(job.id, job.attempt, "a worker")
+    assert Jobs(own_workspace).claim("a worker")
     result = child._call(job.kind, job.parameters, own_workspace, lambda _: None, lambda: False)
     Jobs(own_workspace).finish(job.id, job.attempt, "done", result=result.record())
     app.run()

@@ -28,7 +28,7 @@ def sign(jobs: Jobs) -> WorkerSign:
 
 def running(jobs: Jobs, sign: WorkerSign, title: str = "Encode the birds", kind: str = "embed", **parameters: object) -> str:
     identifier = jobs.submit(kind, parameters or EMBED, title=title)
-    assert jobs.claim(identifier, 1, sign.name)
+    assert jobs.claim(sign.name)
     return identifier
 
 
@@ -147,7 +147,7 @@ def test_a_job_that_keeps_killing_its_worker_is_left_to_the_visitor(open_app: Op
         worker.close()
         assert jobs.resume_orphans() == [identifier]
         worker = WorkerSign(jobs.signs)
-        assert jobs.claim(identifier, attempt, worker.name)
+        assert jobs.claim(worker.name)
     worker.close()
     app = open_app("jobs", jobs.workspace.root, job=identifier)
     assert "The worker died 3 times while this ran" in shown(app)

@@ -46,7 +46,7 @@ def only_job(workspace: Workspace) -> Job:
 
 def begin(workspace: Workspace, worker: WorkerSign) -> Job:
     job = only_job(workspace)
-    assert Jobs(workspace).claim(job.id, job.attempt, worker.name)
+    assert Jobs(workspace).claim(worker.name)
     return job
 
 
@@ -158,7 +158,7 @@ def test_images_without_classes_end_with_concepts_and_say_so(open_app: OpenApp, 
     jobs = Jobs(own_workspace)
     identifier = jobs.submit("build", {"source": "/gone"})
     sign = WorkerSign(jobs.signs)
-    jobs.claim(identifier, 1, sign.name)
+    jobs.claim(sign.name)
     jobs.finish(identifier, 1, "done", result={"model": None, "notes": ["No labels."]})
     sign.close()
     app = open_app(root=own_workspace.root, job=identifier)

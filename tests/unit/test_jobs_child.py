@@ -45,7 +45,7 @@ def test_lists_become_tuples_and_objects_become_settings_and_recipes() -> None:
 def test_what_does_not_fit_fails_with_a_message(jobs: Jobs, kind: str, parameters: dict, message: str) -> None:
     identifier = jobs.submit(kind, parameters)
     sign = WorkerSign(jobs.signs)
-    jobs.claim(identifier, 1, sign.name)
+    jobs.claim(sign.name)
     assert run(jobs.workspace, identifier, 1, threading.Event()) == EXIT_FAILED
     job = jobs.get(identifier)
     assert job.state == "failed"
@@ -56,7 +56,7 @@ def test_what_does_not_fit_fails_with_a_message(jobs: Jobs, kind: str, parameter
 def test_a_job_that_is_asked_to_stop_leaves_its_end_to_the_worker(jobs: Jobs) -> None:
     identifier = jobs.submit("demo", {"settings": {"free": 8}})
     sign = WorkerSign(jobs.signs)
-    jobs.claim(identifier, 1, sign.name)
+    jobs.claim(sign.name)
     stop = threading.Event()
     stop.set()
     assert run(jobs.workspace, identifier, 1, stop) == EXIT_STOPPED
@@ -73,7 +73,7 @@ def test_the_last_news_of_a_verb_is_not_lost(jobs: Jobs, monkeypatch: pytest.Mon
     monkeypatch.setattr("cbm.verbs.evaluate", evaluate, raising=False)
     identifier = jobs.submit("evaluate", {"model": "model-1", "on": "embeddings-1"})
     sign = WorkerSign(jobs.signs)
-    jobs.claim(identifier, 1, sign.name)
+    jobs.claim(sign.name)
     assert run(jobs.workspace, identifier, 1, threading.Event()) == 0
     job = jobs.get(identifier)
     assert (job.state, job.progress.done, job.figures) == ("done", 5, {"accuracy": 0.4})

@@ -29,7 +29,7 @@ def _keep(jobs: Jobs, identifier: str, attempt: int, seconds: float, progress: P
 
 def test_reported_figures_are_kept_for_curves(jobs: Jobs, sign: WorkerSign) -> None:
     identifier = jobs.submit("discover", {"embeddings": ["embeddings-1"]})
-    jobs.claim(identifier, 1, sign.name)
+    jobs.claim(sign.name)
     jobs.report(identifier, 1, Progress(0, 10, "Starting"))
     for step in range(1, 4):
         _keep(jobs, identifier, 1, float(step), Progress(step, 10, "Training", {"fvu": 1 / step}))
@@ -53,11 +53,11 @@ def test_the_history_of_a_long_job_stays_small_and_reaches_its_end(jobs: Jobs) -
 
 def test_curves_go_on_where_a_job_goes_on_and_begin_anew_after_a_failure(jobs: Jobs, sign: WorkerSign) -> None:
     identifier = jobs.submit("discover", {"embeddings": ["embeddings-1"]})
-    jobs.claim(identifier, 1, sign.name)
+    jobs.claim(sign.name)
     _keep(jobs, identifier, 1, 40.0, Progress(4, 10, "Training", {"fvu": 0.5}))
     jobs.finish(identifier, 1, "cancelled")
     jobs.retry(identifier)
-    jobs.claim(identifier, 2, sign.name)
+    jobs.claim(sign.name)
     jobs.report(identifier, 2, Progress(5, 10, "Training", {"fvu": 0.4}))
     assert len(jobs.history(identifier)) == 1, "too near to the last report"
     with jobs._connection() as database:
@@ -72,7 +72,7 @@ def test_curves_go_on_where_a_job_goes_on_and_begin_anew_after_a_failure(jobs: J
 def test_the_time_that_is_left_follows_from_the_pace_of_this_attempt(jobs: Jobs, sign: WorkerSign) -> None:
     identifier = jobs.submit("embed", {"source": "/x"})
     assert jobs.remaining(jobs.get(identifier)) is None
-    jobs.claim(identifier, 1, sign.name)
+    jobs.claim(sign.name)
     assert jobs.remaining(jobs.get(identifier)) is None
     # An earlier attempt came to 80 percent at once; this one takes ten seconds for ten percent.
     _keep(jobs, identifier, 0, 1.0, Progress(80, 100, "Embedding"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,6 @@ from cbm.core.errors import InvalidInputError, NotFoundError
 from cbm.core.progress import Progress
 from cbm.jobs import Job, Jobs, table
 from cbm.jobs.liveness import WorkerSign
-from cbm.jobs.queue import JobQueue, JsonSerializer
 from cbm.jobs.records import MAX_RESUMES
 from cbm.workspace.workspace import Workspace
 
@@ -33,7 +34,7 @@ def sign(jobs: Jobs) -> WorkerSign:
 
 def end(jobs: Jobs, sign: WorkerSign, identifier: str, state: str, **outcome: object) -> None:
     attempt = jobs.get(identifier).attempt
-    assert jobs.claim(identifier, attempt, sign.name)
+    assert jobs.claim(sign.name)
     assert jobs.finish(identifier, attempt, state, **outcome)  # type: ignore[arg-type]
 
 
@@ -82,7 +83,7 @@ def test_a_request_after_the_end_is_a_new_job(jobs: Jobs, sign: WorkerSign) -> N
 
 def test_a_request_does_not_join_a_job_that_is_being_cancelled(jobs: Jobs, sign: WorkerSign) -> None:
     first = jobs.submit("import_vectors", REQUEST)
-    jobs.claim(first, 1, sign.name)
+    jobs.claim(sign.name)
     assert jobs.cancel(first).cancelling
     assert jobs.submit("import_vectors", REQUEST) != first
 
@@ -90,20 +91,20 @@ def test_a_request_does_not_join_a_job_that_is_being_cancelled(jobs: Jobs, sign:
 def test_a_waiting_job_is_cancelled_at_once_and_never_taken(jobs: Jobs, sign: WorkerSign) -> None:
     identifier = jobs.submit("import_vectors", REQUEST)
     assert jobs.cancel(identifier).state == "cancelled"
-    assert not jobs.claim(identifier, 1, sign.name)
+    assert not jobs.claim(sign.name)
     assert jobs.get(identifier).state == "cancelled"
 
 
 def test_only_one_worker_takes_a_job(jobs: Jobs, sign: WorkerSign) -> None:
     identifier = jobs.submit("import_vectors", REQUEST)
     other = WorkerSign(jobs.signs)
-    assert jobs.claim(identifier, 1, sign.name)
-    assert not jobs.claim(identifier, 1, other.name)
+    assert jobs.claim(sign.name)
+    assert not jobs.claim(other.name)
 
 
 def test_a_job_whose_worker_is_gone_is_interrupted_and_can_be_retried(jobs: Jobs, sign: WorkerSign) -> None:
     identifier = jobs.submit("import_vectors", REQUEST)
-    jobs.claim(identifier, 1, sign.name)
+    jobs.claim(sign.name)
     jobs.report(identifier, 1, Progress(3, 4, "Reading", {"loss": 0.5}))
     assert jobs.get(identifier).state == "running"
     assert jobs.get(identifier).fraction == 0.75
@@ -121,7 +122,7 @@ def test_a_latecomer_cannot_write_over_a_newer_attempt(jobs: Jobs, sign: WorkerS
     identifier = jobs.submit("import_vectors", REQUEST)
     end(jobs, sign, identifier, "failed", error="too bad")
     jobs.retry(identifier)
-    jobs.claim(identifier, 2, sign.name)
+    jobs.claim(sign.name)
     jobs.report(identifier, 1, Progress(9, 10, "from the past"))
     assert not jobs.finish(identifier, 1, "done", result={})
     assert jobs.get(identifier).state == "running"
@@ -190,29 +191,100 @@ def test_workers_are_counted_while_they_live(jobs: Jobs) -> None:
     assert jobs.workers() == 0
 
 
-def test_a_job_that_fell_out_of_the_queue_is_found(jobs: Jobs) -> None:
-    identifier = jobs.submit("import_vectors", REQUEST)
-    assert jobs.lost() == []
-    assert JobQueue(jobs.folder).run_next()
-    assert jobs.lost() == [(identifier, 1)]
+def test_there_is_one_database_and_it_holds_no_code(jobs: Jobs) -> None:
+    jobs.submit("import_vectors", REQUEST)
+    assert [path.name for path in jobs.folder.iterdir() if path.is_file()] == ["jobs.db"]
+    (parameters,) = sqlite3.connect(jobs.folder / "jobs.db").execute("SELECT parameters FROM jobs").fetchone()
+    assert parameters == '{"backbone": "ViT-B-32", "pretrained": "openai", "source": "/somewhere/vectors.npz"}'
 
 
-def test_the_queue_holds_json_and_nothing_that_runs_when_read(jobs: Jobs) -> None:
-    identifier = jobs.submit("import_vectors", REQUEST)
-    rows = sqlite3.connect(jobs.folder / "queue.db").execute("SELECT data FROM task").fetchall()
-    assert len(rows) == 1
-    assert [identifier, 1] in json.loads(rows[0][0])
-    with pytest.raises(ValueError, match=r"."):
-        JsonSerializer().deserialize(b"\x80\x05cos\nsystem\n")
-
-
-def test_jobs_run_in_the_order_of_their_requests(jobs: Jobs) -> None:
+def test_jobs_run_in_the_order_of_their_requests(jobs: Jobs, sign: WorkerSign) -> None:
     expected = [jobs.submit("import_vectors", {**REQUEST, "pretrained": str(number)}) for number in range(4)]
-    ran: list[str] = []
-    queue = JobQueue(jobs.folder, lambda identifier, attempt: ran.append(identifier))
-    while queue.run_next():
-        pass
+    ran = []
+    while (job := jobs.claim(sign.name)) is not None:
+        ran.append(job.id)
+        assert (job.state, job.parameters["pretrained"], job.attempt) == ("running", str(len(ran) - 1), 1)
+        jobs.finish(job.id, job.attempt, "done", result={})
     assert ran == expected
+
+
+def test_a_job_that_runs_again_keeps_its_place(jobs: Jobs, sign: WorkerSign) -> None:
+    first = jobs.submit("embed", {"source": "/x"})
+    end(jobs, sign, first, "failed", error="too bad")
+    second = jobs.submit("embed", {"source": "/y"})
+    jobs.retry(first)
+    assert [jobs.ahead(jobs.get(job)) for job in (first, second)] == [0, 1]
+    claimed = [jobs.claim(sign.name), jobs.claim(sign.name), jobs.claim(sign.name)]
+    assert [job and (job.id, job.attempt) for job in claimed] == [(first, 2), (second, 1), None]
+
+
+CLAIM_ALL = """
+import sys
+from cbm.jobs import Jobs
+from cbm.jobs.liveness import WorkerSign
+from cbm.workspace.workspace import Workspace
+
+jobs = Jobs(Workspace(sys.argv[1]))
+sign = WorkerSign(jobs.signs)
+print("ready", flush=True)
+sys.stdin.readline()
+while (job := jobs.claim(sign.name)) is not None:
+    print(job.id, flush=True)
+    jobs.finish(job.id, job.attempt, "done", result={})
+"""
+
+
+def test_several_processes_that_claim_from_one_table_run_each_job_once(jobs: Jobs) -> None:
+    expected = [jobs.submit("embed", {"source": f"/{number}"}) for number in range(60)]
+    command = [sys.executable, "-c", CLAIM_ALL, str(jobs.workspace.root)]
+    workers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    claimed = [worker.communicate()[0].split() for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * 4
+    assert Counter(job for jobs_of_one in claimed for job in jobs_of_one) == Counter(expected)
+    assert sum(bool(jobs_of_one) for jobs_of_one in claimed) > 1, "they did not compete"
+    assert {job.state for job in jobs.list()} == {"done"}
+
+
+def test_a_submitter_that_is_killed_leaves_whole_jobs_that_can_be_claimed(jobs: Jobs, sign: WorkerSign) -> None:
+    submit_for_ever = (
+        "import itertools, sys\n"
+        "from cbm.jobs import Jobs\n"
+        "from cbm.workspace.workspace import Workspace\n"
+        "jobs = Jobs(Workspace(sys.argv[1]))\n"
+        "for number in itertools.count():\n"
+        "    print(jobs.submit('embed', {'source': str(number)}), flush=True)\n"
+    )
+    command = [sys.executable, "-c", submit_for_ever, str(jobs.workspace.root)]
+    submitter = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert submitter.stdout is not None
+    told = [submitter.stdout.readline().strip() for _ in range(20)]
+    submitter.kill()
+    told += submitter.communicate()[0].split()
+    claimed = []
+    while (job := jobs.claim(sign.name)) is not None:
+        claimed.append(job.id)
+    # It may have been killed between the submission and the word about it.
+    assert claimed[: len(told)] == told
+    assert len(claimed) <= len(told) + 1
+
+
+def test_who_watches_hears_of_every_change_by_others_once(jobs: Jobs, sign: WorkerSign) -> None:
+    with jobs.watching() as changed:
+        assert [changed(), changed()] == [True, False]
+        other = Jobs(jobs.workspace)
+        other.submit("embed", {"source": "/x"})
+        assert [changed(), changed()] == [True, False]
+        assert jobs.claim(sign.name)
+        assert [changed(), changed()] == [True, False]
+        assert jobs.claim(sign.name) is None
+        assert not changed(), "a claim of nothing is no change, or idle workers would keep each other awake"
 
 
 def test_a_title_is_kept_and_a_joined_job_keeps_its_own(jobs: Jobs) -> None:
@@ -224,7 +296,7 @@ def test_a_title_is_kept_and_a_joined_job_keeps_its_own(jobs: Jobs) -> None:
 
 def test_lists_leave_logs_out_and_they_can_be_had(jobs: Jobs, sign: WorkerSign) -> None:
     identifier = jobs.submit("import_vectors", REQUEST)
-    jobs.claim(identifier, 1, sign.name)
+    jobs.claim(sign.name)
     jobs.keep_log(identifier, 1, "reading\nwriting\n")
     assert [job.log for job in jobs.list()] == [""]
     assert jobs.log(identifier) == jobs.get(identifier).log == "reading\nwriting\n"
@@ -251,10 +323,33 @@ def test_a_table_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
     assert jobs.history("job-1") == []
 
 
+def test_the_table_of_version_0_1_0_opens_with_all_that_it_held(tmp_path: Path, sign: WorkerSign) -> None:
+    shutil.copytree(Path(__file__).parent / "written_by_0_1_0" / "jobs", tmp_path / "old" / "jobs")
+    jobs = Jobs(Workspace(tmp_path / "old"))
+    found = {job.title or job.state: job for job in jobs.list()}
+    assert {name: job.state for name, job in found.items()} == {
+        "Three scenes": "done",
+        "Vectors of nowhere": "failed",
+        "cancelled": "cancelled",
+        "Four scenes": "interrupted",
+        "Two scenes": "queued",
+    }
+    result = found["Three scenes"].result
+    assert result is not None
+    assert (result["embeddings"], result["count"]) == ("embeddings-6d505b89749dc1ea", 3)
+    assert [dict(reported.figures) for reported in jobs.history(found["Three scenes"].id)] == [
+        {"images_per_second": 27.81366177952131, "encoded": 3.0, "rejected": 0.0}
+    ]
+    assert str(found["Vectors of nowhere"].error).startswith("There is no /nowhere/at/all.npz")
+    assert found["Four scenes"].resuming
+    # An equal request joins the one that waits, so requests are still spelled the same.
+    assert jobs.submit("embed", found["Two scenes"].parameters) == found["Two scenes"].id
+
+
 def test_a_waiting_job_knows_how_many_come_first(jobs: Jobs, sign: WorkerSign) -> None:
     first, second, third = (jobs.submit("embed", {"source": source}) for source in ("/x", "/y", "/z"))
     assert [jobs.ahead(jobs.get(job)) for job in (first, second, third)] == [0, 1, 2]
-    jobs.claim(first, 1, sign.name)
+    jobs.claim(sign.name)
     jobs.cancel(second)
     assert [jobs.ahead(jobs.get(job)) for job in (first, second, third)] == [0, 0, 1]
 
@@ -263,7 +358,7 @@ def test_a_job_whose_worker_died_goes_on_by_itself_but_not_for_ever(jobs: Jobs) 
     identifier = jobs.submit("import_vectors", REQUEST)
     for death in range(1, MAX_RESUMES + 2):
         worker = WorkerSign(jobs.signs)
-        assert jobs.claim(identifier, death, worker.name)
+        assert jobs.claim(worker.name)
         worker.close()
         job = jobs.get(identifier)
         assert (job.state, job.interruption) == ("interrupted", "died")
@@ -278,10 +373,10 @@ def test_a_job_whose_worker_died_goes_on_by_itself_but_not_for_ever(jobs: Jobs) 
 def test_a_job_of_its_own_fault_is_not_resumed(jobs: Jobs, sign: WorkerSign) -> None:
     identifier = jobs.submit("import_vectors", REQUEST)
     worker = WorkerSign(jobs.signs)
-    jobs.claim(identifier, 1, worker.name)
+    jobs.claim(worker.name)
     worker.close()
     assert jobs.resume_orphans() == [identifier]
-    jobs.claim(identifier, 2, sign.name)
+    jobs.claim(sign.name)
     jobs.finish(identifier, 2, "interrupted", error="out of memory")
     assert not jobs.get(identifier).resuming
     assert jobs.resume_orphans() == []
@@ -290,7 +385,7 @@ def test_a_job_of_its_own_fault_is_not_resumed(jobs: Jobs, sign: WorkerSign) -> 
 def test_a_job_about_to_go_on_can_be_cancelled(jobs: Jobs) -> None:
     identifier = jobs.submit("import_vectors", REQUEST)
     worker = WorkerSign(jobs.signs)
-    jobs.claim(identifier, 1, worker.name)
+    jobs.claim(worker.name)
     worker.close()
     assert jobs.get(identifier).resuming
     assert jobs.cancel(identifier).state == "cancelled"
@@ -300,7 +395,7 @@ def test_a_job_about_to_go_on_can_be_cancelled(jobs: Jobs) -> None:
 def test_an_interrupted_job_gives_way_to_the_same_request_made_anew(jobs: Jobs) -> None:
     first = jobs.submit("import_vectors", REQUEST)
     worker = WorkerSign(jobs.signs)
-    jobs.claim(first, 1, worker.name)
+    jobs.claim(worker.name)
     worker.close()
     second = jobs.submit("import_vectors", REQUEST)
     assert jobs.resume_orphans() == []

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,7 +18,6 @@ import pytest
 from job_fakes import PATIENCE, child_of, ended, endless, gone, until_gone, vectors, wait
 
 from cbm.jobs import Jobs
-from cbm.jobs.queue import JobQueue
 from cbm.workspace.workspace import Workspace
 
 pytestmark = [
@@ -45,15 +47,30 @@ def jobs(tmp_path: Path) -> Jobs:
     return Jobs(Workspace(tmp_path / "workspace"))
 
 
-def test_a_job_whose_submitter_died_before_it_was_queued_runs_beside_a_living_worker(
-    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_that_another_worker_left_when_it_died_goes_on_beside_a_living_worker(jobs: Jobs, tmp_path: Path) -> None:
     with working(jobs.workspace):
         first = jobs.submit("import_vectors", vectors(tmp_path))
         assert wait(jobs, first, ended).state == "done"
-        monkeypatch.setattr(JobQueue, "put", lambda *_: None)
-        second = jobs.submit("import_vectors", vectors(tmp_path, "more.npz"))
-        assert wait(jobs, second, ended).state == "done"
+        # What a worker leaves that was killed right after its claim; nobody else tells the living one.
+        row = ("job-1", "import_vectors", json.dumps(vectors(tmp_path, "more.npz")), "running", "1-dead", "2026-01-01T00:00:00+00:00")
+        with sqlite3.connect(jobs.folder / "jobs.db") as database:
+            columns = "(digest, id, kind, parameters, state, worker, created)"
+            database.execute(f"INSERT INTO jobs {columns} VALUES ('a digest', ?, ?, ?, ?, ?, ?)", row)
+        job = wait(jobs, "job-1", lambda job: job.state == "done")
+        assert (job.attempt, job.interruption) == (2, "died")
+
+
+def test_what_version_0_1_0_left_waiting_and_interrupted_runs(tmp_path: Path) -> None:
+    jobs = Jobs(Workspace(tmp_path / "old"))
+    shutil.copytree(Path(__file__).parent / "written_by_0_1_0" / "jobs", jobs.folder, dirs_exist_ok=True)
+    with working(jobs.workspace):
+        for title, count, attempt in (("Two scenes", 2, 1), ("Four scenes", 4, 2)):
+            (identifier,) = [job.id for job in jobs.list() if job.title == title]
+            job = wait(jobs, identifier, lambda job: job.state in ("done", "failed"))
+            assert job.state == "done", (job.error, job.log)
+            assert job.result is not None
+            assert (job.result["count"], job.attempt) == (count, attempt)
+        assert not (jobs.folder / "queue.db").exists()
 
 
 def test_a_worker_runs_what_was_asked_and_says_what_went_wrong(jobs: Jobs, tmp_path: Path) -> None:
