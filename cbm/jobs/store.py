@@ -247,8 +247,8 @@ class Jobs:
         """
         record = None if result is None else json.dumps(result, allow_nan=False)
         sql = (
-            "UPDATE jobs SET state = ?, finished = ?, result = ?, error = ?, interruption = CASE ? WHEN 'interrupted' THEN ? ELSE interruption END "
-            "WHERE id = ? AND attempt = ? AND state = 'running'"
+            "UPDATE jobs SET state = ?, finished = ?, result = ?, error = ?, "
+            "interruption = CASE ? WHEN 'interrupted' THEN ? ELSE interruption END WHERE id = ? AND attempt = ? AND state = 'running'"
         )
         values = (state, table.now(), record, error, state, interruption, identifier, attempt)
         with self._connection() as database:

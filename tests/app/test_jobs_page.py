@@ -147,7 +147,9 @@ def test_a_job_that_keeps_killing_its_worker_is_left_to_the_visitor(open_app: Op
         worker.close()
         assert jobs.resume_orphans() == [identifier]
         worker = WorkerSign(jobs.signs)
-        assert jobs.claim(worker.name)
+        job = jobs.claim(worker.name)
+        assert job is not None
+        assert job.attempt == attempt
     worker.close()
     app = open_app("jobs", jobs.workspace.root, job=identifier)
     assert "The worker died 3 times while this ran" in shown(app)

@@ -98,8 +98,10 @@ def test_a_waiting_job_is_cancelled_at_once_and_never_taken(jobs: Jobs, sign: Wo
 def test_only_one_worker_takes_a_job(jobs: Jobs, sign: WorkerSign) -> None:
     identifier = jobs.submit("import_vectors", REQUEST)
     other = WorkerSign(jobs.signs)
-    assert jobs.claim(sign.name)
-    assert not jobs.claim(other.name)
+    job = jobs.claim(sign.name)
+    assert job is not None
+    assert job.id == identifier
+    assert jobs.claim(other.name) is None
 
 
 def test_a_job_whose_worker_is_gone_is_interrupted_and_can_be_retried(jobs: Jobs, sign: WorkerSign) -> None:
