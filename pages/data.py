@@ -1,12 +1,12 @@
 """Bring images or vectors, choose a CLIP backbone, encode them, and search them by words or by picture."""
 
 from cbm.core.errors import NotFoundError
+from cbm.study.image_sets import find_image_set
 from cbm.ui.access import modes
 from cbm.ui.frame import navigation, resources, session
 from cbm.ui.frame.cards import page_title, show_error
 from cbm.ui.pages.data import adding, importing, library, work
 from cbm.ui.pages.data.collection import collection
-from cbm.ui.pages.data.sets import find_card
 
 navigation.require_entry()
 
@@ -28,7 +28,7 @@ elif not cards:
     work.no_sets(root)
 else:
     try:
-        card = find_card(cards, session.asked(library.SET))
+        card = find_image_set(cards, session.asked(library.SET))
     except NotFoundError as error:
         show_error(str(error))
         card = cards[0]

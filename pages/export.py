@@ -2,11 +2,12 @@
 
 import streamlit as st
 
+from cbm.model import export
 from cbm.ui.access import modes
 from cbm.ui.frame import empty, navigation, resources, session
 from cbm.ui.frame.cards import page_title
 from cbm.ui.frame.text import counted, plain
-from cbm.ui.pages.export import contents, loading, panels
+from cbm.ui.pages.export import loading, panels
 
 navigation.require_entry()
 
@@ -32,13 +33,13 @@ left, right = st.columns(2, gap="large")
 with left:
     st.subheader("What goes into it", anchor=False)
     formats = panels.format_choice(edited)
-    files = contents.planned_files(edited, formats)
+    files = export.planned_files(edited, formats)
     panels.download_panel(root, model, recipe, study.model.recipe, formats, files)
     panels.contents_panel(files, formats)
     panels.folder_panel(root, model, recipe, study.model.recipe, formats)
 with right:
     st.subheader("The model card, as it will read", anchor=False)
-    panels.card_panel(contents.card_text(edited, study.metrics, formats))
+    panels.card_panel(export.card_text(edited, study.metrics, formats))
 panels.script_panel(root, model, recipe)
-panels.example_panel(edited, contents.file_name(model, recipe, study.model.recipe), formats)
+panels.example_panel(edited, export.export_name(model, recipe, study.model.recipe), formats)
 loading.panel()

@@ -15,10 +15,11 @@ from cbm import verbs
 from cbm.editing.recipe import AblateConcept, Recipe
 from cbm.jobs import Jobs
 from cbm.jobs.liveness import WorkerSign
+from cbm.model import export
 from cbm.model.bundle_archive import pack
 from cbm.model.concept_model import ConceptModel
 from cbm.ui.frame import resources
-from cbm.ui.pages.export import contents, panels
+from cbm.ui.pages.export import panels
 from cbm.workspace.workspace import Workspace
 
 
@@ -54,7 +55,7 @@ def test_the_built_zip_holds_the_visitors_edits_and_computes_the_same(open_app: 
     assert not app.exception
     assert "Checked." in app.success[0].value
     study = resources.study(str(workspace.root), model)
-    name = contents.file_name(model, recipe, study.model.recipe)
+    name = export.export_name(model, recipe, study.model.recipe)
     assert "-edited-" in name
     done = panels.built(str(workspace.root), model, recipe.to_json(), ("bundle",), name)
     assert done.passed

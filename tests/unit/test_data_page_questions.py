@@ -1,4 +1,4 @@
-"""What the data page says about image sets, sources and time, computed without a page."""
+"""Image sets, a look at a source, and how long encoding takes: what the data page shows, computed without it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CorruptArtifactError, NotFoundError
 from cbm.core.progress import Progress
 from cbm.embeddings.sets import EmbeddingSet, set_title
-from cbm.jobs import Job
-from cbm.ui.pages.data import pace, preview, sets
+from cbm.images import preview
+from cbm.jobs import Job, encoding_pace
+from cbm.study import image_sets
 from cbm.workspace.workspace import Artifact
 
 DEMO = BackboneReference("demo", "demo", "0" * 32)
@@ -51,26 +52,26 @@ def png(shade: int = 0) -> bytes:
 
 def test_card_counts_only_classes_that_have_images_and_shows_different_ones(tmp_path: Path) -> None:
     embeddings = made([0] * 50 + [2] * 50, ("cat", "dog", "eel"))
-    card = sets.set_card(artifact(tmp_path, rejected=3), embeddings)
+    card = image_sets.image_set_card(artifact(tmp_path, rejected=3), embeddings)
     assert card.sizes == (("cat", 50), ("eel", 50))
     assert card.classes == 2
-    assert card.rejected == 3
-    assert len(card.uris) == sets.ON_CARD
-    assert len(set(card.uris)) == sets.ON_CARD
+    assert card.facts.rejected == 3
+    assert len(card.uris) == image_sets.ON_CARD
+    assert len(set(card.uris)) == image_sets.ON_CARD
     assert {"/pictures/0.png", "/pictures/50.png"} <= set(card.uris)
-    assert card.trained == ""
+    assert card.facts.weights == ""
     assert card.splits == ()
 
 
 @pytest.mark.parametrize("count", [1, 3, 6, 40])
 def test_card_of_few_images_repeats_none(tmp_path: Path, count: int) -> None:
-    card = sets.set_card(artifact(tmp_path), made([-1] * count))
-    assert len(card.uris) == len(set(card.uris)) == min(count, sets.ON_CARD)
+    card = image_sets.image_set_card(artifact(tmp_path), made([-1] * count))
+    assert len(card.uris) == len(set(card.uris)) == min(count, image_sets.ON_CARD)
     assert card.classes == 0
 
 
 def test_card_of_vectors_without_pictures_has_none(tmp_path: Path) -> None:
-    assert sets.set_card(artifact(tmp_path), made([0, 1], ("a", "b"), uris=["", ""])).uris == ()
+    assert image_sets.image_set_card(artifact(tmp_path), made([0, 1], ("a", "b"), uris=["", ""])).uris == ()
 
 
 def test_names_of_drawn_scenes_are_readable() -> None:
@@ -79,26 +80,26 @@ def test_names_of_drawn_scenes_are_readable() -> None:
 
 
 def test_address_finds_a_set_by_its_digits_or_says_that_it_is_gone(tmp_path: Path) -> None:
-    card = sets.set_card(artifact(tmp_path), made([0], ("cat",)))
-    assert sets.find_card([card], None) == card
-    assert sets.find_card([card], "0123") == card
+    card = image_sets.image_set_card(artifact(tmp_path), made([0], ("cat",)))
+    assert image_sets.find_image_set([card], None) == card
+    assert image_sets.find_image_set([card], "0123") == card
     for unknown in ("ffff", ""):
         with pytest.raises(NotFoundError):
-            sets.find_card([card], unknown)
+            image_sets.find_image_set([card], unknown)
 
 
 def test_mixed_order_shows_every_class_before_any_twice() -> None:
     embeddings = made([0, 0, 0, 1, 1, 2, -1], ("a", "b", "c"))
-    order = sets.mixed_order(embeddings)
+    order = image_sets.mixed_order(embeddings)
     assert sorted(order) == list(range(7))
     assert embeddings.labels[order].tolist() == [-1, 0, 1, 2, 0, 1, 0]
 
 
 def test_rows_of_a_class_and_split() -> None:
     embeddings = made([0, 1, 0, 1], ("a", "b"), ["train", "train", "test", "test"])
-    assert sets.rows_of(embeddings, "b", "test").tolist() == [3]
-    assert sets.rows_of(embeddings, "b", None).tolist() == [1, 3]
-    table = sets.class_counts(embeddings)
+    assert image_sets.rows_of(embeddings, "b", "test").tolist() == [3]
+    assert image_sets.rows_of(embeddings, "b", None).tolist() == [1, 3]
+    table = image_sets.class_counts(embeddings)
     assert table.to_dict("list") == {"Class": ["a", "b"], "Images": [2, 2], "Train": [1, 1], "Test": [1, 1]}
 
 
@@ -106,22 +107,22 @@ def test_known_concepts_tell_unknown_from_absent() -> None:
     embeddings = made([0, 0, 0, 0], ("a",))
     embeddings.items["concept:striped"] = [True, False, False, True]
     embeddings.items["concept:furry"] = pd.array([True, None, True, None], dtype="boolean")
-    table = sets.known_concepts(embeddings)
+    table = image_sets.known_concepts(embeddings)
     assert table.to_dict("list") == {"Concept": ["striped", "furry"], "Share": [50.0, 100.0], "Unknown": [0, 2]}
 
 
 def test_rejected_files_come_with_their_reasons(tmp_path: Path) -> None:
-    assert len(sets.rejected_files(artifact(tmp_path))) == 0
+    assert len(image_sets.rejected_files(artifact(tmp_path))) == 0
     (tmp_path / "rejected.json").write_text(json.dumps([{"item": "a.jpg", "uri": "/a.jpg", "reason": "it is empty"}]))
-    assert sets.rejected_files(artifact(tmp_path)).to_dict("records") == [{"File": "a.jpg", "Reason": "it is empty"}]
+    assert image_sets.rejected_files(artifact(tmp_path)).to_dict("records") == [{"File": "a.jpg", "Reason": "it is empty"}]
     (tmp_path / "rejected.json").write_text("{")
     with pytest.raises(CorruptArtifactError):
-        sets.rejected_files(artifact(tmp_path))
+        image_sets.rejected_files(artifact(tmp_path))
 
 
 def test_tiles_name_the_class_and_the_score() -> None:
     embeddings = made([0, -1], ("cat",))
-    first, second = sets.picture_tiles(embeddings, sets.Found((0, 1), (0.91234, 0.5)))
+    first, second = image_sets.picture_tiles(embeddings, image_sets.Found((0, 1), (0.91234, 0.5)))
     assert first.title == "0.91 · cat"
     assert first.alt == "folder/image 0.png, class cat"
     assert second.title == "0.50 · image 1.png"
@@ -167,14 +168,14 @@ def test_pace_comes_from_the_newest_long_enough_run_of_the_same_backbone() -> No
         job(count=500, reused=100, images_per_second=50.0),
         job(count=500, reused=0, images_per_second=20.0),
     ]
-    found = pace.earlier(jobs, "demo", None)
+    found = encoding_pace.earlier(jobs, "demo", None)
     assert found is not None
     assert found.images_per_second == 50.0
     assert "earlier run" in found.source
-    other = pace.earlier(jobs, "ViT-B-32", "openai")
+    other = encoding_pace.earlier(jobs, "ViT-B-32", "openai")
     assert other is not None
     assert other.images_per_second == 80.0
-    assert pace.earlier(jobs, "ViT-L-14", "openai") is None
+    assert encoding_pace.earlier(jobs, "ViT-L-14", "openai") is None
 
 
 @pytest.mark.parametrize(
@@ -182,19 +183,18 @@ def test_pace_comes_from_the_newest_long_enough_run_of_the_same_backbone() -> No
     [(0.2, "about 1 second"), (40, "about 40 seconds"), (120, "about 2 minutes"), (3 * 3600, "about 3 hours"), (5 * 86400, "about 5 days")],
 )
 def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
-    assert pace.in_words(seconds) == words
+    assert encoding_pace.in_words(seconds) == words
 
 
 def test_measured_pace_says_so() -> None:
     from threading import Lock
 
     from cbm.backbones.backbone import Backbone
-    from cbm.ui.frame.resources import SharedBackbone
 
-    shared = SharedBackbone(Backbone("demo", device="cpu"), Lock())
+    backbone = Backbone("demo", device="cpu")
     seen = preview.look_at("scenes:classes?count=10&seed=0&split=train")
-    measured = pace.measure(shared, seen.probe)
+    measured = encoding_pace.measure(backbone, seen.probe, Lock())
     assert measured is not None
     assert measured.images_per_second > 0
     assert "measured on 8" in measured.source
-    assert pace.measure(shared, ("/nowhere/a.png",)) is None
+    assert encoding_pace.measure(backbone, ("/nowhere/a.png",)) is None

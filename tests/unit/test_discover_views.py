@@ -15,11 +15,12 @@ from cbm.backbones.reference import BackboneReference
 from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.dictionaries.sizes import sound_size
 from cbm.embeddings.sets import EmbeddingSet
-from cbm.ui.pages.discover.costs import training_cost
+from cbm.study.dictionary_evidence import DictionaryEvidence
+from cbm.study.dictionary_runs import Baseline, DictionaryRun, dictionary_runs, history
+from cbm.study.image_sets import readable_image_sets
+from cbm.study.training_costs import training_cost
 from cbm.ui.pages.discover.detail import headlines, verdict
-from cbm.ui.pages.discover.evidence import Evidence
 from cbm.ui.pages.discover.new_run import WIDTHS, with_sound
-from cbm.ui.pages.discover.runs import Baseline, DictionaryRun, dictionary_runs, history, image_sets
 from cbm.ui.pages.discover.sweep_view import _as_sweep_run
 from cbm.verbs.sweeping import suggest
 from cbm.workspace.workspace import Workspace
@@ -50,7 +51,7 @@ def images(name: str, count: int, seed: int) -> EmbeddingSet:
 
 def test_evidence_agrees_with_the_dense_codes_of_all_sets(dictionary: JumpReluDictionary) -> None:
     sets = [images("a", 90, 1), images("b", 60, 2)]
-    evidence = Evidence.of(dictionary, sets)
+    evidence = DictionaryEvidence.of(dictionary, sets)
     dense = np.concatenate([dictionary.encode(part.embeddings).to_dense() for part in sets])
     uris = [uri for part in sets for uri in part.items["uri"]]
     np.testing.assert_allclose(evidence.frequency, (dense != 0).mean(axis=0))
@@ -60,13 +61,13 @@ def test_evidence_agrees_with_the_dense_codes_of_all_sets(dictionary: JumpReluDi
 
 
 def test_evidence_of_many_images_is_a_sample_of_every_set(dictionary: JumpReluDictionary) -> None:
-    evidence = Evidence.of(dictionary, [images("a", 300, 1), images("b", 100, 2)], sample=40)
+    evidence = DictionaryEvidence.of(dictionary, [images("a", 300, 1), images("b", 100, 2)], sample=40)
     assert (evidence.images, evidence.total) == (40, 400)
     assert {uri[0] for uri in evidence.uris} == {"a", "b"}
 
 
 def test_a_portrait_shows_different_images_of_different_concepts(dictionary: JumpReluDictionary) -> None:
-    evidence = Evidence.of(dictionary, [images("a", 200, 1)])
+    evidence = DictionaryEvidence.of(dictionary, [images("a", 200, 1)])
     portrait = evidence.portrait(6)
     assert len(set(portrait)) == 6
     assert all(any(uri in evidence.strongest(concept) for concept in evidence.telling(24)) for uri in portrait)
@@ -75,7 +76,7 @@ def test_a_portrait_shows_different_images_of_different_concepts(dictionary: Jum
 def test_images_without_a_picture_are_left_out(dictionary: JumpReluDictionary) -> None:
     blind = images("a", 50, 1)
     blind.items["uri"] = ""
-    assert Evidence.of(dictionary, [blind]).portrait() == ()
+    assert DictionaryEvidence.of(dictionary, [blind]).portrait() == ()
 
 
 RUN = DictionaryRun(
@@ -129,7 +130,7 @@ def test_the_sound_size_of_any_embedding_can_be_chosen(images: int, dim: int) ->
     assert sound.width in with_sound(WIDTHS, sound.width)
     form = AppTest.from_string(f"""
 from cbm.dictionaries.sizes import sound_size
-from cbm.ui.discover.new_run import _size
+from cbm.ui.pages.discover.new_run import _size
 
 _size("batchtopk", sound_size({images}, {dim}), {dim}, "scope")
 """).run()
@@ -164,7 +165,7 @@ def test_records_of_runs_are_read_as_they_were_asked_for(settings: dict, variant
     np.savez(tmp_path / "vectors.npz", embeddings=vectors)
     embeddings = verbs.import_vectors(tmp_path / "vectors.npz", "demo", "demo", workspace=home).embeddings
     made = verbs.discover([embeddings], **settings, workspace=home, device="cpu", seed=3)
-    (run,) = dictionary_runs(home.list("dictionary"), image_sets(home.list("embeddings")))
+    (run,) = dictionary_runs(home.list("dictionary"), readable_image_sets(home.list("embeddings")))
     assert (run.variant, run.k, run.seed, run.images) == (variant, k, 3, 300)
     assert (run.fvu, run.l0, run.dead) == (made.fvu, made.l0, made.dead)
     assert run.width == settings.get("width", 8 * 128)

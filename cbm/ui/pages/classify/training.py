@@ -8,10 +8,10 @@ import streamlit as st
 
 from cbm.core.errors import CbmError
 from cbm.editing.recipe import NameEdit, Recipe
-from cbm.embeddings.sets import set_title
 from cbm.jobs import Job
 from cbm.metrics.classification import STANDARD_NECS
-from cbm.study.training_data import ConceptsOption, SetOption, concepts_option, set_option, testable, trainable
+from cbm.study.image_sets import ImageSet, read_image_set
+from cbm.study.training_data import ConceptsOption, concepts_option, testable, trainable
 from cbm.ui.access import modes
 from cbm.ui.frame import navigation, resources, session
 from cbm.ui.frame.cards import show_error
@@ -84,7 +84,7 @@ def has_names(recipe: Recipe) -> bool:
     return any(isinstance(edit, NameEdit) for edit in recipe.active)
 
 
-def _offers(root: str) -> tuple[list[ConceptsOption], list[SetOption]]:
+def _offers(root: str) -> tuple[list[ConceptsOption], list[ImageSet]]:
     concepts, sets = [], []
     for artifact in resources.artifacts(root, "concepts"):
         try:
@@ -93,7 +93,7 @@ def _offers(root: str) -> tuple[list[ConceptsOption], list[SetOption]]:
             show_error(str(error))
     for artifact in resources.artifacts(root, "embeddings"):
         try:
-            sets.append(set_option(artifact))
+            sets.append(read_image_set(artifact))
         except CbmError as error:
             show_error(str(error))
     return concepts, sets
@@ -113,7 +113,7 @@ def _show_trained(job: Job) -> None:
         st.rerun()
 
 
-def _form(concepts: Sequence[ConceptsOption], sets: Sequence[SetOption], chosen: str | None, named_by: str | None) -> None:
+def _form(concepts: Sequence[ConceptsOption], sets: Sequence[ImageSet], chosen: str | None, named_by: str | None) -> None:
     titles = {option.id: option for option in concepts}
     left, right = st.columns(2, gap="medium")
     first = list(titles).index(chosen) if chosen in titles else 0
@@ -139,7 +139,7 @@ def _form(concepts: Sequence[ConceptsOption], sets: Sequence[SetOption], chosen:
                 list(training),
                 key="train_on",
                 index=_first_training(list(training.values())),
-                format_func=lambda key: training[key].title,
+                format_func=lambda key: training[key].menu_title,
                 help="Labelled images, encoded by the same backbone as the concepts.",
             )
         ]
@@ -156,9 +156,7 @@ def _form(concepts: Sequence[ConceptsOption], sets: Sequence[SetOption], chosen:
         seed, names_from = _more(named_by if table.id == chosen else None)
     parameters = {"concepts": table.id, "on": on.id, "head": head, "necs": _necs(nec), "seed": seed}
     parameters |= {name: value for name, value in (("test", test), ("names_from", names_from)) if value}
-    st.button(
-        "Train", key="train_go", type="primary", icon=":material/play_arrow:", on_click=_submit, args=(parameters, head, set_title(on.name))
-    )
+    st.button("Train", key="train_go", type="primary", icon=":material/play_arrow:", on_click=_submit, args=(parameters, head, on.title))
     st.caption(
         "The linear probe, zero-shot, a dense head and random directions are measured on the same images. It takes seconds to minutes."
     )
@@ -188,13 +186,13 @@ def _necs(first: int) -> list[int]:
     return [first, *(standard for standard in STANDARD_NECS if standard != first)]
 
 
-def _first_training(training: Sequence[SetOption]) -> int:
+def _first_training(training: Sequence[ImageSet]) -> int:
     """A set that does not call itself a test set, the largest one."""
-    order = sorted(range(len(training)), key=lambda index: ("test" in training[index].name.casefold(), -training[index].count))
+    order = sorted(range(len(training)), key=lambda index: ("test" in training[index].source.casefold(), -training[index].count))
     return order[0]
 
 
-def _test_choice(sets: Sequence[SetOption], on: SetOption) -> str | None:
+def _test_choice(sets: Sequence[ImageSet], on: ImageSet) -> str | None:
     tests = {option.id: option for option in testable(sets, on)}
     likely = [option.id for option in tests.values() if set(option.classes) == set(on.classes)]
     options = [_HELD_OUT, *tests]
@@ -203,7 +201,7 @@ def _test_choice(sets: Sequence[SetOption], on: SetOption) -> str | None:
         options,
         index=options.index(likely[0]) if likely else 0,
         key=f"train_test-{on.id}",
-        format_func=lambda key: tests[key].title if key in tests else key,
+        format_func=lambda key: tests[key].menu_title if key in tests else key,
         help="Images that play no part in training. Of one set, its test split is held out, or else a fifth of every class.",
     )
     return chosen if chosen in tests else None

@@ -10,14 +10,14 @@ from pathlib import Path
 import streamlit as st
 
 from cbm.core.errors import CbmError
+from cbm.images.preview import LOOKED_AT, Preview, look_at
 from cbm.images.sources import ARCHIVE_SUFFIXES, TABLE_SUFFIXES
+from cbm.jobs import encoding_pace
+from cbm.jobs.encoding_pace import Pace
 from cbm.ui.access import modes, uploads
 from cbm.ui.frame import cards, resources, session
 from cbm.ui.frame.text import counted, plain
-from cbm.ui.pages.data import pace
 from cbm.ui.pages.data.backbone_choice import Choice, backbone_choice
-from cbm.ui.pages.data.pace import Pace
-from cbm.ui.pages.data.preview import LOOKED_AT, Preview, look_at
 from cbm.ui.pages.data.tables import file_list
 from cbm.ui.widgets import job_panel
 from cbm.ui.widgets.thumbnails import thumbnail
@@ -224,7 +224,7 @@ def _pace(root: str, preview: Preview, choice: Choice) -> Pace | None:
     measured = st.session_state.get(_pace_key(choice))
     if measured is not None:
         return measured
-    before = pace.earlier(resources.jobs(root).list(), choice.architecture, choice.pretrained)
+    before = encoding_pace.earlier(resources.jobs(root).list(), choice.architecture, choice.pretrained)
     if before is not None:
         return before
     # The demo's backbone is loaded in a moment; others are measured when somebody asks.
@@ -244,7 +244,8 @@ def _measured(choice: Choice, uris: tuple[str, ...]) -> None:
 
 
 def _measure(choice: Choice, uris: tuple[str, ...]) -> Pace | None:
-    measured = pace.measure(resources.backbone(choice.architecture, choice.pretrained), uris)
+    shared = resources.backbone(choice.architecture, choice.pretrained)
+    measured = encoding_pace.measure(shared.backbone, uris, shared.lock)
     st.session_state[_pace_key(choice)] = measured
     return measured
 

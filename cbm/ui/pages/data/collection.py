@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import streamlit as st
 
 from cbm.core.errors import CorruptArtifactError
+from cbm.study.image_sets import ImageSetCard, image_set_card
 from cbm.ui.frame import resources
-from cbm.ui.pages.data.sets import SetCard, set_card
 
 
 @dataclass(frozen=True)
 class Collection:
     """The image sets of a workspace, newest first."""
 
-    cards: tuple[SetCard, ...]
+    cards: tuple[ImageSetCard, ...]
     broken: tuple[str, ...]
     """One message for each set that cannot be read."""
 
@@ -32,6 +32,6 @@ def collection(root: str) -> Collection:
 
 
 @st.cache_resource(max_entries=512, show_spinner=False)
-def _card(root: str, identifier: str) -> SetCard:
+def _card(root: str, identifier: str) -> ImageSetCard:
     artifact = next(artifact for artifact in resources.artifacts(root, "embeddings") if artifact.id == identifier)
-    return set_card(artifact, resources.embedding_set(root, identifier))
+    return image_set_card(artifact, resources.embedding_set(root, identifier))

@@ -10,12 +10,13 @@ import numpy as np
 import streamlit as st
 
 from cbm.core.errors import CbmError
+from cbm.study import image_sets
+from cbm.study.image_sets import Found, ImageSetCard
 from cbm.study.views import Headline, PictureTile
 from cbm.ui.access import modes, uploads
 from cbm.ui.frame import cards, navigation, resources, session
 from cbm.ui.frame.text import counted, plain
-from cbm.ui.pages.data import searching, sets, tables
-from cbm.ui.pages.data.sets import Found, SetCard
+from cbm.ui.pages.data import searching, tables
 from cbm.ui.pages.discover import address as discover_address
 from cbm.ui.widgets import job_panel
 from cbm.ui.widgets.thumbnails import strip, theme, thumbnail
@@ -34,7 +35,7 @@ PER_PAGE = 24
 CARDS = 8
 
 
-def set_gallery(shown: Sequence[SetCard], opened: str) -> None:
+def set_gallery(shown: Sequence[ImageSetCard], opened: str) -> None:
     """A card for every set; the title opens it."""
     pages = -(-len(shown) // CARDS)
     page = st.pagination(pages, key="data_sets_page") if pages > 1 else 1
@@ -44,24 +45,25 @@ def set_gallery(shown: Sequence[SetCard], opened: str) -> None:
                 _card(card, card.id == opened)
 
 
-def _card(card: SetCard, opened: bool) -> None:
+def _card(card: ImageSetCard, opened: bool) -> None:
     if card.uris:
-        st.image(strip(card.uris, theme()), width="stretch", alt=f"Some pictures of {card.title}")
+        st.image(strip(card.uris, theme()), width="stretch", alt=f"Some pictures of {card.facts.title}")
     else:
         st.caption(":material/hide_image: Vectors without pictures")
     # Not a link: Streamlit leaves the address as it was where a link leads to the page that it stands on.
     st.button(
-        f"**{plain(card.title)}**",
+        f"**{plain(card.facts.title)}**",
         key=f"data_open-{card.id}",
         icon=":material/check_circle:" if opened else None,
         type="tertiary",
         on_click=_open,
-        args=(card.address,),
-        help=f"Open {card.source or card.id}",
+        args=(session.short(card.id),),
+        help=f"Open {card.facts.source or card.id}",
     )
     labels = f"{card.classes:,} {'class' if card.classes == 1 else 'classes'}" if card.classes else "no labels"
-    backbone = f"{card.backbone} · {card.trained}" if card.trained else card.backbone
-    st.caption(f"{counted(card.count, 'image')} · {labels}  \n{plain(backbone)} · {card.space}  \n{card.made}")
+    facts = card.facts
+    backbone = f"{facts.backbone.architecture} · {facts.weights}" if facts.weights else facts.backbone.architecture
+    st.caption(f"{counted(facts.count, 'image')} · {labels}  \n{plain(backbone)} · {facts.space}  \n{facts.created[:10]}")
 
 
 def _open(address: str) -> None:
@@ -71,39 +73,39 @@ def _open(address: str) -> None:
     session.put(SET, address)
 
 
-def opened_set(root: str, card: SetCard, artifact: Artifact) -> None:
+def opened_set(root: str, card: ImageSetCard, artifact: Artifact) -> None:
     """Everything about one set: facts, search and pictures, tables."""
     embeddings = resources.embedding_set(root, card.id)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader(plain(card.title), anchor=False, width="content")
+        st.subheader(plain(card.facts.title), anchor=False, width="content")
         st.page_link(
             navigation.DISCOVER,
             label="Discover concepts in it",
             icon=":material/arrow_forward:",
-            query_params={**modes.address(), SET: card.address, discover_address.VIEW: discover_address.NEW},
+            query_params={**modes.address(), SET: session.short(card.id), discover_address.VIEW: discover_address.NEW},
         )
     cards.headline_row(_headlines(card), key="data_facts")
     _browser(root, card)
     tables.set_tables(embeddings, artifact)
 
 
-def _headlines(card: SetCard) -> tuple[Headline, ...]:
-    facts = [
-        Headline("Images", f"{card.count:,}", "Items with an embedding; identical files count each."),
+def _headlines(card: ImageSetCard) -> tuple[Headline, ...]:
+    facts = card.facts
+    return (
+        Headline("Images", f"{facts.count:,}", "Items with an embedding; identical files count each."),
         Headline("Classes", f"{card.classes:,}" if card.classes else "none", "Labels come from folders or from a table."),
         Headline(
             "Backbone",
-            card.backbone,
-            f"The model that made the embeddings, {card.dim} numbers an image, kept as {card.space}.",
-            card.trained or None,
+            facts.backbone.architecture,
+            f"The model that made the embeddings, {facts.dim} numbers an image, kept as {facts.space}.",
+            facts.weights or None,
         ),
-        Headline("Rejected", f"{card.rejected:,}", "Files that could not be used; their list stands below."),
-    ]
-    return tuple(facts)
+        Headline("Rejected", f"{facts.rejected:,}", "Files that could not be used; their list stands below."),
+    )
 
 
 @st.fragment
-def _browser(root: str, card: SetCard) -> None:
+def _browser(root: str, card: ImageSetCard) -> None:
     """Search box, filters and pictures; a fragment, so that a search draws nothing else anew."""
     problem = searching.why_not(root, card.id)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -126,7 +128,7 @@ def _browser(root: str, card: SetCard) -> None:
             return
         part = slice((page - 1) * PER_PAGE, page * PER_PAGE)
         embeddings = resources.embedding_set(root, card.id)
-        _pictures(sets.picture_tiles(embeddings, Found(found.rows[part], found.scores[part])))
+        _pictures(image_sets.picture_tiles(embeddings, Found(found.rows[part], found.scores[part])))
 
 
 def _search(problem: str | None) -> uploads.Upload | None:
@@ -178,7 +180,7 @@ def _clear() -> None:
     _forget_others("")
 
 
-def _filters(root: str, card: SetCard) -> np.ndarray | None:
+def _filters(root: str, card: ImageSetCard) -> np.ndarray | None:
     """The rows that may be shown; None where all may."""
     chosen_class = chosen_split = None
     if card.sizes:
@@ -191,7 +193,7 @@ def _filters(root: str, card: SetCard) -> np.ndarray | None:
         st.segmented_control("Split", [ANY_SPLIT, *card.splits], required=True, key=SPLIT, on_change=_filter, args=(SPLIT, ANY_SPLIT))
     if chosen_class is None and chosen_split is None:
         return None
-    return sets.rows_of(resources.embedding_set(root, card.id), chosen_class, chosen_split)
+    return image_sets.rows_of(resources.embedding_set(root, card.id), chosen_class, chosen_split)
 
 
 def _restored(key: str, options: Sequence[str], otherwise: str) -> str | None:
@@ -233,7 +235,7 @@ class _Answer:
     """The picture that the others are like."""
 
 
-def _answer(root: str, card: SetCard, allowed: np.ndarray | None, picture: uploads.Upload | None) -> _Answer:
+def _answer(root: str, card: ImageSetCard, allowed: np.ndarray | None, picture: uploads.Upload | None) -> _Answer:
     """What is asked for: by a picture, by an item, by words, or nothing but the set itself.
 
     Raises:
@@ -248,7 +250,7 @@ def _answer(root: str, card: SetCard, allowed: np.ndarray | None, picture: uploa
         row = int(like) if like.isascii() and like.isdigit() else -1
         found = searching.by_item(root, card.id, row, allowed)
         item = resources.embedding_set(root, card.id).items.iloc[row]
-        return _Answer(found, f"Nearest to {sets.short_name(str(item['item']))}", str(item["uri"]))
+        return _Answer(found, f"Nearest to {image_sets.short_name(str(item['item']))}", str(item["uri"]))
     if words and searching.why_not(root, card.id) is None:
         return _Answer(searching.by_text(root, card.id, words, allowed), f"Nearest to “{words}”")
     rows = searching.browsing_order(root, card.id) if allowed is None else allowed

@@ -13,11 +13,10 @@ from cbm.backbones.catalogue import at_hand
 from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CbmError, MissingWeightsError, NotFoundError
 from cbm.embeddings.search import Searcher
+from cbm.study.image_sets import Found, mixed_order
 from cbm.ui.access import modes
 from cbm.ui.frame import resources
 from cbm.ui.frame.resources import SharedBackbone
-from cbm.ui.pages.data import sets
-from cbm.ui.pages.data.sets import Found
 from cbm.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def _backbone(root: str, identifier: str) -> SharedBackbone:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def browsing_order(root: str, identifier: str) -> np.ndarray:
     """The order in which a set is shown where nothing is asked for."""
-    return sets.mixed_order(resources.embedding_set(root, identifier))
+    return mixed_order(resources.embedding_set(root, identifier))
 
 
 def by_text(root: str, identifier: str, text: str, allowed: np.ndarray | None = None) -> Found:

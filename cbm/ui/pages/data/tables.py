@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from cbm.embeddings.sets import EmbeddingSet
+from cbm.study import image_sets
 from cbm.ui.frame.text import plain
-from cbm.ui.pages.data import sets
 from cbm.workspace.workspace import Artifact
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ _IN_WORDS = 5
 
 def set_tables(embeddings: EmbeddingSet, artifact: Artifact) -> None:
     """Classes, known concepts and rejected files; those that there are."""
-    concepts, rejected = sets.known_concepts(embeddings), sets.rejected_files(artifact)
+    concepts, rejected = image_sets.known_concepts(embeddings), image_sets.rejected_files(artifact)
     with st.grid(2, min_column_width=300, gap="medium", key="data_tables") as grid:
         with grid.cell():
             st.markdown("##### Classes", anchors=False)
             if embeddings.labelled.any():
-                table = sets.class_counts(embeddings)
+                table = image_sets.class_counts(embeddings)
                 st.dataframe(table, hide_index=True, key="data_classes", height=min(38 + 35 * len(table), 320))
             else:
                 st.caption(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from cbm.core.errors import NotFoundError
+from cbm.study.dictionary_runs import DictionaryRun, NamedTable
 from cbm.ui.frame import session
-from cbm.ui.pages.discover.runs import DictionaryRun, NamedTable
 
 VIEW = "discover_view"
 RUNS, NEW, SWEEP = "Runs", "New run", "Sweep"

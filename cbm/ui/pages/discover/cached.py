@@ -11,10 +11,11 @@ from cbm.core.errors import NotFoundError
 from cbm.dictionaries.base import load_dictionary
 from cbm.dictionaries.trainer import HistoryPoint
 from cbm.names.concepts import ConceptTable
+from cbm.study import dictionary_runs
+from cbm.study.dictionary_evidence import DictionaryEvidence
+from cbm.study.dictionary_runs import DictionaryRun, NamedTable
+from cbm.study.image_sets import ImageSet, readable_image_sets
 from cbm.ui.frame import resources
-from cbm.ui.pages.discover import runs as records
-from cbm.ui.pages.discover.evidence import Evidence
-from cbm.ui.pages.discover.runs import DictionaryRun, NamedTable, SetOfImages
 from cbm.workspace.workspace import Workspace
 
 
@@ -23,14 +24,14 @@ def _stamp(root: str) -> int:
     return folder.stat().st_mtime_ns if folder.exists() else 0
 
 
-def image_sets(root: str) -> tuple[SetOfImages, ...]:
+def image_sets(root: str) -> tuple[ImageSet, ...]:
     """The embedding sets, newest first."""
     return _image_sets(root, _stamp(root))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _image_sets(root: str, stamp: int) -> tuple[SetOfImages, ...]:
-    return records.image_sets(resources.artifacts(root, "embeddings"))
+def _image_sets(root: str, stamp: int) -> tuple[ImageSet, ...]:
+    return readable_image_sets(resources.artifacts(root, "embeddings"))
 
 
 def runs(root: str) -> tuple[DictionaryRun, ...]:
@@ -40,27 +41,27 @@ def runs(root: str) -> tuple[DictionaryRun, ...]:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _runs(root: str, stamp: int) -> tuple[DictionaryRun, ...]:
-    return records.dictionary_runs(resources.artifacts(root, "dictionary"), image_sets(root))
+    return dictionary_runs.dictionary_runs(resources.artifacts(root, "dictionary"), image_sets(root))
 
 
 def tables(root: str, run: DictionaryRun) -> tuple[NamedTable, ...]:
     """The named tables of a dictionary, newest first."""
     concepts, vocabularies, models = (resources.artifacts(root, kind) for kind in ("concepts", "vocabulary", "model"))
-    return records.named_tables(run.id, concepts, vocabularies, models, run.width)
+    return dictionary_runs.named_tables(run.id, concepts, vocabularies, models, run.width)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def history(root: str, dictionary: str) -> tuple[HistoryPoint, ...]:
-    return records.history(Workspace(root).get(dictionary, "dictionary"))
+    return dictionary_runs.history(Workspace(root).get(dictionary, "dictionary"))
 
 
 @st.cache_resource(max_entries=16, show_spinner="Looking at what the concepts fire on …")
-def _evidence(root: str, dictionary: str, sets: tuple[str, ...]) -> Evidence:
+def _evidence(root: str, dictionary: str, sets: tuple[str, ...]) -> DictionaryEvidence:
     found = load_dictionary(Workspace(root).get(dictionary, "dictionary").path)
-    return Evidence.of(found, [resources.embedding_set(root, identifier) for identifier in sets])
+    return DictionaryEvidence.of(found, [resources.embedding_set(root, identifier) for identifier in sets])
 
 
-def evidence(root: str, run: DictionaryRun) -> Evidence:
+def evidence(root: str, run: DictionaryRun) -> DictionaryEvidence:
     """What a run's concepts fire on.
 
     Raises:

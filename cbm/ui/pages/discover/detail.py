@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import streamlit as st
 
 from cbm.core.errors import CbmError
+from cbm.study.dictionary_evidence import DictionaryEvidence
+from cbm.study.dictionary_runs import DictionaryRun
 from cbm.study.views import Headline
 from cbm.ui.frame.cards import headline_row
 from cbm.ui.frame.text import percent, plain
 from cbm.ui.pages.discover import cached, words
-from cbm.ui.pages.discover.evidence import Evidence
 from cbm.ui.pages.discover.gallery import origin
-from cbm.ui.pages.discover.runs import DictionaryRun
 from cbm.ui.widgets import figures
 from cbm.ui.widgets.figures import discovery as charts
 from cbm.ui.widgets.job_words import duration
@@ -107,7 +107,7 @@ def _baselines(run: DictionaryRun) -> None:
 
 
 @st.fragment
-def _firing(evidence: Evidence, run: DictionaryRun) -> None:
+def _firing(evidence: DictionaryEvidence, run: DictionaryRun) -> None:
     sample = f"on {evidence.images:,} of {evidence.total:,} images" if evidence.images < evidence.total else f"on {evidence.total:,} images"
     shown = st.segmented_control(
         "What to count",

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from cbm.core.errors import CbmError
+from cbm.study.dictionary_runs import DictionaryRun
 from cbm.ui.frame.text import percent, plain
 from cbm.ui.pages.discover import address, cached
-from cbm.ui.pages.discover.runs import DictionaryRun
 from cbm.ui.widgets.thumbnails import strip, theme
 
 PER_PAGE = 4

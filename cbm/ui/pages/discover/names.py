@@ -8,15 +8,15 @@ import numpy as np
 import streamlit as st
 
 from cbm.core.errors import CbmError
+from cbm.study.dictionary_evidence import DictionaryEvidence
+from cbm.study.dictionary_runs import DictionaryRun, NamedTable
 from cbm.study.views import Headline
 from cbm.ui.access import modes
 from cbm.ui.frame import navigation, resources, session
 from cbm.ui.frame.cards import headline_row
 from cbm.ui.frame.text import percent, plain
 from cbm.ui.pages.discover import address, cached, words
-from cbm.ui.pages.discover.evidence import Evidence
 from cbm.ui.pages.discover.naming import naming_form
-from cbm.ui.pages.discover.runs import DictionaryRun, NamedTable
 from cbm.ui.widgets import figures
 from cbm.ui.widgets.figures import discovery as charts
 from cbm.ui.widgets.thumbnails import strip, theme
@@ -25,7 +25,7 @@ PER_PAGE = 8
 MOST = 400
 """Concepts that can be leafed through here; the concepts page has them all."""
 
-Order = Callable[[Evidence, np.ndarray, np.ndarray], np.ndarray]
+Order = Callable[[DictionaryEvidence, np.ndarray, np.ndarray], np.ndarray]
 
 
 def _masked(order: np.ndarray, keep: np.ndarray) -> np.ndarray:

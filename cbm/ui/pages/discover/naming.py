@@ -7,12 +7,12 @@ from pathlib import Path
 import streamlit as st
 
 from cbm.core.errors import CbmError
+from cbm.study.dictionary_runs import DictionaryRun
 from cbm.ui.access import modes
 from cbm.ui.frame import resources
 from cbm.ui.frame.cards import show_error
 from cbm.ui.frame.text import plain
 from cbm.ui.pages.discover import words
-from cbm.ui.pages.discover.runs import DictionaryRun
 from cbm.ui.pages.discover.vocabularies import WordChoice, keep_words, word_choices
 from cbm.ui.widgets import job_panel
 

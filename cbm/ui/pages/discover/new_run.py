@@ -9,13 +9,14 @@ import streamlit as st
 
 from cbm.dictionaries.configs import dn_cbm
 from cbm.dictionaries.sizes import DictionarySize, sound_size
+from cbm.study.dictionary_runs import DictionaryRun
+from cbm.study.image_sets import ImageSet
+from cbm.study.training_costs import TRAINED, training_cost
 from cbm.ui.access import modes
 from cbm.ui.frame import session
 from cbm.ui.frame.cards import show_error
 from cbm.ui.frame.text import counted
 from cbm.ui.pages.discover import words
-from cbm.ui.pages.discover.costs import training_cost
-from cbm.ui.pages.discover.runs import DictionaryRun, SetOfImages
 from cbm.ui.widgets import job_panel
 
 WIDTHS = tuple(2**power for power in range(4, 16))
@@ -26,7 +27,7 @@ _FIXED_WIDTH = ("dn-cbm", "pca", "neurons")
 _MATRYOSHKA = [0.125, 0.25, 0.5, 1.0]
 
 
-def choose_sets(sets: Sequence[SetOfImages], runs: Sequence[DictionaryRun], *, key: str) -> list[SetOfImages]:
+def choose_sets(sets: Sequence[ImageSet], runs: Sequence[DictionaryRun], *, key: str) -> list[ImageSet]:
     """Which images to learn from: by default those that the address names, else those of the newest run, else the newest set.
 
     Returns:
@@ -40,7 +41,7 @@ def choose_sets(sets: Sequence[SetOfImages], runs: Sequence[DictionaryRun], *, k
         "Images to learn from",
         list(by_id),
         default=default,
-        format_func=lambda identifier: by_id[identifier].label,
+        format_func=lambda identifier: _set_label(by_id[identifier]),
         # A link to other images must not meet a choice that was made before.
         key=f"{key}-{asked}" if linked else key,
         help="Embedding sets of the data page. Several are taken together; labels are not looked at.",
@@ -61,7 +62,11 @@ def choose_sets(sets: Sequence[SetOfImages], runs: Sequence[DictionaryRun], *, k
     return found
 
 
-def new_run(sets: Sequence[SetOfImages], runs: Sequence[DictionaryRun]) -> None:
+def _set_label(entry: ImageSet) -> str:
+    return f"{entry.title} · {counted(entry.count, 'image')} · {entry.backbone.architecture}"
+
+
+def new_run(sets: Sequence[ImageSet], runs: Sequence[DictionaryRun]) -> None:
     """The form, and the button that submits it."""
     with st.container(border=True, key="new_run"):
         chosen = choose_sets(sets, runs, key="new_run_sets")
@@ -94,7 +99,7 @@ def new_run(sets: Sequence[SetOfImages], runs: Sequence[DictionaryRun]) -> None:
         st.markdown(f":material/schedule: {counted(images, 'image')} of {dim} numbers each: **{cost.text}**.")
         if st.button("Discover concepts", key="new_run_start", type="primary", icon=":material/travel_explore:"):
             modes.require_write()
-            names = ", ".join(part.name for part in chosen[:2]) + (" …" if len(chosen) > 2 else "")
+            names = ", ".join(part.title for part in chosen[:2]) + (" …" if len(chosen) > 2 else "")
             title = f"{words.VARIANTS[variant].label}, {counted(size.width, 'concept')} in {names}"
             job_panel.ask("discover", {"embeddings": [part.id for part in chosen], **settings}, title=title)
             st.rerun()
@@ -138,7 +143,7 @@ def _advanced(variant: str, scope: str) -> dict[str, Any]:
     with st.expander("Advanced settings", icon=":material/tune:", key="new_run_advanced"):
         seed = st.number_input("Seed", 0, 2**31, 0, key=f"new_run_seed-{scope}", help=words.SEED_HELP)
         settings: dict[str, Any] = {"seed": int(seed)}
-        if variant not in words.TRAINED:
+        if variant not in TRAINED:
             return settings
         epochs = st.number_input(
             "Passes over the images", 1, 100_000, None, key=f"new_run_epochs-{scope}", help=words.EPOCHS_HELP, placeholder="by their number"

@@ -9,14 +9,15 @@ import pandas as pd
 import streamlit as st
 
 from cbm.dictionaries.sizes import sound_size
+from cbm.study.dictionary_runs import DictionaryRun
+from cbm.study.image_sets import ImageSet
+from cbm.study.training_costs import Cost, training_cost
 from cbm.ui.access import modes
 from cbm.ui.frame import resources
 from cbm.ui.frame.cards import show_error
 from cbm.ui.frame.text import counted, plain
 from cbm.ui.pages.discover import address, words
-from cbm.ui.pages.discover.costs import Cost, training_cost
 from cbm.ui.pages.discover.new_run import KS, WIDTHS, choose_sets, with_sound
-from cbm.ui.pages.discover.runs import DictionaryRun, SetOfImages
 from cbm.ui.widgets import figures, job_panel
 from cbm.ui.widgets.figures import discovery as charts
 from cbm.verbs.results import SweepRun
@@ -27,7 +28,7 @@ TABLE = "sweep_table"
 _VARIANTS = ("batchtopk", "topk", "relu-l1")
 
 
-def sweep_view(root: str, sets: Sequence[SetOfImages], runs: Sequence[DictionaryRun]) -> None:
+def sweep_view(root: str, sets: Sequence[ImageSet], runs: Sequence[DictionaryRun]) -> None:
     """What there is on the same images, to pick from; and a form for more."""
     comparable = _comparable(runs)
     if len(comparable) > 1:
@@ -172,7 +173,7 @@ def _stabilities(root: str) -> dict[str, float]:
     return found
 
 
-def _form(sets: Sequence[SetOfImages], runs: Sequence[DictionaryRun]) -> None:
+def _form(sets: Sequence[ImageSet], runs: Sequence[DictionaryRun]) -> None:
     chosen = choose_sets(sets, runs, key="sweep_sets")
     if not chosen:
         return
@@ -227,5 +228,5 @@ def _form(sets: Sequence[SetOfImages], runs: Sequence[DictionaryRun]) -> None:
             "seeds": list(range(seeds)),
             "variant": variant,
         }
-        job_panel.ask("sweep", request, title=f"Sweep of {count} dictionaries in {chosen[0].name}")
+        job_panel.ask("sweep", request, title=f"Sweep of {count} dictionaries in {chosen[0].title}")
         st.rerun()

@@ -26,9 +26,6 @@ VARIANTS: Mapping[str, Choice] = {
     "random": Choice("Random directions", "Baseline: nothing is learned. What is no better than this is worth nothing."),
     "neurons": Choice("Embedding dimensions", "Baseline: the numbers of the embedding as they are, each in both directions."),
 }
-TRAINED = ("batchtopk", "topk", "relu-l1", "dn-cbm")
-"""Variants that learn by gradient descent, so that epochs and learning rate mean something."""
-
 RULES: Mapping[Rule, Choice] = {
     "combined": Choice("Direction and images", "Recommended. A name must fit both the concept's direction and its strongest images."),
     "centred": Choice("Direction alone", "The name whose text lies closest to the concept's direction; what all texts share is taken out."),

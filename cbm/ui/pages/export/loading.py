@@ -12,7 +12,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from cbm.core.errors import CbmError
 from cbm.core.files import write_bytes
 from cbm.jobs import Job
-from cbm.study.training_data import SetOption, set_option
+from cbm.study.image_sets import ImageSet, read_image_set
 from cbm.ui.access import modes, uploads
 from cbm.ui.access.limits import MEGABYTE
 from cbm.ui.frame import navigation, resources, session
@@ -55,7 +55,7 @@ def panel(*, first: bool = False) -> None:
             "Images to look at it with",
             list(titles),
             key=_SET,
-            format_func=lambda key: titles[key].title,
+            format_func=lambda key: titles[key].menu_title,
             help="They must come from the model's backbone. Where they have labels that the model knows, its accuracy is measured.",
         )
         st.button(
@@ -72,15 +72,15 @@ def _megabytes() -> int:
     return max(1, modes.limits().max_upload_bytes // MEGABYTE)
 
 
-def _sets(root: str) -> list[SetOption]:
+def _sets(root: str) -> list[ImageSet]:
     found = []
     for artifact in resources.artifacts(root, "embeddings"):
         try:
-            found.append(set_option(artifact))
+            found.append(read_image_set(artifact))
         except CbmError as error:
             show_error(str(error))
     # Sets for testing first, then the newest.
-    return sorted(found, key=lambda option: "test" not in option.name.casefold())
+    return sorted(found, key=lambda option: "test" not in option.source.casefold())
 
 
 def _load() -> None:

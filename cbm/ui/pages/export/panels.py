@@ -11,15 +11,15 @@ import streamlit as st
 from cbm.core.errors import CbmError, InvalidInputError
 from cbm.editing.recipe import Recipe
 from cbm.jobs import Job
+from cbm.model import export, usage_examples
 from cbm.model.bundle_archive import pack
 from cbm.model.concept_model import ConceptModel
+from cbm.model.export import ABOUT, BuiltExport, PlannedFile
 from cbm.reproduction import reproduction
 from cbm.ui.access import modes
 from cbm.ui.frame import resources, session
 from cbm.ui.frame.cards import show_error
 from cbm.ui.frame.text import counted
-from cbm.ui.pages.export import contents, examples
-from cbm.ui.pages.export.contents import ABOUT, BuiltExport, PlannedFile
 from cbm.ui.widgets import job_panel
 from cbm.workspace.workspace import Workspace
 
@@ -34,7 +34,7 @@ def built(root: str, model: str, recipe: str, formats: tuple[str, ...], name: st
     """Kept by ids and the recipe's text, so that the download and the page show one and the same file."""
     study = resources.study(root, model)
     metrics = dict(Workspace(root).get(model, "model").metrics)
-    return contents.build_export(study, Recipe.from_json(recipe), metrics, formats, name)
+    return export.build_export(study.model.with_recipe(Recipe.from_json(recipe)), study.held_out.embeddings, metrics, formats, name)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -54,7 +54,7 @@ def size_text(count: int) -> str:
 
 def format_choice(model: ConceptModel) -> tuple[str, ...]:
     """Which formats; the bundle always."""
-    possible = contents.possible_formats(model)
+    possible = export.possible_formats(model)
     if possible == ("bundle",):
         st.caption("This dictionary is no JumpReLU one, so neither ONNX nor SAELens can hold it: the bundle alone.")
         return possible
@@ -70,7 +70,7 @@ def format_choice(model: ConceptModel) -> tuple[str, ...]:
 
 
 def _fits(model: ConceptModel, formats: Sequence[str]) -> bool:
-    return sum(file.size for file in contents.planned_files(model, formats)) <= IN_MEMORY
+    return sum(file.size for file in export.planned_files(model, formats)) <= IN_MEMORY
 
 
 def contents_panel(files: Sequence[PlannedFile], formats: Sequence[str]) -> None:
@@ -102,11 +102,11 @@ def _outside_code(text: str) -> list[str]:
 def download_panel(root: str, model: str, recipe: Recipe, stored: Recipe, formats: tuple[str, ...], files: Sequence[PlannedFile]) -> None:
     """Build the .zip, say whether it computes what the model computes, and hand it out."""
     total = sum(file.size for file in files)
-    name = contents.file_name(model, recipe, stored)
+    name = export.export_name(model, recipe, stored)
     if total > IN_MEMORY:
         _large(root, model, recipe, stored, formats, name, total)
         return
-    request = (model, contents.recipe_digest(recipe), formats)
+    request = (model, export.recipe_digest(recipe), formats)
     if st.session_state.get(_BUILT) != request:
         st.button(
             "Build and check",
@@ -137,12 +137,10 @@ def _check(onnx: float | None, bundle: float | None, rows: int) -> None:
     parts += [f"ONNX {onnx:.1e}"] if onnx is not None else []
     where = f" on {counted(rows, 'held-out image')}" if rows else ""
     text = f"Largest difference of any class score from the model's own{where}: {', '.join(parts) or 'not measured'}."
-    if worst <= contents.TOLERANCE:
+    if worst <= export.TOLERANCE:
         st.success(f"Checked. {text}", icon=":material/verified:")
     else:
-        st.warning(
-            f"{text} That is more than {contents.TOLERANCE:.0e}; rounding of large scores may explain it.", icon=":material/warning:"
-        )
+        st.warning(f"{text} That is more than {export.TOLERANCE:.0e}; rounding of large scores may explain it.", icon=":material/warning:")
 
 
 def _large(root: str, model: str, recipe: Recipe, stored: Recipe, formats: tuple[str, ...], name: str, total: int) -> None:
@@ -198,7 +196,7 @@ def folder_panel(root: str, model: str, recipe: Recipe, stored: Recipe, formats:
         text = st.text_input(
             "Folder",
             key="export_folder",
-            placeholder=f"/home/me/{contents.file_name(model, recipe, stored)}",
+            placeholder=f"/home/me/{export.export_name(model, recipe, stored)}",
             icon=":material/folder_open:",
         )
         st.button("Save", key="export_save", disabled=not text, on_click=_save, args=(model, formats, recipe, stored))
@@ -255,9 +253,12 @@ def script_panel(root: str, model: str, recipe: Recipe) -> None:
 def example_panel(model: ConceptModel, name: str, formats: Sequence[str]) -> None:
     """How to use what was downloaded."""
     st.subheader("Use it elsewhere", anchor=False)
-    tabs = {"With CBM Studio": (examples.with_project(), "python"), "Command line": (examples.command_lines(name), "bash")}
+    tabs = {
+        "With CBM Studio": (usage_examples.library_example(), "python"),
+        "Command line": (usage_examples.command_line_example(name), "bash"),
+    }
     if "onnx" in formats:
-        tabs = {"With ONNX": (examples.without_project(model), "python")} | tabs
+        tabs = {"With ONNX": (usage_examples.onnx_example(model), "python")} | tabs
     st.caption("Once downloaded and unpacked.")
     for tab, (code, language) in zip(st.tabs(list(tabs)), tabs.values(), strict=True):
         with tab:

@@ -1,4 +1,4 @@
-"""What an export holds, its card, and the export itself in memory. No Streamlit in here."""
+"""What an export of a concept model will hold, its card, and the export itself as one checked .zip."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.editing.recipe import Recipe
@@ -17,7 +18,6 @@ from cbm.model.bundle_archive import pack
 from cbm.model.card import write_card
 from cbm.model.concept_model import ConceptModel
 from cbm.model.save import FORMATS, save_bundle
-from cbm.study.study import Study
 
 CHECK_ROWS = 256
 TOLERANCE = 1e-5
@@ -92,7 +92,7 @@ def card_text(model: ConceptModel, metrics: Mapping[str, Any], formats: Sequence
     return text.partition("---\n\n")[2] if text.startswith("---\n") else text
 
 
-def file_name(model: str, recipe: Recipe, stored: Recipe) -> str:
+def export_name(model: str, recipe: Recipe, stored: Recipe) -> str:
     """A folder name for the export of a model under a recipe."""
     short = model.partition("-")[2][:8]
     return f"concept-model-{short}" + ("" if recipe == stored else f"-edited-{recipe_digest(recipe)[:6]}")
@@ -102,10 +102,16 @@ def recipe_digest(recipe: Recipe) -> str:
     return hashlib.sha256(recipe.to_json().encode()).hexdigest()[:16]
 
 
-def build_export(study: Study, recipe: Recipe, metrics: Mapping[str, Any], formats: Sequence[str], name: str) -> BuiltExport:
-    """Export a model under a recipe to memory, and compare what was written with the model; no file is left behind."""
-    model = study.model.with_recipe(recipe)
-    embeddings = np.asarray(study.held_out.embeddings[:CHECK_ROWS], np.float32)
+def build_export(
+    model: ConceptModel, check_on: Float32[np.ndarray, "rows d"], metrics: Mapping[str, Any], formats: Sequence[str], name: str
+) -> BuiltExport:
+    """Export a model, edits included, to memory and compare what was written with the model; no file is left behind.
+
+    Args:
+        check_on: embeddings of the model's backbone; the first `CHECK_ROWS` of them are compared.
+        name: of the folder in the .zip.
+    """
+    embeddings = np.asarray(check_on[:CHECK_ROWS], np.float32)
     with tempfile.TemporaryDirectory(prefix="cbm-export-") as temporary:
         folder = Path(temporary) / name
         report = save_bundle(model, folder, formats, metrics=metrics, check_on=embeddings)

@@ -1,13 +1,14 @@
-"""What the data page says about an image set: plain values from the artefact and its table of items."""
+"""The image sets of a workspace, for people: what each holds, which pictures show it, and what is known of its rows."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Bool, Int
 
 from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CorruptArtifactError, NotFoundError
@@ -19,78 +20,132 @@ if TYPE_CHECKING:
     import pandas
 
 ON_CARD = 6
-"""Pictures on a card."""
+"""Pictures that show what a set holds."""
 
 
 @dataclass(frozen=True)
-class SetCard:
-    """One image set of the gallery."""
+class ImageSet:
+    """What an embedding set says of itself, read without its vectors and items."""
 
     id: str
-    title: str
     source: str
     """What the source called itself."""
     count: int
+    dim: int
+    classes: tuple[str, ...]
+    backbone: BackboneReference
+    space: str
+    created: str
+    """ISO 8601."""
+    rejected: int
+    """Files that could not be used."""
+
+    @property
+    def title(self) -> str:
+        """The source's name as people read it."""
+        return set_title(self.source)
+
+    @property
+    def menu_title(self) -> str:
+        """As a menu names it: "Scenes: classes, test (400 images, 10 classes)"."""
+        labels = f"{len(self.classes):,} classes" if self.classes else "no labels"
+        return f"{self.title} ({self.count:,} images, {labels})"
+
+    @property
+    def weights(self) -> str:
+        """The tag or file of the backbone's weights; empty for the one that ships."""
+        return "" if self.backbone.pretrained == self.backbone.architecture else self.backbone.pretrained
+
+
+@dataclass(frozen=True)
+class ImageSetCard:
+    """An image set with what a look into its items adds."""
+
+    facts: ImageSet
     sizes: tuple[tuple[str, int], ...]
-    """Images of each class."""
+    """Images of each class that has any."""
     splits: tuple[str, ...]
     """Names of the splits; empty where there is only one, or none."""
-    dim: int
-    backbone: str
-    """The architecture."""
-    trained: str
-    """The tag or file of its weights; empty for the one that ships."""
-    space: str
-    made: str
-    """The day, as 2026-11-22."""
-    rejected: int
     uris: tuple[str, ...]
-    """Pictures for the card, of as many classes as there are."""
+    """A few pictures, of as many classes as there are."""
+
+    @property
+    def id(self) -> str:
+        return self.facts.id
 
     @property
     def classes(self) -> int:
+        """Classes that have images."""
         return len(self.sizes)
-
-    @property
-    def address(self) -> str:
-        """What stands for the set in an address."""
-        return self.id.partition("-")[2][:8]
 
 
 @dataclass(frozen=True)
 class Found:
     """Rows of a set in the order in which they are shown, with their scores where they were searched for."""
 
-    rows: Sequence[int] | np.ndarray
+    rows: Sequence[int] | Int[np.ndarray, " found"]
     scores: Sequence[float] = ()
 
 
-def set_card(artifact: Artifact, embeddings: EmbeddingSet) -> SetCard:
+def read_image_set(artifact: Artifact) -> ImageSet:
+    """What an embedding set says of itself.
+
+    Raises:
+        CorruptArtifactError: its record is missing or malformed.
+    """
+    try:
+        record: dict[str, Any] = json.loads((artifact.path / "set.json").read_text(encoding="utf-8"))
+        return ImageSet(
+            id=artifact.id,
+            source=str(record["name"]),
+            count=int(record["count"]),
+            dim=int(record["dim"]),
+            classes=tuple(map(str, record["classes"])),
+            backbone=BackboneReference.from_dict(record["backbone"]),
+            space=str(record["space"]),
+            created=artifact.created,
+            rejected=int(artifact.metrics.get("rejected", 0)),
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise CorruptArtifactError(f"{artifact.path} is no readable embedding set ({error}); make it again.") from error
+
+
+def readable_image_sets(artifacts: Iterable[Artifact]) -> tuple[ImageSet, ...]:
+    """The embedding sets, in the order given; one whose record cannot be read is left out."""
+    found = []
+    for artifact in artifacts:
+        try:
+            found.append(read_image_set(artifact))
+        except CorruptArtifactError:
+            continue
+    return tuple(found)
+
+
+def image_set_card(artifact: Artifact, embeddings: EmbeddingSet) -> ImageSetCard:
+    """An opened embedding set as a card shows it."""
     has_picture = (embeddings.items["uri"] != "").to_numpy()
     counts = class_counts(embeddings)
     splits = tuple(str(name) for name in embeddings.items["split"].unique() if name)
-    return SetCard(
+    facts = ImageSet(
         id=artifact.id,
-        title=set_title(embeddings.name),
         source=embeddings.name,
         count=len(embeddings),
+        dim=embeddings.dim,
+        classes=embeddings.classes,
+        backbone=embeddings.backbone,
+        space=embeddings.space,
+        created=artifact.created,
+        rejected=int(artifact.metrics.get("rejected", 0)),
+    )
+    return ImageSetCard(
+        facts,
         sizes=tuple(zip(counts["Class"], (int(count) for count in counts["Images"]), strict=True)),
         splits=splits if len(splits) > 1 else (),
-        dim=embeddings.dim,
-        backbone=embeddings.backbone.architecture,
-        trained=_tag(embeddings.backbone),
-        space=embeddings.space,
-        made=artifact.created[:10],
-        rejected=int(artifact.metrics.get("rejected", 0)),
         uris=tuple(embeddings.items["uri"].iloc[_spread(embeddings.labels, has_picture)]),
     )
 
 
-def _tag(reference: BackboneReference) -> str:
-    return "" if reference.pretrained == reference.architecture else reference.pretrained
-
-
-def _spread(labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _spread(labels: Int[np.ndarray, " items"], wanted: Bool[np.ndarray, " items"]) -> Int[np.ndarray, " few"]:
     """A few rows among the wanted ones: the first of every class in turn, evenly spaced over the classes where there are many."""
     rows = np.flatnonzero(wanted)
     firsts = rows[np.unique(labels[rows], return_index=True)[1]]
@@ -101,17 +156,17 @@ def _spread(labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.concatenate([firsts, more]).astype(int)
 
 
-def find_card(cards: Sequence[SetCard], asked: str | None) -> SetCard:
-    """The card that an address asks for, else the first.
+def find_image_set(cards: Sequence[ImageSetCard], asked: str | None) -> ImageSetCard:
+    """The card of the set that a link asks for, else the first.
 
     Raises:
-        NotFoundError: the address names no set of this workspace, or more than one.
+        NotFoundError: the link names no set of this workspace, or more than one.
     """
     if asked is None:
         return cards[0]
     fitting = [card for card in cards if asked and (card.id.startswith(asked) or card.id.partition("-")[2].startswith(asked))]
     if len(fitting) != 1:
-        raise NotFoundError(f"The address asks for the image set {asked!r}, which is not in this workspace. Choose one of those above.")
+        raise NotFoundError(f"The link asks for the image set {asked!r}, which is not in this workspace. Choose one of those above.")
     return fitting[0]
 
 
@@ -160,7 +215,7 @@ def rejected_files(artifact: Artifact) -> pandas.DataFrame:
         raise CorruptArtifactError(f"{file} cannot be read ({error}); encode the images again.") from error
 
 
-def mixed_order(embeddings: EmbeddingSet) -> np.ndarray:
+def mixed_order(embeddings: EmbeddingSet) -> Int[np.ndarray, " items"]:
     """All rows, one of every class first, then a second of every class, and so on: a first page that shows what there is."""
     labels = embeddings.labels
     by_class = np.argsort(labels, kind="stable")
@@ -170,7 +225,7 @@ def mixed_order(embeddings: EmbeddingSet) -> np.ndarray:
     return np.lexsort((labels, turn))
 
 
-def rows_of(embeddings: EmbeddingSet, class_name: str | None, split: str | None) -> np.ndarray:
+def rows_of(embeddings: EmbeddingSet, class_name: str | None, split: str | None) -> Int[np.ndarray, " rows"]:
     """The rows of a class and a split, where given."""
     wanted = np.ones(len(embeddings), bool)
     if class_name is not None and class_name in embeddings.classes:

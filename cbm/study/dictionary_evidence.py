@@ -20,7 +20,7 @@ _RAREST, _MOST_COMMON = 0.004, 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class DictionaryEvidence:
     """Codes of a sample, by concept. Shared by all visitors and never changed."""
 
     columns: scipy.sparse.csc_matrix
@@ -30,7 +30,7 @@ class Evidence:
     """Images that the sample stands for."""
 
     @classmethod
-    def of(cls, dictionary: Dictionary, sets: Sequence[EmbeddingSet], sample: int = SAMPLE) -> Evidence:
+    def of(cls, dictionary: Dictionary, sets: Sequence[EmbeddingSet], sample: int = SAMPLE) -> DictionaryEvidence:
         """Encode at most `sample` images, spread evenly over the sets."""
         total = sum(len(part) for part in sets)
         rows = np.linspace(0, total - 1, min(total, sample)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What the workspace records about dictionaries and their names, as plain values; figures that were not measured are None."""
+"""The dictionaries of a workspace and the names given to their concepts, as recorded; figures that were not measured are None."""
 
 from __future__ import annotations
 
@@ -11,10 +11,20 @@ from typing import Any
 from cbm.backbones.reference import BackboneReference
 from cbm.dictionaries.base import SETTINGS_FILE
 from cbm.dictionaries.trainer import HistoryPoint
-from cbm.embeddings.sets import set_title
-from cbm.ui.frame.text import counted
-from cbm.ui.pages.discover.words import VARIANTS
+from cbm.study.image_sets import ImageSet
 from cbm.workspace.workspace import Artifact
+
+METHODS: Mapping[str, str] = {
+    "batchtopk": "BatchTopK",
+    "topk": "TopK",
+    "relu-l1": "ReLU + L1",
+    "dn-cbm": "DN-CBM recipe",
+    "kmeans": "k-means",
+    "pca": "PCA",
+    "random": "Random directions",
+    "neurons": "Embedding dimensions",
+}
+"""What to call a variant."""
 
 
 @dataclass(frozen=True)
@@ -28,30 +38,13 @@ class Baseline:
 
 
 @dataclass(frozen=True)
-class SetOfImages:
-    """An embedding set as a person knows it."""
-
-    id: str
-    name: str
-    count: int
-    dim: int
-    classes: int
-    backbone: BackboneReference
-    space: str
-
-    @property
-    def label(self) -> str:
-        return f"{self.name} · {counted(self.count, 'image')} · {self.backbone.architecture}"
-
-
-@dataclass(frozen=True)
 class DictionaryRun:
     """One finished dictionary."""
 
     id: str
     created: str
     variant: str
-    """Key of `words.VARIANTS`, or empty where the record does not say."""
+    """Key of `METHODS`, or empty where the record does not say."""
     width: int
     k: int | None
     seed: int | None
@@ -72,19 +65,23 @@ class DictionaryRun:
 
     @property
     def method(self) -> str:
-        return VARIANTS[self.variant].label if self.variant in VARIANTS else "Dictionary"
+        """What the variant is called."""
+        return METHODS.get(self.variant, "Dictionary")
 
     @property
     def short(self) -> str:
+        """Method and size: "BatchTopK, 1,024 concepts, k 16"."""
         sparsity = f", k {self.k}" if self.k is not None else ""
-        return f"{self.method}, {counted(self.width, 'concept')}{sparsity}"
+        return f"{self.method}, {self.width:,} {'concept' if self.width == 1 else 'concepts'}{sparsity}"
 
     @property
     def title(self) -> str:
-        return f"{self.short}, on {counted(self.images, 'image')}"
+        """`short`, and how many images it was learned from."""
+        return f"{self.short}, on {self.images:,} {'image' if self.images == 1 else 'images'}"
 
     @property
     def day(self) -> str:
+        """When it was made, as "22 Nov 2026, 10:00"."""
         return datetime.fromisoformat(self.created).strftime("%-d %b %Y, %H:%M")
 
 
@@ -109,29 +106,7 @@ class NamedTable:
     """Concept models made from it, newest first."""
 
 
-def image_sets(embeddings: Sequence[Artifact]) -> tuple[SetOfImages, ...]:
-    """The embedding sets, in the order given; one whose record cannot be read is left out."""
-    found = []
-    for artifact in embeddings:
-        try:
-            record = json.loads((artifact.path / "set.json").read_text())
-            found.append(
-                SetOfImages(
-                    id=artifact.id,
-                    name=set_title(str(record["name"])),
-                    count=int(record["count"]),
-                    dim=int(record["dim"]),
-                    classes=len(record["classes"]),
-                    backbone=BackboneReference.from_dict(record["backbone"]),
-                    space=str(record["space"]),
-                )
-            )
-        except (OSError, KeyError, TypeError, ValueError):
-            continue
-    return tuple(found)
-
-
-def dictionary_runs(dictionaries: Sequence[Artifact], sets: Sequence[SetOfImages]) -> tuple[DictionaryRun, ...]:
+def dictionary_runs(dictionaries: Sequence[Artifact], sets: Sequence[ImageSet]) -> tuple[DictionaryRun, ...]:
     """The dictionaries, in the order given."""
     by_id = {entry.id: entry for entry in sets}
     return tuple(_run(artifact, by_id) for artifact in dictionaries)
@@ -176,7 +151,7 @@ def history(artifact: Artifact) -> tuple[HistoryPoint, ...]:
         return ()
 
 
-def _run(artifact: Artifact, sets: Mapping[str, SetOfImages]) -> DictionaryRun:
+def _run(artifact: Artifact, sets: Mapping[str, ImageSet]) -> DictionaryRun:
     training = artifact.parameters.get("training")
     variant, width, k, seed = _settings(training if isinstance(training, Mapping) else {})
     figures: Mapping[str, Any] = artifact.metrics.get("reconstruction", {})
@@ -192,7 +167,7 @@ def _run(artifact: Artifact, sets: Mapping[str, SetOfImages]) -> DictionaryRun:
         seed=seed,
         images=sum(parent.count for parent in parents),
         sets=tuple(parent.id for parent in parents),
-        sources=tuple(parent.name for parent in parents),
+        sources=tuple(parent.title for parent in parents),
         backbone=stated or (parents[0].backbone if parents else None),
         fvu=figures.get("fvu"),
         cosine=figures.get("cosine_centred"),

@@ -12,7 +12,7 @@ _SPACES = {
 }
 
 
-def without_project(model: ConceptModel) -> str:
+def onnx_example(model: ConceptModel) -> str:
     """From a picture to a class with open_clip and onnxruntime alone."""
     return f"""import json
 
@@ -28,7 +28,7 @@ print(classes[logits[0].argmax()])
 """
 
 
-def with_project() -> str:
+def library_example() -> str:
     """Prediction, reasons and an edit with this library."""
     return """from cbm.model import ConceptModel
 
@@ -44,7 +44,7 @@ print(edited.predict(embedding).names)
 """
 
 
-def command_lines(folder: str) -> str:
+def command_line_example(folder: str) -> str:
     """The command line on the bundle."""
     return f"""cbm explain {folder} photo.jpg         # the prediction of a picture, and its concepts
 cbm load {folder}.zip --on EMBEDDINGS   # take it into another workspace

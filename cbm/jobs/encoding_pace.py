@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cbm.core.errors import CbmError
 from cbm.images.pictures import read_picture
 from cbm.jobs import Job
-from cbm.ui.frame.resources import SharedBackbone
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from cbm.backbones.backbone import Backbone
 
 FEWEST = 32
 """Encoded images of a run that says something about speed; shorter ones are mostly the loading of weights."""
@@ -54,22 +57,26 @@ def earlier(jobs: Sequence[Job], architecture: str, pretrained: str | None) -> P
     return None
 
 
-def measure(shared: SharedBackbone, uris: Sequence[str]) -> Pace | None:
-    """Encode a few pictures twice, the second time with a watch; None where none of them can be read."""
+def measure(backbone: Backbone, uris: Sequence[str], lock: AbstractContextManager[object] | None = None) -> Pace | None:
+    """Encode a few pictures twice, the second time with a watch; None where none of them can be read.
+
+    Args:
+        lock: held while the backbone computes, where others use it too.
+    """
     pictures: list[Image] = []
     started = time.perf_counter()
     for uri in uris:
         try:
-            pictures.append(read_picture(uri, size=2 * shared.backbone.image_size))
+            pictures.append(read_picture(uri, size=2 * backbone.image_size))
         except (CbmError, OSError):
             continue
     reading = time.perf_counter() - started
     if not pictures:
         return None
-    with shared.lock:
-        shared.backbone.encode_images(pictures[:1])
+    with lock or contextlib.nullcontext():
+        backbone.encode_images(pictures[:1])
         started = time.perf_counter()
-        shared.backbone.encode_images(pictures)
+        backbone.encode_images(pictures)
         encoding = time.perf_counter() - started
     # Reading runs beside the model; whichever is slower sets the pace.
     rate = len(pictures) / max(reading, encoding, 1e-6)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from cbm.dictionaries.configs import TrainingConfig
 from cbm.dictionaries.schedule import Schedule
-from cbm.ui.pages.discover.runs import DictionaryRun
-from cbm.ui.pages.discover.words import TRAINED
+from cbm.study.dictionary_runs import DictionaryRun
+
+TRAINED = ("batchtopk", "topk", "relu-l1", "dn-cbm")
+"""Variants that learn by gradient descent, so that epochs and learning rate mean something."""
 
 _SAMPLE_SECONDS = 6e-6
 _PRODUCTS_PER_SECOND = 2e10
