@@ -19,7 +19,7 @@ from cbm.model import export
 from cbm.model.bundle_archive import pack
 from cbm.model.concept_model import ConceptModel
 from cbm.ui.frame import resources
-from cbm.ui.pages.export import panels
+from cbm.ui.pages import export as export_page
 from cbm.workspace.workspace import Workspace
 
 
@@ -57,7 +57,7 @@ def test_the_built_zip_holds_the_visitors_edits_and_computes_the_same(open_app: 
     study = resources.study(str(workspace.root), model)
     name = export.export_name(model, recipe, study.model.recipe)
     assert "-edited-" in name
-    done = panels.built(str(workspace.root), model, recipe.to_json(), ("bundle",), name)
+    done = export_page.built(str(workspace.root), model, recipe.to_json(), ("bundle",), name)
     assert done.passed
     zipfile.ZipFile(io.BytesIO(done.data)).extractall(tmp_path)
     back = ConceptModel.load(tmp_path / name)
@@ -81,7 +81,7 @@ def test_demo_mode_hands_out_files_but_neither_writes_nor_loads(
 
 
 def test_large_exports_are_jobs(open_app: OpenApp, own_workspace: Workspace, worker: WorkerSign, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(panels, "IN_MEMORY", 1000)
+    monkeypatch.setattr(export_page, "IN_MEMORY", 1000)
     app = open_app("export", root=own_workspace.root)
     app.button(key="export_build_job").click().run()
     assert not app.exception

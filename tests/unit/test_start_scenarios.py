@@ -16,6 +16,7 @@ from cbm.study import scenarios
 from cbm.study.ablations import gain, group_accuracy, situation, without
 from cbm.study.study import Study
 from cbm.ui.frame import navigation, resources
+from cbm.ui.frame.state import DiscoverPage
 from cbm.ui.pages.start.pipeline import finished, lineage_of, unfinished
 from cbm.ui.widgets import guides
 from cbm.workspace.workspace import Workspace
@@ -164,7 +165,7 @@ def test_pipeline_of_a_finished_model(root: str, study: Study) -> None:
     assert [step.title for step in steps] == ["Data", "Discover", "Name", "Classify", "Intervene"]
     assert [step.state for step in steps] == ["done"] * 4 + ["next"]
     assert steps[0].figure == "600 images"
-    assert steps[1].parameters == {"dictionary": lineage["dictionary"].id.partition("-")[2][:8]}
+    assert steps[1].target == DiscoverPage(dictionary=lineage["dictionary"].id.partition("-")[2][:8])
     assert finished(study, lineage, 2)[-1].figure == "2 edits in force"
 
 
@@ -174,7 +175,7 @@ def test_pipeline_says_what_is_next(root: str) -> None:
     assert [step.state for step in unfinished({"embeddings": found["embeddings"]})] == ["done", "next", "later", "later", "later"]
     named = unfinished(found)[2]
     assert named.state == "next"
-    assert named.page == navigation.DISCOVER
+    assert named.target == DiscoverPage()
 
 
 def test_edit_that_would_harm_elsewhere_is_asked_for_one_image_only() -> None:

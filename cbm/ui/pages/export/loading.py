@@ -15,12 +15,13 @@ from cbm.jobs import Job
 from cbm.study.image_sets import ImageSet, read_image_set
 from cbm.ui.access import modes, uploads
 from cbm.ui.access.limits import MEGABYTE
-from cbm.ui.frame import navigation, resources, session
-from cbm.ui.frame.cards import show_error
+from cbm.ui.frame import chosen, messages, resources
+from cbm.ui.frame.slots import widget_value
+from cbm.ui.frame.state import DataPage, ExportPage
 from cbm.ui.widgets import job_panel
 
 KIND = "import_bundle"
-_REFUSED = "load_refused"
+_HERE = "load"
 _FILE, _FOLDER, _SET = "load_file", "load_folder", "load_set"
 
 
@@ -34,16 +35,14 @@ def panel(*, first: bool = False) -> None:
         return
     root = modes.workspace_root()
     st.subheader("Load an exported model", anchor=False)
-    refused = st.session_state.pop(_REFUSED, None)
-    if refused:
-        show_error(refused)
+    messages.show_refusal(at=_HERE)
     job = job_panel.latest(root, (KIND,))
-    if job is not None and (job.live or job.id == session.asked(job_panel.PARAMETER)):
+    if job is not None and (job.live or job.id == ExportPage.read().job):
         job_panel.watch(job.id, key="load_job", on_done=_show_loaded)
     sets = _sets(root)
     if not sets:
         st.caption("The bundle holds no images, so its pages need some of yours: encode a few with the model's backbone first.")
-        st.page_link(navigation.DATA, label="Bring images", icon=":material/photo_library:", query_params=modes.address())
+        DataPage().link().draw("Bring images", icon=":material/photo_library:")
         return
     with st.container(border=True, key="load_form"):
         file = st.file_uploader("Bundle, as the .zip of an export", type="zip", key=_FILE, max_upload_size=_megabytes())
@@ -78,15 +77,16 @@ def _sets(root: str) -> list[ImageSet]:
         try:
             found.append(read_image_set(artifact))
         except CbmError as error:
-            show_error(str(error))
+            messages.error(str(error))
     # Sets for testing first, then the newest.
     return sorted(found, key=lambda option: "test" not in option.source.casefold())
 
 
 def _load() -> None:
-    try:
+    """Callback: ask for the work."""
+    with messages.refusals(at=_HERE):
         modes.require_write()
-        file, folder = st.session_state.get(_FILE), str(st.session_state.get(_FOLDER) or "").strip()
+        file, folder = widget_value(_FILE), str(widget_value(_FOLDER) or "").strip()
         if file is not None:
             source = keep_bundle(modes.workspace_root(), file)
             title = file.name
@@ -94,13 +94,11 @@ def _load() -> None:
             modes.require_paths()
             source = Path(folder).expanduser().absolute()
             title = source.name
-        job_panel.submit(KIND, {"source": str(source), "on": st.session_state[_SET]}, title=f"Load {title}")
-    except CbmError as error:
-        st.session_state[_REFUSED] = str(error)
+        job_panel.submit(KIND, {"source": str(source), "on": widget_value(_SET)}, title=f"Load {title}")
 
 
 def keep_bundle(root: str, file: UploadedFile) -> Path:
-    """The uploaded .zip below the workspace, named by its content; whoever loads it looks into it.
+    """The uploaded .zip in the workspace, named by its content; whoever loads it looks into it.
 
     Raises:
         NotAllowedError, LimitError: as `modes.check_uploads`, for what it unpacks to as well.
@@ -121,6 +119,6 @@ def keep_bundle(root: str, file: UploadedFile) -> Path:
 def _show_loaded(job: Job) -> None:
     model = (job.result or {}).get("model")
     if isinstance(model, str):
-        session.show_model(model)
+        chosen.show(model)
         st.toast("The model is loaded and shown.", icon=":material/check_circle:")
         st.rerun()

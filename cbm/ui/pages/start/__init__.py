@@ -1,1 +1,264 @@
-"""The start page: a finished result, the line that made it, guided scenarios, and the way to images of one's own."""
+"""What this is, and what it found: a finished result, the pipeline behind it, three things to try, and a model of the visitor's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from cbm.core.errors import CbmError
+from cbm.editing.recipe import Recipe
+from cbm.study import scenarios
+from cbm.study.study import Study
+from cbm.study.views import Headline, PredictionView
+from cbm.ui.access import modes, visitors
+from cbm.ui.frame import cache, chosen, edits, resources
+from cbm.ui.frame.cards import headline_row, page_title
+from cbm.ui.frame.formats import percent, plain, points, signed
+from cbm.ui.frame.parameters import Link
+from cbm.ui.frame.state import ConceptsPage, IntervenePage, StartPage
+from cbm.ui.pages.start import own_images, pipeline
+from cbm.ui.widgets import demo_build, figures, guides
+from cbm.ui.widgets.galleries import concept_grid
+from cbm.ui.widgets.guides import Guide
+from cbm.ui.widgets.thumbnails import strip, theme, thumbnail
+
+SHOWN_CONCEPTS = 8
+_READ = 5
+"""Bars of the prediction that is read aloud; the others are summed into one."""
+
+
+def show() -> None:
+    root = modes.workspace_root()
+    catalogue = resources.catalogue(root)
+    page_title(
+        "Classifiers you can read, question and correct",
+        "CBM Studio finds the concepts that a vision model already sees, gives them names, and builds a classifier from nothing else. "
+        "So every prediction is a short sum of named concepts, and you can change it.",
+    )
+    if modes.may_write():
+        own_images.watch(root, bool(catalogue.models))
+    if not catalogue.models:
+        _without_model(root)
+        return
+    model = chosen.current()
+    study, recipe = resources.study(root, model), edits.recipe(model)
+    st.subheader(catalogue.models[model], anchor=False)
+    st.caption(catalogue.about(model))
+    headline_row(headlines(study, study.metrics), key=StartPage.key("headlines"))
+    example = _example(visitors.home_of(root, model), model)
+    if example is not None:
+        _read_aloud(study.prediction(example.row, recipe))
+    _ways_on(study)
+    st.subheader("Try it", anchor=False)
+    st.caption(
+        "Three things to do. The figures are measured on this model's held-out images; nothing is lost, for every edit can be undone."
+    )
+    planted = str(catalogue.demo.get("shortcut", {}).get("model", ""))
+    _guides(_scenarios(visitors.home_of(root, model), model, planted))
+    st.subheader("From images to a model that you can correct", anchor=False)
+    pipeline.draw(pipeline.of_model(root, model, len(recipe.active)))
+    _strongest_concepts(study, recipe)
+    if modes.may_write():
+        st.subheader("Use your own images", anchor="own")
+        own_images.form(root)
+
+
+def _without_model(root: str) -> None:
+    if modes.may_write():
+        demo_build.panel()
+        st.subheader("Or use your own images", anchor=False)
+        own_images.form(root)
+    else:
+        demo_build.nothing_to_show()
+    st.subheader("The way from images to a model that you can correct", anchor=False)
+    pipeline.draw(pipeline.without_model(root))
+
+
+def _ways_on(study: Study) -> None:
+    wrong = study.rows(wrong_only=True)
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        if st.button(
+            "Correct a wrong prediction" if wrong else "See why it predicts what it predicts",
+            key=StartPage.key("go_intervene"),
+            type="primary",
+            icon=":material/tune:",
+        ):
+            IntervenePage(image=study.item(wrong[0]) if wrong else None).link().open()
+        ConceptsPage().link().draw(f"Browse all {study.concepts:,} concepts", icon=":material/interests:")
+        if modes.may_write():
+            st.markdown(":material/add_photo_alternate: [Use your own images](#own)", width="content")
+
+
+def _strongest_concepts(study: Study, recipe: Recipe) -> None:
+    st.subheader("What it sees", anchor=False)
+    st.caption("The concepts that decide most, each with the held-out images that show most of it. Open one to see all of its evidence.")
+    tiles = [tile for tile in study.concept_tiles(recipe) if not tile.hidden and tile.frequency > 0]
+    deciding = sorted(tiles, key=lambda tile: -tile.predictiveness)[:SHOWN_CONCEPTS]
+    concept_grid(study.with_pictures(deciding), key=StartPage.key("concepts"), address=ConceptsPage().link().parameters)
+
+
+# One prediction
+
+
+@cache.remember()
+def _example(root: str, model: str) -> scenarios.Example | None:
+    return scenarios.find_example(resources.study(root, model))
+
+
+def _read_aloud(view: PredictionView) -> None:
+    """One image, what the model says, and the concepts that said so."""
+    shown, others = view.bars[:_READ], view.bars[_READ:]
+    with st.container(border=True, key=StartPage.key("example")):
+        left, right = st.columns([3, 8], gap="medium")
+        with left:
+            st.image(thumbnail(view.uri, 320), width="stretch", alt=f"Image {view.item}, predicted as {view.predicted_after}")
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.markdown(f"**{plain(view.predicted_after)}**", width="content")
+                if view.correct_after is not None:
+                    st.badge(
+                        "right" if view.correct_after else "wrong",
+                        icon=":material/check:" if view.correct_after else ":material/close:",
+                        color="green" if view.correct_after else "orange",
+                    )
+        with right:
+            st.markdown(_reasons(view))
+            st.plotly_chart(
+                figures.contribution_bars(
+                    shown, rest=view.rest + sum(bar.value for bar in others), bias=view.bias, target=view.predicted_after
+                ),
+                key=StartPage.key("example", "bars"),
+                config=figures.CHART_OPTIONS,
+                alt="Contributions: " + ", ".join(f"{bar.name} {signed(bar.value)}" for bar in shown),
+            )
+
+
+def _reasons(view: PredictionView) -> str:
+    supporting = [bar for bar in view.bars[:3] if bar.value > 0]
+    named = [f"*{plain(bar.name)}* ({bar.share:.0%} of the score)" for bar in supporting]
+    because = f"{', '.join(named[:-1])} and {named[-1]}" if len(named) > 1 else "".join(named)
+    reasons = f", above all because of {because}" if because else ""
+    return (
+        f"The model says **{plain(view.predicted_after)}**{reasons}. "
+        "The bars sum to the score: nothing else plays a part, so changing a bar changes the prediction."
+    )
+
+
+# Guided scenarios
+
+
+@cache.remember()
+def _scenarios(root: str, model: str, planted: str) -> tuple[Guide, ...]:
+    """Three guided scenarios, found in the model and, for the shortcut, in the demo's other task."""
+    study = resources.study(root, model)
+    titles = resources.catalogue(root).models
+    mistake, doubt = scenarios.find_mistake(study), scenarios.find_doubt(study)
+    found: list[Guide] = []
+    if mistake is not None:
+        found.append(guides.correct_a_mistake(mistake, study.labelled_images))
+    else:
+        instance = _example(root, model)
+        found += [] if instance is None else [guides.change_its_mind(instance)]
+    shortcut = scenarios.find_shortcut(study, model, titles.get(model, model))
+    # A model of one's own has a story of its own, if it can; the demo's serves where there is none.
+    own = not resources.catalogue(root).demo_entry(model)
+    confusion = scenarios.find_confusion(study) if shortcut is None and own else None
+    if shortcut is None and confusion is None and planted in titles and planted != model:
+        shortcut = _shortcut_of(root, planted, titles[planted])
+    if shortcut is not None:
+        found.append(guides.remove_a_shortcut(shortcut, planted=shortcut.model == planted))
+    elif confusion is not None:
+        found.append(guides.untangle_two_classes(confusion, study.labelled_images))
+    if doubt is not None:
+        found.append(guides.question_a_name(doubt))
+    return tuple(found)
+
+
+def _shortcut_of(root: str, model: str, title: str) -> scenarios.Shortcut | None:
+    try:
+        return scenarios.find_shortcut(resources.study(root, model), model, title)
+    except CbmError:
+        # A second model that is damaged must not take the first one's page away; choosing it says what is wrong.
+        return None
+
+
+def _guides(found: Sequence[Guide]) -> None:
+    with st.grid(len(found), min_column_width=270, gap="small", border=True, key=StartPage.key("guides")) as grid:
+        for guide in found:
+            with grid.cell():
+                _guide(guide)
+
+
+def _guide(found: Guide) -> None:
+    """One scenario as a card; its button opens the page with everything preset."""
+    # The button is at the foot of its card, however long the text is, so that the three are in line.
+    with st.container(height="stretch", vertical_alignment="distribute", gap="small"):
+        with st.container(gap="small"):
+            st.markdown(f"##### {found.icon} {found.title}", anchors=False)
+            if len(found.uris) > 1:
+                st.image(strip(found.uris, theme(), rows=1), width=84 * min(3, len(found.uris)), alt=found.alt)
+            else:
+                st.image(thumbnail(found.uris[0]), width=84, alt=found.alt)
+            st.markdown(found.hypothesis)
+            st.markdown(f":primary[**Do**] {found.action}")
+            st.markdown(f":primary[**Expect**] {found.change}")
+            st.caption(found.meaning)
+        if st.button(found.button, key=f"guide_{found.key}", icon=found.icon, width="stretch"):
+            Link(found.page, StartPage().link(found.model).parameters | dict(found.parameters)).open()
+
+
+# Figures
+
+
+def _share(metrics: Mapping[str, Any], key: str) -> float | None:
+    value = metrics.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+_AGAINST_TRUTH = (
+    (
+        "concepts_discovered",
+        "Concepts found",
+        "Known concepts of this world that a discovered concept separates with an AUC above 0.9.",
+    ),
+    ("names_right", "Named right", "Of those found: how many have a right name as their first candidate."),
+    ("pointing_game", "Heat-map hits", "How often a concept's heat-map peaks inside the thing it is about."),
+)
+
+
+def headlines(study: Study, metrics: Mapping[str, Any]) -> list[Headline]:
+    """The figures worth a first look, from what was recorded; what was not measured is left out, never made up."""
+    found = _accuracy(study, _share(metrics, "linear_probe"))
+    for key, label, text in _AGAINST_TRUTH:
+        value = _share(metrics, key)
+        if value is not None:
+            found.append(Headline(label, percent(value), text))
+    found += _worst_group(study, _share(metrics, "worst_group_before"), _share(metrics, "worst_group_after"))
+    if len(found) <= 2:
+        in_use = f"Of {study.concepts:,} discovered, those with a weight for some class."
+        found.append(Headline("Concepts in use", f"{study.concepts_used:,}", in_use))
+        nec = "Number of effective concepts: the mean count of weights per class that are not zero."
+        found.append(Headline("Concepts per class", f"{study.nec:.1f}", nec))
+    return found
+
+
+def _accuracy(study: Study, probe: float | None) -> list[Headline]:
+    # Measured on the model as it is stored: what was recorded may be of the model before its edits, or of other images.
+    if study.accuracy is None:
+        return []
+    meaning = f"On {study.labelled_images:,} held-out images, with {study.nec:.1f} concepts per class on average."
+    if probe is None:
+        return [Headline("Accuracy", percent(study.accuracy), meaning, None)]
+    meaning += f" A linear probe on the whole embedding, which nobody can read, reaches {percent(probe)}."
+    return [Headline("Accuracy", percent(study.accuracy), meaning, f"linear probe {percent(probe)}")]
+
+
+def _worst_group(study: Study, before: float | None, after: float | None) -> list[Headline]:
+    if before is not None and after is not None:
+        meaning = f"Accuracy of the worst group once the planted shortcut's concepts are ablated; {percent(before)} before."
+        return [Headline("Worst group", percent(after), meaning, points(before, after))]
+    if study.worst_group is None:
+        return []
+    name, worst = study.worst_group
+    return [Headline("Worst group", percent(worst), f"Accuracy of the worst group: {name}.")]

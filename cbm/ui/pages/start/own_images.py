@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from cbm.core.errors import CbmError, InvalidInputError, NotFoundError
+from cbm.backbones.architectures import DEMO
+from cbm.core.errors import CbmError, NotFoundError
 from cbm.ui.access import modes, uploads
 from cbm.ui.access.limits import MEGABYTE
-from cbm.ui.frame import session
-from cbm.ui.frame.cards import show_error
-from cbm.ui.frame.text import counted, plain
+from cbm.ui.frame import messages
+from cbm.ui.frame.formats import counted, plain
+from cbm.ui.frame.state import JOB, MODEL, StartPage, short
 from cbm.ui.widgets import job_panel
 
 PICTURE_TYPES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "zip", "tar", "gz", "csv", "tsv")
 UPLOAD, FOLDER = "Upload", "Folder on this machine"
 PHOTOGRAPHS, SCENES, CHECKPOINT = "Photographs", "Drawn scenes", "A checkpoint of mine"
+
+
+class Backbone(NamedTuple):
+    """What the verb `build` encodes with."""
+
+    architecture: str
+    weights: str | None
+    """A tag of open_clip or a checkpoint file; None for the backbone that ships."""
+
+
 BACKBONES = {
-    "ViT-B/32 of LAION-2B: quick": ("ViT-B-32", "laion2b_s34b_b79k"),
-    "ViT-B/16 of DataComp: better, 3 times slower": ("ViT-B-16", "datacomp_xl_s13b_b90k"),
-    "ViT-L/14 of DataComp: best, 15 times slower": ("ViT-L-14", "datacomp_xl_s13b_b90k"),
+    "ViT-B/32 of LAION-2B: quick": Backbone("ViT-B-32", "laion2b_s34b_b79k"),
+    "ViT-B/16 of DataComp: better, 3 times slower": Backbone("ViT-B-16", "datacomp_xl_s13b_b90k"),
+    "ViT-L/14 of DataComp: best, 15 times slower": Backbone("ViT-L-14", "datacomp_xl_s13b_b90k"),
 }
 """What to offer to somebody who knows none: architecture and tag of open_clip. The data page has the whole list."""
 
 
-def panel(root: str) -> None:
-    """The form; on its button, uploads are kept and the work begins."""
+def form(root: str) -> None:
+    """What a visitor fills in; on its button, uploads are kept and the work begins."""
     with st.container(border=True, key="own_images"):
         left, right = st.columns(2, gap="medium")
         with left:
@@ -37,9 +50,10 @@ def panel(root: str) -> None:
         ready = bool(source) and backbone is not None
         if st.button("Build a model", key="own_build", type="primary", icon=":material/play_arrow:", disabled=not ready):
             try:
-                _begin(root, source, backbone or {})
+                if source and backbone is not None:
+                    _begin(root, source, backbone)
             except CbmError as error:
-                show_error(str(error))
+                messages.error(str(error))
             else:
                 st.rerun()
         st.caption(
@@ -48,7 +62,7 @@ def panel(root: str) -> None:
         )
 
 
-def _source() -> Any:
+def _source() -> str | list[UploadedFile]:
     """What is to be read: uploaded files, or a path as text."""
     kind = UPLOAD
     if modes.may_use_paths():
@@ -73,8 +87,8 @@ def _source() -> Any:
     return files
 
 
-def _backbone() -> dict[str, str | None] | None:
-    """Architecture and weights as `build` takes them; None while they are not chosen."""
+def _backbone() -> Backbone | None:
+    """What is to see the images; None while it is not chosen."""
     kinds = [PHOTOGRAPHS, SCENES, *([CHECKPOINT] if modes.may_use_paths() else [])]
     kind = st.segmented_control("What they show", kinds, default=PHOTOGRAPHS, required=True, key="own_kind")
     if kind == SCENES:
@@ -82,19 +96,18 @@ def _backbone() -> dict[str, str | None] | None:
             "The small CLIP that ships with this project has seen nothing but drawn scenes like the demo's. "
             "It is quick and needs no download, but knows nothing about photographs."
         )
-        return {"backbone": "demo", "pretrained": None}
+        return Backbone(DEMO, None)
     if kind == CHECKPOINT:
         architecture = st.text_input("Architecture", key="own_architecture", placeholder="ViT-B-32").strip()
         weights = st.text_input("Weights file", key="own_weights", placeholder="/home/me/weights.safetensors").strip()
-        return {"backbone": architecture, "pretrained": weights} if architecture and weights else None
+        return Backbone(architecture, weights) if architecture and weights else None
     chosen = st.selectbox("CLIP model", list(BACKBONES), key="own_backbone")
-    architecture, tag = BACKBONES[chosen]
     # Whether they are here, the data page says: to look would load torch, and this page is the first that anybody waits for.
     st.caption("Its weights are taken from this machine, or fetched once from where open_clip publishes them.")
-    return {"backbone": architecture, "pretrained": tag}
+    return BACKBONES[chosen]
 
 
-def _begin(root: str, source: Any, backbone: dict[str, str | None]) -> None:
+def _begin(root: str, source: str | list[UploadedFile], backbone: Backbone) -> None:
     if isinstance(source, str):
         modes.require_paths()
         path = Path(source).expanduser()
@@ -102,21 +115,20 @@ def _begin(root: str, source: Any, backbone: dict[str, str | None]) -> None:
             raise NotFoundError(f"{path} does not exist on this machine. Give a folder of images, a zip or a table.")
         path, title = path.absolute(), path.name
     else:
-        if not source:
-            raise InvalidInputError("No images were chosen. Choose a zip, or several images.")
         path = uploads.keep(root, source)
         title = source[0].name if len(source) == 1 else counted(len(source), "image")
-    weights = backbone.get("pretrained")
-    if weights is not None and backbone["backbone"] != "demo" and Path(weights).expanduser().is_file():
+    architecture, weights = backbone
+    if weights is not None and Path(weights).expanduser().is_file():
         modes.require_paths()
-        backbone = {**backbone, "pretrained": str(Path(weights).expanduser().absolute())}
-    job_panel.submit("build", {"source": str(path), **backbone}, title=f"Build a model from {title}")
+        weights = str(Path(weights).expanduser().absolute())
+    request = {"source": str(path), "backbone": architecture, "pretrained": weights}
+    job_panel.submit("build", request, title=f"Build a model from {title}")
 
 
 def watch(root: str, has_models: bool) -> None:
     """The latest such work while it lives, when the address asks for it, and how it ended where there is nothing else to see."""
     job = job_panel.latest(root, ("build", "demo"))
-    if job is None or not (job.live or job.resuming or session.asked(job_panel.PARAMETER) == job.id or not has_models):
+    if job is None or not (job.live or job.resuming or StartPage.read().job == job.id or not has_models):
         return
     with st.container(border=True, key="build_watch"):
         if job.live or job.resuming:
@@ -126,7 +138,7 @@ def watch(root: str, has_models: bool) -> None:
             _result(job.result)
 
 
-def _result(result: Any) -> None:
+def _result(result: Mapping[str, Any]) -> None:
     model = result.get("model")
     if model is None:
         notes = result.get("notes") or ["The images carry no labels of two classes, so there is nothing to classify."]
@@ -138,5 +150,5 @@ def _result(result: Any) -> None:
 
 
 def _open(model: str) -> None:
-    session.put(job_panel.PARAMETER, None)
-    session.put("model", session.short(model))
+    JOB.put(None)
+    MODEL.put(short(model))

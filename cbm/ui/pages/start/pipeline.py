@@ -1,17 +1,28 @@
-"""The line from images to a corrected model as five cards: what is there, what is next, and where to work on it. No Streamlit in here."""
+"""The pipeline from images to a corrected model as five cards: what is there, what is next, and where to work on it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
+import streamlit as st
+
 from cbm.study.study import Study
-from cbm.ui.frame import navigation
-from cbm.ui.frame.text import counted, percent
+from cbm.ui.access import modes
+from cbm.ui.frame import resources
+from cbm.ui.frame.formats import counted, percent, plain
+from cbm.ui.frame.state import ClassifyPage, ConceptsPage, DataPage, DiscoverPage, IntervenePage, PageState, StartPage, short
 from cbm.workspace.workspace import Artifact
 
 State = Literal["done", "next", "later"]
+KINDS = ("embeddings", "dictionary", "concepts", "model")
+_STATES: Mapping[State, str] = {
+    "done": ":green[:material/check_circle: done]",
+    "next": ":blue[:material/arrow_circle_right: next]",
+    "later": ":gray[:material/radio_button_unchecked: later]",
+}
+_WRITING_PAGES = (DataPage, DiscoverPage)
 
 
 @dataclass(frozen=True)
@@ -24,11 +35,35 @@ class Step:
     figure: str
     text: str
     """One short line."""
-    page: str
+    target: PageState
+    """Where to work on it."""
     action: str
     """What the link to the page says."""
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    """Query parameters of the page, beside those of the model."""
+
+
+def draw(steps: Sequence[Step]) -> None:
+    """The cards; each leads to its page, where this mode has one."""
+    with st.grid(len(steps), min_column_width=150, gap="small", border=True, key=StartPage.key("pipeline")) as grid:
+        for number, step in enumerate(steps, start=1):
+            with grid.cell(), st.container(height="stretch", vertical_alignment="distribute", gap="small"):
+                with st.container(gap="xsmall"):
+                    st.caption(f"{number} · {_STATES[step.state]}")
+                    st.markdown(f"{step.icon} **{step.title}**")
+                    st.markdown(f"##### {plain(step.figure)}", anchors=False)
+                    st.caption(plain(step.text))
+                if step.state != "later" and (modes.may_write() or not isinstance(step.target, _WRITING_PAGES)):
+                    step.target.link().draw(step.action, icon=":material/arrow_forward:", icon_position="right")
+
+
+def of_model(root: str, model: str, edits: int) -> list[Step]:
+    """The cards of a model in the workspace."""
+    known = {artifact.id: artifact for kind in KINDS for artifact in resources.artifacts(root, kind)}
+    return finished(resources.study(root, model), lineage_of(model, known), edits)
+
+
+def without_model(root: str) -> list[Step]:
+    """The cards of a workspace that has no model yet."""
+    return unfinished({kind: resources.artifacts(root, kind) for kind in KINDS})
 
 
 def finished(study: Study, lineage: Mapping[str, Artifact], edits: int) -> list[Step]:
@@ -38,31 +73,27 @@ def finished(study: Study, lineage: Mapping[str, Artifact], edits: int) -> list[
         lineage: what the model was made from, by kind; what is no longer there is left out.
         edits: how many of the visitor's edits are in force.
     """
-    total = study.images + (study.training_images or 0)
     named = sum(tile.named for tile in study.concept_tiles(study.model.recipe))
     dictionary = lineage.get("dictionary")
     unexplained = dictionary.metrics.get("reconstruction", {}).get("fvu") if dictionary is not None else None
-    explained = f"hold {1 - unexplained:.0%} of what the images' vectors say" if isinstance(unexplained, float) else "found without labels"
     return [
         Step(
             "Data",
             ":material/photo_library:",
             "done",
-            counted(total, "image"),
+            counted(study.images + (study.training_images or 0), "image"),
             f"as vectors of the {study.held_out.backbone.architecture} backbone; {study.images:,} held out",
-            navigation.DATA,
+            DataPage(embeddings=_short_id(lineage, "embeddings")),
             "See the images",
-            _parameter("embeddings", lineage),
         ),
         Step(
             "Discover",
             ":material/travel_explore:",
             "done",
             counted(study.concepts, "concept"),
-            explained,
-            navigation.DISCOVER,
+            f"hold {1 - unexplained:.0%} of what the images' vectors say" if isinstance(unexplained, float) else "found without labels",
+            DiscoverPage(dictionary=_short_id(lineage, "dictionary")),
             "See the run",
-            _parameter("dictionary", lineage),
         ),
         Step(
             "Name",
@@ -70,7 +101,7 @@ def finished(study: Study, lineage: Mapping[str, Artifact], edits: int) -> list[
             "done",
             f"{named:,} named",
             f"{study.concepts - named:,} without a name that fits" if named < study.concepts else "each with a name that fits",
-            navigation.CONCEPTS,
+            ConceptsPage(),
             "Browse concepts",
         ),
         Step(
@@ -79,7 +110,7 @@ def finished(study: Study, lineage: Mapping[str, Artifact], edits: int) -> list[
             "done",
             "trained" if study.accuracy is None else f"{percent(study.accuracy)} right",
             f"{len(study.classes):,} classes, {study.nec:.1f} concepts each",
-            navigation.CLASSIFY,
+            ClassifyPage(),
             "See each class",
         ),
         Step(
@@ -88,7 +119,7 @@ def finished(study: Study, lineage: Mapping[str, Artifact], edits: int) -> list[
             "done" if edits else "next",
             f"{counted(edits, 'edit')} in force" if edits else "Your turn",
             "export the model when you are content" if edits else "correct it, then export it",
-            navigation.INTERVENE,
+            IntervenePage(),
             "Correct it",
         ),
     ]
@@ -100,42 +131,35 @@ def unfinished(artifacts: Mapping[str, Sequence[Artifact]]) -> list[Step]:
     Args:
         artifacts: by kind, those that the workspace holds.
     """
-    sets = artifacts.get("embeddings", ())
-    images = sum(int(found.metrics.get("count", 0)) for found in sets)
-    kinds = ("embeddings", "dictionary", "concepts", "model")
-    texts = (
-        ("Data", ":material/photo_library:", "images become vectors of a frozen CLIP model", navigation.DATA, "Bring images"),
-        ("Discover", ":material/travel_explore:", "a sparse autoencoder finds concepts without labels", navigation.DISCOVER, "Find them"),
-        ("Name", ":material/interests:", "each concept gets the word that fits it best", navigation.CONCEPTS, "Name concepts"),
-        ("Classify", ":material/category:", "a classifier uses a few concepts per class", navigation.CLASSIFY, "Train a classifier"),
+    texts: tuple[tuple[str, str, str, PageState, str], ...] = (
+        ("Data", ":material/photo_library:", "images become vectors of a frozen CLIP model", DataPage(), "Bring images"),
+        ("Discover", ":material/travel_explore:", "a sparse autoencoder finds concepts without labels", DiscoverPage(), "Find them"),
+        ("Name", ":material/interests:", "each concept gets the word that fits it best", ConceptsPage(), "Name concepts"),
+        ("Classify", ":material/category:", "a classifier uses a few concepts per class", ClassifyPage(), "Train a classifier"),
     )
     steps: list[Step] = []
-    for kind, (title, icon, text, page, action) in zip(kinds, texts, strict=True):
+    for kind, (title, icon, text, target, action) in zip(KINDS, texts, strict=True):
         found = artifacts.get(kind, ())
         earlier_done = all(step.state == "done" for step in steps)
         state: State = "done" if found else "next" if earlier_done else "later"
-        figure = _count_of(kind, len(found), images) if found else "–"
         # Names are given where concepts are found; the page of concepts has nothing to show before that.
-        place = navigation.DISCOVER if kind == "concepts" and not found else page
-        steps.append(Step(title, icon, state, figure, text, place, action))
-    steps.append(Step("Intervene", ":material/tune:", "later", "–", "correct predictions, then export", navigation.INTERVENE, "Correct it"))
-    return steps
+        place = DiscoverPage() if kind == "concepts" and not found else target
+        steps.append(Step(title, icon, state, _count_of(kind, found), text, place, action))
+    last = Step("Intervene", ":material/tune:", "later", "–", "correct predictions, then export", IntervenePage(), "Correct it")
+    return [*steps, last]
 
 
-def _count_of(kind: str, found: int, images: int) -> str:
-    match kind:
-        case "embeddings":
-            return counted(images, "image") if images else counted(found, "set")
-        case "dictionary":
-            return counted(found, "run")
-        case "concepts":
-            return counted(found, "naming")
-        case _:
-            return counted(found, "model")
+def _count_of(kind: str, found: Sequence[Artifact]) -> str:
+    if not found:
+        return "–"
+    if kind == "embeddings":
+        images = sum(int(artifact.metrics.get("count", 0)) for artifact in found)
+        return counted(images, "image") if images else counted(len(found), "set")
+    return counted(len(found), {"dictionary": "run", "concepts": "naming"}.get(kind, "model"))
 
 
-def _parameter(kind: str, lineage: Mapping[str, Artifact]) -> dict[str, str]:
-    return {kind: lineage[kind].id.partition("-")[2][:8]} if kind in lineage else {}
+def _short_id(lineage: Mapping[str, Artifact], kind: str) -> str | None:
+    return short(lineage[kind].id) if kind in lineage else None
 
 
 def lineage_of(model: str, artifacts: Mapping[str, Artifact]) -> dict[str, Artifact]:
