@@ -15,7 +15,7 @@ from cbm.core.errors import CbmError, MissingWeightsError, NotFoundError
 from cbm.embeddings.search import Searcher
 from cbm.study.image_sets import Found, mixed_order
 from cbm.ui.access import modes
-from cbm.ui.frame import resources
+from cbm.ui.frame import cache, resources
 from cbm.ui.frame.resources import SharedBackbone
 from cbm.workspace.workspace import Workspace
 
@@ -30,8 +30,8 @@ _LOOK_AGAIN = 120
 """Seconds until weights that were not there are looked for again."""
 
 
-@st.cache_resource(max_entries=4, show_spinner="Opening the index …")
-def searcher(root: str, identifier: str) -> Searcher:
+@cache.remember("Opening the index …")
+def _searcher(root: str, identifier: str) -> Searcher:
     """The index of an image set; exact up to 200,000 images, built where it is missing."""
     return Searcher.open(Workspace(root), resources.embedding_set(root, identifier))
 
@@ -80,7 +80,7 @@ def _backbone(root: str, identifier: str) -> SharedBackbone:
     return resources.backbone(reference.architecture, _checkpoint(root, identifier, reference))
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@cache.remember()
 def browsing_order(root: str, identifier: str) -> np.ndarray:
     """The order in which a set is shown where nothing is asked for."""
     return mixed_order(resources.embedding_set(root, identifier))
@@ -98,12 +98,12 @@ def by_text(root: str, identifier: str, text: str, allowed: np.ndarray | None = 
     return _kept(_by_text(root, identifier, " ".join(text.split())), allowed)
 
 
-@st.cache_data(max_entries=256, show_spinner="Searching …")
+@cache.remember("Searching …")
 def _by_text(root: str, identifier: str, text: str) -> Found:
     modes.check_encoding()
     shared = _backbone(root, identifier)
     with shared.lock:
-        result = searcher(root, identifier).by_text(text, shared.backbone, _DEEPEST)
+        result = _searcher(root, identifier).by_text(text, shared.backbone, _DEEPEST)
     return _found(result.rows[0], result.scores[0])
 
 
@@ -116,12 +116,12 @@ def by_image(root: str, identifier: str, picture: Image, digest: str, allowed: n
     return _kept(_by_image(root, identifier, digest, picture), allowed)
 
 
-@st.cache_data(max_entries=64, show_spinner="Searching …")
+@cache.remember("Searching …")
 def _by_image(root: str, identifier: str, digest: str, _picture: Image) -> Found:
     modes.check_encoding()
     shared = _backbone(root, identifier)
     with shared.lock:
-        result = searcher(root, identifier).by_image(_picture, shared.backbone, _DEEPEST)
+        result = _searcher(root, identifier).by_image(_picture, shared.backbone, _DEEPEST)
     return _found(result.rows[0], result.scores[0])
 
 
@@ -132,8 +132,8 @@ def by_item(root: str, identifier: str, row: int, allowed: np.ndarray | None = N
         NotFoundError: the set has no such row.
     """
     if not 0 <= row < len(resources.embedding_set(root, identifier)):
-        raise NotFoundError(f"The address asks for images like number {row}, which this set does not have. Clear the search.")
-    result = searcher(root, identifier).by_item(row, _DEEPEST)
+        raise NotFoundError(f"The link asks for images like number {row}, which this set does not have. Clear the search.")
+    result = _searcher(root, identifier).by_item(row, _DEEPEST)
     return _kept(_found(result.rows[0], result.scores[0]), allowed)
 
 

@@ -13,10 +13,12 @@ from cbm.backbones.architectures import architecture_names, find_architecture
 from cbm.core.errors import CbmError, NotFoundError
 from cbm.embeddings.foreign import read_class_names, read_foreign
 from cbm.ui.access import modes, uploads
-from cbm.ui.frame import cards, session
-from cbm.ui.frame.text import counted, plain
-from cbm.ui.pages.data.adding import VIEW, keep_once, refuse, uploaded_title
-from cbm.ui.pages.data.backbone_choice import all_offers
+from cbm.ui.access.limits import MEGABYTE
+from cbm.ui.frame import cache, messages
+from cbm.ui.frame.formats import counted, plain
+from cbm.ui.frame.state import DataPage
+from cbm.ui.pages.data.backbone import all_offers
+from cbm.ui.pages.data.new_images import keep_once, uploaded_title
 from cbm.ui.widgets import job_panel
 
 UPLOAD, PATH = "Upload files", "Path on this machine"
@@ -26,7 +28,7 @@ _FOUND_IN = 50
 
 @dataclass(frozen=True)
 class Vectors:
-    """A file of vectors as it stands."""
+    """What a file of vectors holds."""
 
     source: str
     title: str
@@ -41,24 +43,24 @@ class Vectors:
     class_count: int = 0
 
 
-def import_vectors(root: str) -> None:
+def form(root: str) -> None:
     """The whole form. What is asked for becomes a job."""
-    with st.container(border=True, key="data_step_vectors"):
+    with st.container(border=True, key=DataPage.key("step_vectors")):
         st.markdown("##### 1 · Vectors", anchors=False)
         try:
             vectors = _vectors(root)
             modes.check_images(0 if vectors is None else vectors.count)
         except CbmError as error:
-            cards.show_error(uploads.without_folders(root, str(error)))
+            messages.error(uploads.without_folders(root, str(error)))
             return
         if vectors is None:
             return
         _facts(vectors)
-    with st.container(border=True, key="data_step_declare"):
+    with st.container(border=True, key=DataPage.key("step_declare")):
         st.markdown("##### 2 · The backbone that made them", anchors=False)
         declared = _declare(vectors.dim)
     if declared is not None:
-        with st.container(border=True, key="data_step_import"):
+        with st.container(border=True, key=DataPage.key("step_import")):
             st.markdown("##### 3 · Import", anchors=False)
             st.caption(
                 "The vectors are checked and copied. Images can be searched and concepts discovered at once; searching by words and naming "
@@ -66,7 +68,7 @@ def import_vectors(root: str) -> None:
             )
             st.button(
                 f"Import {counted(vectors.count, 'vector')}",
-                key="data_import",
+                key=DataPage.key("import"),
                 type="primary",
                 icon=":material/play_arrow:",
                 on_click=_submit,
@@ -79,7 +81,9 @@ def _vectors(root: str) -> Vectors | None:
     way = UPLOAD
     if len(ways) > 1:
         way = str(
-            st.segmented_control("Where they are", ways, default=UPLOAD, required=True, key="data_vectors_way", persist_state="session")
+            st.segmented_control(
+                "Where they are", ways, default=UPLOAD, required=True, key=DataPage.key("vectors_way"), persist_state="session"
+            )
         )
     return _path() if way == PATH else _upload(root)
 
@@ -88,8 +92,8 @@ def _upload(root: str) -> Vectors | None:
     files = st.file_uploader(
         "Vectors (.npz or .parquet); perhaps class names (.txt or .json) and a zip of the pictures",
         accept_multiple_files=True,
-        key="data_vectors_upload",
-        max_upload_size=max(1, modes.limits().max_upload_bytes // 2**20),
+        key=DataPage.key("vectors_upload"),
+        max_upload_size=max(1, modes.limits().max_upload_bytes // MEGABYTE),
     )
     if not files:
         _teach()
@@ -110,10 +114,10 @@ def _teach() -> None:
 
 def _path() -> Vectors | None:
     modes.require_paths()
-    source = _path_input("Vectors", "data_vectors_path", "/data/vectors.npz, a .parquet, or a clip-retrieval folder")
+    source = _path_input("Vectors", DataPage.key("vectors_path"), "/data/vectors.npz, a .parquet, or a clip-retrieval folder")
     with st.container(horizontal=True):
-        images = _path_input("Folder of the pictures (if you have them)", "data_vectors_images", "/data/images")
-        classes = _path_input("Class names (if labels are numbers)", "data_vectors_classes", "/data/classes.txt or .json")
+        images = _path_input("Folder of the pictures (if you have them)", DataPage.key("vectors_images"), "/data/images")
+        classes = _path_input("Class names (if labels are numbers)", DataPage.key("vectors_classes"), "/data/classes.txt or .json")
     if source is None:
         _teach()
         return None
@@ -130,7 +134,7 @@ def _read(source: str, title: str, images: str | None, classes: str | None) -> V
     return _looked_at(source, title, images, classes, stamp)
 
 
-@st.cache_data(ttl=600, max_entries=16, show_spinner="Looking at the vectors …")
+@cache.remember("Looking at the vectors …")
 def _looked_at(source: str, title: str, images: str | None, classes: str | None, stamp: int) -> Vectors:
     found = read_foreign(Path(source))
     labels, files = found.columns.get("label"), found.columns.get("file")
@@ -194,7 +198,7 @@ def _declare(dim: int) -> tuple[str, str] | None:
         f"Architecture, of the {len(fitting)} that make {dim} numbers",
         fitting,
         index=None,
-        key=f"data_vectors_architecture-{dim}",
+        key=DataPage.key("vectors_architecture", dim),
         placeholder="ViT-B-32, ViT-L-14 …",
     )
     if architecture is None:
@@ -207,7 +211,7 @@ def _declare(dim: int) -> tuple[str, str] | None:
         "Trained weights",
         tags,
         index=None,
-        key=f"data_vectors_tag-{architecture}",
+        key=DataPage.key("vectors_tag", architecture),
         accept_new_options=True,
         placeholder="openai, laion2b_s34b_b79k, or a name of your own",
         help="What it was trained on. Vectors are joined only with others of the same name.",
@@ -222,8 +226,6 @@ def _submit(vectors: Vectors, architecture: str, tag: str) -> None:
         parameters["images"] = vectors.images
     if vectors.classes is not None:
         parameters["classes"] = vectors.classes
-    try:
+    with messages.refusals():
         job_panel.submit("import_vectors", parameters, title=f"Import {counted(vectors.count, 'vector')} of {vectors.title}")
-        session.put(VIEW, None)
-    except CbmError as error:
-        refuse(str(error))
+        DataPage.put(view=None)

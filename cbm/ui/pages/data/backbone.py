@@ -10,10 +10,10 @@ import streamlit as st
 from cbm.backbones.architectures import DEMO, architecture_names
 from cbm.backbones.catalogue import Offer, at_hand, find_offer, offers, quick_gelu_advice
 from cbm.ui.access import modes
-from cbm.ui.frame.text import plain
+from cbm.ui.frame import cache, messages
+from cbm.ui.frame.formats import plain
+from cbm.ui.frame.state import DataPage
 
-KIND = "data_backbone_kind"
-NAME = "data_backbone"
 _DEMO_KIND, _LISTED, _FILE = "Demo backbone", "open_clip's list", "A checkpoint file"
 _LOOK_AGAIN = 60
 """Seconds until the cache of downloads is looked through again."""
@@ -36,7 +36,7 @@ class Choice:
         return self.architecture if not self.pretrained else f"{self.architecture} · {Path(self.pretrained).name}"
 
 
-@st.cache_resource(show_spinner="Reading open_clip's list …")
+@cache.remember("Reading open_clip's list …")
 def all_offers() -> tuple[Offer, ...]:
     """Every checkpoint that open_clip knows."""
     return offers()
@@ -51,7 +51,9 @@ def names_at_hand() -> tuple[str, ...]:
 def backbone_choice() -> Choice | None:
     """Draw the choice; None where it is not complete yet."""
     kinds = [_DEMO_KIND, _LISTED, *([_FILE] if modes.may_use_paths() else [])]
-    kind = st.segmented_control("Backbone", kinds, default=_DEMO_KIND, required=True, key=KIND, persist_state="session")
+    kind = st.segmented_control(
+        "Backbone", kinds, default=_DEMO_KIND, required=True, key=DataPage.key("backbone_kind"), persist_state="session"
+    )
     if kind == _LISTED:
         return _listed()
     if kind == _FILE:
@@ -70,7 +72,7 @@ def _listed() -> Choice | None:
         f"One of {len(listed)} checkpoints, type to search",
         listed,
         index=None,
-        key=NAME,
+        key=DataPage.key("backbone"),
         format_func=lambda offer: offer_line(offer, offer.name in here),
         placeholder="ViT-B-32, SigLIP, laion2b, 512 …",
         help="Architecture · tag, then the size of an embedding, the parameters of both towers, and the licence where a source states one.",
@@ -86,7 +88,7 @@ def _listed() -> Choice | None:
 
 
 def offer_line(offer: Offer, here: bool) -> str:
-    """One line of the list; what can be searched for stands in it."""
+    """One line of the list, with everything that can be searched for."""
     size = f"{offer.parameters / 1e6:,.0f} M parameters" if offer.parameters else "size not known"
     licence = offer.licence or "licence not stated"
     return f"{offer.name}  ({offer.dim}, {size}, {licence}){' · on this machine' if here else ''}"
@@ -128,13 +130,13 @@ def _file() -> Choice | None:
         "Architecture",
         [name for name in architecture_names() if name != DEMO],
         index=None,
-        key="data_file_architecture",
+        key=DataPage.key("file_architecture"),
         placeholder="The one that the checkpoint was trained with",
         persist_state="session",
     )
     file = st.text_input(
         "Checkpoint file",
-        key="data_file_checkpoint",
+        key=DataPage.key("file_checkpoint"),
         placeholder="/models/open_clip_model.safetensors",
         help="A .safetensors file, or a .pt / .pth / .bin / .ckpt that holds tensors and nothing else.",
         persist_state="session",
@@ -146,6 +148,6 @@ def _file() -> Choice | None:
         st.warning(plain(advice), icon=":material/warning:")
     path = Path(file).expanduser()
     if not path.is_file():
-        st.error(f"There is no file {plain(str(path))} on this machine. Check the path.", icon=":material/error:")
+        messages.error(f"There is no file {plain(str(path))} on this machine. Check the path.")
         return None
     return Choice(architecture, str(path.absolute()), True)

@@ -15,20 +15,22 @@ from cbm.images.sources import ARCHIVE_SUFFIXES, TABLE_SUFFIXES
 from cbm.jobs import encoding_pace
 from cbm.jobs.encoding_pace import Pace
 from cbm.ui.access import modes, uploads
-from cbm.ui.frame import cards, resources, session
-from cbm.ui.frame.text import counted, plain
-from cbm.ui.pages.data.backbone_choice import Choice, backbone_choice
-from cbm.ui.pages.data.tables import file_list
+from cbm.ui.access.limits import MEGABYTE
+from cbm.ui.frame import cache, messages, resources
+from cbm.ui.frame.formats import counted, plain
+from cbm.ui.frame.slots import PerModel, Slot
+from cbm.ui.frame.state import DataPage
+from cbm.ui.pages.data.backbone import Choice, backbone_choice
+from cbm.ui.pages.data.library import file_list
 from cbm.ui.widgets import job_panel
 from cbm.ui.widgets.thumbnails import thumbnail
 from cbm.workspace.workspace import Workspace
 
 UPLOAD, UPLOAD_FOLDER, PATH, EXAMPLE = "Upload files", "Upload a folder", "Folder on this machine", "Example scenes"
-WAY = "data_way"
-VIEW = "data_view"
-"""Query parameter: which view of the page is shown; none for the image sets."""
-_KEPT = "data_kept_upload"
-_REFUSED = "data_refused"
+_KEPT = Slot[tuple[tuple[str, ...], str] | None]("data_kept_upload", None)
+"""Ids of the files of the last upload, and where it is kept."""
+_PACES = PerModel[Pace | None]("data_paces", None)
+"""What was measured, by architecture and weights."""
 _SCENES = {
     "Ten classes": "scenes:classes?count={}&seed=1&split=train",
     "No labels": "scenes:free?count={}&seed=1&split=train",
@@ -46,33 +48,33 @@ class Source:
     title: str
 
 
-def add_images(root: str) -> None:
+def form(root: str) -> None:
     """The whole form. What is asked for becomes a job."""
-    with st.container(border=True, key="data_step_images"):
+    with st.container(border=True, key=DataPage.key("step_images")):
         st.markdown("##### 1 · Images", anchors=False)
         try:
             source = _source(root)
             preview = None if source is None else _preview(root, source)
         except CbmError as error:
-            cards.show_error(uploads.without_folders(root, str(error)))
+            messages.error(uploads.without_folders(root, str(error)))
             return
         if source is None or preview is None:
             return
         draw_preview(preview)
     if not preview.count:
         return
-    with st.container(border=True, key="data_step_backbone"):
+    with st.container(border=True, key=DataPage.key("step_backbone")):
         st.markdown("##### 2 · Backbone", anchors=False)
         choice = backbone_choice()
     if choice is not None:
-        with st.container(border=True, key="data_step_encode"):
+        with st.container(border=True, key=DataPage.key("step_encode")):
             st.markdown("##### 3 · Encode", anchors=False)
             _encode(root, source, preview, choice)
 
 
 def _source(root: str) -> Source | None:
     ways = [UPLOAD, UPLOAD_FOLDER, *([PATH] if modes.may_use_paths() else []), EXAMPLE]
-    way = st.segmented_control("Where they are", ways, default=UPLOAD, required=True, key=WAY, persist_state="session")
+    way = st.segmented_control("Where they are", ways, default=UPLOAD, required=True, key=DataPage.key("way"), persist_state="session")
     if way == PATH:
         return _path()
     if way == EXAMPLE:
@@ -85,8 +87,8 @@ def _upload(root: str, *, folder: bool) -> Source | None:
     files = st.file_uploader(
         "A folder of images" if folder else "Images, a zip of images, or a table with its images",
         accept_multiple_files="directory" if folder else True,
-        key=f"data_upload-{folder}",
-        max_upload_size=max(1, bounds.max_upload_bytes // 2**20),
+        key=DataPage.key("upload", folder),
+        max_upload_size=max(1, bounds.max_upload_bytes // MEGABYTE),
     )
     if not files:
         st.caption(
@@ -100,11 +102,11 @@ def _upload(root: str, *, folder: bool) -> Source | None:
 def keep_once(root: str, files: Sequence[uploads.Upload]) -> Path:
     """Keep an upload when it is first seen; later runs of the page find it by the ids of its files."""
     ids = tuple(str(getattr(file, "file_id", file.name)) for file in files)
-    kept = st.session_state.get(_KEPT)
+    kept = _KEPT.get()
     if kept is None or kept[0] != ids or not Path(kept[1]).exists():
         with st.spinner("Checking and keeping the upload …"):
             kept = (ids, str(uploads.keep(root, files)))
-        st.session_state[_KEPT] = kept
+        _KEPT.put(kept)
     return Path(kept[1])
 
 
@@ -118,13 +120,13 @@ def _path() -> Source | None:
     modes.require_paths()
     text = st.text_input(
         "Path",
-        key="data_path",
+        key=DataPage.key("path"),
         placeholder="/home/me/pictures, or a .zip, .tar, .csv or .parquet",
         help="Nothing is copied: the images stay where they are, and the app reads them there.",
         persist_state="session",
     ).strip()
     if not text:
-        st.caption("Folders become classes. The images are read where they lie and are not copied, so leave them there.")
+        st.caption("Folders become classes. The images are read where they are and not copied, so leave them there.")
         return None
     path = os.path.abspath(os.path.expanduser(text))
     return Source(path, os.path.basename(path) or path)
@@ -132,9 +134,9 @@ def _path() -> Source | None:
 
 def _example() -> Source:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        task = st.selectbox("Scenes", list(_SCENES), key="data_scenes", width=220, persist_state="session")
-        count = st.number_input("How many", 50, 20_000, 400, 50, key="data_scenes_count", width=140, persist_state="session")
-    st.caption("Drawn by the demo's world, with the truth about every concept: a quick way to try the whole line.")
+        task = st.selectbox("Scenes", list(_SCENES), key=DataPage.key("scenes"), width=220, persist_state="session")
+        count = st.number_input("How many", 50, 20_000, 400, 50, key=DataPage.key("scenes_count"), width=140, persist_state="session")
+    st.caption("Drawn by the demo's world, with the truth about every concept: a quick way to try the whole pipeline.")
     return Source(_SCENES[task].format(int(count)), f"{int(count):,} scenes, {task.lower()}")
 
 
@@ -146,7 +148,7 @@ def _preview(root: str, source: Source) -> Preview:
     return preview
 
 
-@st.cache_data(ttl=600, max_entries=32, show_spinner="Looking at the images …")
+@cache.remember("Looking at the images …")
 def _looked_at(address: str, confine: bool, stamp: int) -> Preview:
     return look_at(address, confine=confine)
 
@@ -154,7 +156,7 @@ def _looked_at(address: str, confine: bool, stamp: int) -> Preview:
 def draw_preview(preview: Preview) -> None:
     """What a source holds: a line of counts, pictures, classes, and the files that will be turned away."""
     if not preview.count:
-        cards.show_error("None of these files is a picture that can be read. JPEG, PNG, WebP, AVIF, GIF, BMP and TIFF are.")
+        messages.error("None of these files is a picture that can be read. JPEG, PNG, WebP, AVIF, GIF, BMP and TIFF are.")
         _preview_details(preview)
         return
     found = [counted(preview.count, "image")]
@@ -165,7 +167,7 @@ def draw_preview(preview: Preview) -> None:
     if preview.concepts:
         found.append(counted(len(preview.concepts), "known concept"))
     st.markdown(f"**{plain(' · '.join(found))}**")
-    with st.grid("auto", min_column_width=88, gap="small", key="data_preview") as grid:
+    with st.grid("auto", min_column_width=88, gap="small", key=DataPage.key("preview")) as grid:
         for uri, label in zip(preview.uris, preview.labels, strict=True):
             with grid.cell(), st.container(gap="xxsmall"):
                 st.image(thumbnail(uri), width="stretch", alt=f"A picture of the upload{f', class {label}' if label else ''}")
@@ -187,7 +189,7 @@ def _preview_details(preview: Preview) -> None:
             st.dataframe({"Class": [name for name, _ in shown], "Images": [count for _, count in shown]}, hide_index=True, height=240)
     if preview.rejected:
         with st.expander(f"{counted(len(preview.rejected), 'file')} will be rejected", icon=":material/block:", expanded=True):
-            file_list(preview.rejected[:_LISTED], key="data_preview_rejected")
+            file_list(preview.rejected[:_LISTED], key=DataPage.key("preview_rejected"))
     if preview.kind != "scenes" and preview.looked_at < preview.count + len(preview.rejected):
         st.caption(f"The first bytes of {LOOKED_AT:,} files were read; the others are judged while they are encoded.")
 
@@ -206,13 +208,15 @@ def _encode(root: str, source: Source, preview: Preview, choice: Choice) -> None
             f"({plain(measured.source)})."
         )
     elif choice.here:
-        st.button("Measure the time", key="data_measure", icon=":material/timer:", on_click=_measured, args=(choice, preview.probe))
+        st.button(
+            "Measure the time", key=DataPage.key("measure"), icon=":material/timer:", on_click=_measured, args=(choice, preview.probe)
+        )
         st.caption("Loads the backbone and encodes a few pictures.")
     else:
         st.caption("How long it takes cannot be said before the weights are here; the rate shows while it runs.")
     st.button(
         f"Encode {counted(preview.count, 'image')}",
-        key="data_encode",
+        key=DataPage.key("encode"),
         type="primary",
         icon=":material/play_arrow:",
         on_click=_submit,
@@ -221,7 +225,7 @@ def _encode(root: str, source: Source, preview: Preview, choice: Choice) -> None
 
 
 def _pace(root: str, preview: Preview, choice: Choice) -> Pace | None:
-    measured = st.session_state.get(_pace_key(choice))
+    measured = _PACES.get((choice.architecture, choice.pretrained))
     if measured is not None:
         return measured
     before = encoding_pace.earlier(resources.jobs(root).list(), choice.architecture, choice.pretrained)
@@ -231,22 +235,16 @@ def _pace(root: str, preview: Preview, choice: Choice) -> Pace | None:
     return _measure(choice, preview.probe) if choice.architecture == "demo" else None
 
 
-def _pace_key(choice: Choice) -> str:
-    return f"data_pace-{choice.architecture}-{choice.pretrained}"
-
-
 def _measured(choice: Choice, uris: tuple[str, ...]) -> None:
     """Callback: measure the pace when somebody asks."""
-    try:
+    with messages.refusals():
         _measure(choice, uris)
-    except CbmError as error:
-        refuse(str(error))
 
 
 def _measure(choice: Choice, uris: tuple[str, ...]) -> Pace | None:
     shared = resources.backbone(choice.architecture, choice.pretrained)
     measured = encoding_pace.measure(shared.backbone, uris, shared.lock)
-    st.session_state[_pace_key(choice)] = measured
+    _PACES.put((choice.architecture, choice.pretrained), measured)
     return measured
 
 
@@ -255,20 +253,6 @@ def _submit(source: Source, count: int, choice: Choice) -> None:
     parameters: dict[str, object] = {"source": source.address, "backbone": choice.architecture}
     if choice.pretrained:
         parameters["pretrained"] = choice.pretrained
-    try:
+    with messages.refusals():
         job_panel.submit("embed", parameters, title=f"Encode {counted(count, 'image')} of {source.title}")
-        session.put(VIEW, None)
-    except CbmError as error:
-        refuse(str(error))
-
-
-def refuse(message: str) -> None:
-    """In a callback, which draws nothing itself: let the page say why something was not done."""
-    st.session_state[_REFUSED] = message
-
-
-def show_refusal() -> None:
-    """Say once why the last thing asked for was not done."""
-    message = st.session_state.pop(_REFUSED, None)
-    if message:
-        cards.show_error(message)
+        DataPage.put(view=None)
