@@ -207,9 +207,10 @@ def _answer(root: str, card: ImageSetCard, allowed: np.ndarray | None, picture: 
         digest = hashlib.sha256(picture.getvalue()).hexdigest()
         found = search.by_image(root, card.id, uploads.read_single(picture), digest, allowed)
         return _Answer(found, f"Nearest to {picture.name}")
-    if state.like is not None:
-        found = search.by_item(root, card.id, state.like, allowed)
-        item = resources.embedding_set(root, card.id).items.iloc[state.like]
+    if DataPage.parameters()["like"].is_asked():
+        row = -1 if state.like is None else state.like
+        found = search.by_item(root, card.id, row, allowed)
+        item = resources.embedding_set(root, card.id).items.iloc[row]
         return _Answer(found, f"Nearest to {image_sets.short_name(str(item['item']))}", str(item["uri"]))
     if words and search.why_not(root, card.id) is None:
         return _Answer(search.by_text(root, card.id, words, allowed), f"Nearest to “{words}”")
