@@ -19,9 +19,9 @@ from cbm.study.dictionary_evidence import DictionaryEvidence
 from cbm.study.dictionary_runs import Baseline, DictionaryRun, dictionary_runs, history
 from cbm.study.image_sets import readable_image_sets
 from cbm.study.training_costs import training_cost
-from cbm.ui.pages.discover.detail import headlines, verdict
 from cbm.ui.pages.discover.new_run import WIDTHS, with_sound
-from cbm.ui.pages.discover.sweep_view import _as_sweep_run
+from cbm.ui.pages.discover.runs import headlines, verdict
+from cbm.ui.pages.discover.sweep import _as_sweep_run
 from cbm.verbs.sweeping import suggest
 from cbm.workspace.workspace import Workspace
 

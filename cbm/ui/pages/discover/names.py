@@ -1,49 +1,57 @@
-"""The names of the opened run: how many fit, how well, and what they look like."""
+"""The names of the opened run: how many fit, how well, what they look like, and the form that gives new ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
-from cbm.core.errors import CbmError
+from cbm.backbones.architectures import DEMO
+from cbm.backbones.reference import BackboneReference
+from cbm.core.errors import CbmError, InvalidInputError
+from cbm.core.files import whole_file
+from cbm.names.names import SHIPPED, read_names
+from cbm.names.rules import Rule
 from cbm.study.dictionary_evidence import DictionaryEvidence
 from cbm.study.dictionary_runs import DictionaryRun, NamedTable
 from cbm.study.views import Headline
-from cbm.ui.access import modes
-from cbm.ui.frame import navigation, resources, session
+from cbm.ui.access import modes, uploads
+from cbm.ui.access.uploads import Upload
+from cbm.ui.frame import messages, resources
 from cbm.ui.frame.cards import headline_row
-from cbm.ui.frame.text import percent, plain
-from cbm.ui.pages.discover import address, cached, words
-from cbm.ui.pages.discover.naming import naming_form
-from cbm.ui.widgets import figures
+from cbm.ui.frame.formats import counted, percent, plain
+from cbm.ui.frame.pager import pager
+from cbm.ui.frame.slots import set_widget, widget_value
+from cbm.ui.frame.state import ClassifyPage, ConceptPage, ConceptsPage, DiscoverPage, fits, short
+from cbm.ui.pages.discover import measures, records
+from cbm.ui.widgets import figures, job_panel
 from cbm.ui.widgets.figures import discovery as charts
 from cbm.ui.widgets.thumbnails import strip, theme
+from cbm.workspace.workspace import Artifact, Workspace
 
 PER_PAGE = 8
 MOST = 400
 """Concepts that can be leafed through here; the concepts page has them all."""
-
-Order = Callable[[DictionaryEvidence, np.ndarray, np.ndarray], np.ndarray]
-
-
-def _masked(order: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    return order[keep[order]]
-
-
-_SAMPLES: Mapping[str, Order] = {
-    "Most telling": lambda evidence, scores, named: np.array(evidence.telling(MOST), np.int64),
-    "Best names": lambda evidence, scores, named: _masked(np.argsort(-scores, kind="stable"), named & (evidence.frequency > 0)),
-    "Doubtful names": lambda evidence, scores, named: _masked(np.argsort(scores, kind="stable"), named & (evidence.frequency > 0)),
-    "Unnamed": lambda evidence, scores, named: _masked(np.argsort(-evidence.frequency, kind="stable"), ~named & (evidence.frequency > 0)),
+RULES: Mapping[Rule, tuple[str, str]] = {
+    "combined": ("Direction and images", "Recommended. A name must fit both the concept's direction and its strongest images."),
+    "centred": (
+        "Direction alone",
+        "The name whose text lies closest to the concept's direction; what all texts share is taken out.",
+    ),
+    "soft-wpmi": ("Images alone", "The name that the concept's images have in common and other images do not have."),
+    "cosine": ("Plain cosine", "The published rule of DN-CBM: as “direction alone”, but nothing is taken out. Names repeat more."),
 }
+"""Label and help of each naming rule."""
 
 
-def names_panel(root: str, run: DictionaryRun) -> None:
+def panel(root: str, run: DictionaryRun) -> None:
     """The tables of names, the opened one's figures and a sample of it, and the form for another."""
-    tables = cached.tables(root, run)
-    table = address.chosen_table(tables)
+    tables = records.tables(root, run)
+    table = _chosen_table(tables)
     st.subheader("Names", anchor=False)
     if table is None:
         st.markdown(
@@ -63,29 +71,56 @@ def names_panel(root: str, run: DictionaryRun) -> None:
         naming_form(root, run)
 
 
-def _choose(run: DictionaryRun, tables: tuple[NamedTable, ...], table: NamedTable) -> None:
+def _chosen_table(tables: Sequence[NamedTable]) -> NamedTable | None:
+    """The table of names that the link asks for, or the newest; None where there is none."""
+    asked = DiscoverPage.read().concepts
+    return next((table for table in tables if fits(table.id, asked)), tables[0] if tables else None)
+
+
+def _choose(run: DictionaryRun, tables: Sequence[NamedTable], table: NamedTable) -> None:
     by_id = {entry.id: entry for entry in tables}
     key = f"name_table-{run.id}"
-    st.session_state[key] = table.id
+    set_widget(key, table.id)
     st.selectbox(
         "Named from",
         list(by_id),
         format_func=lambda identifier: _title(by_id[identifier]),
         key=key,
-        on_change=lambda: session.put("concepts", session.short(st.session_state[key])),
+        on_change=lambda: DiscoverPage.put(concepts=short(str(widget_value(key)))),
     )
 
 
 def _title(table: NamedTable) -> str:
-    rule = next((choice.label for name, choice in words.RULES.items() if name == table.rule), table.rule)
+    rule = next((label for name, (label, _) in RULES.items() if name == table.rule), table.rule)
     parts = [table.vocabulary, rule.lower() if rule else "", "each name once" if table.unique else ""]
     return ", ".join(filter(None, parts)) + ("" if table.named is None else f": {table.named:,} named")
 
 
+def _name_scores(root: str, table: NamedTable) -> tuple[np.ndarray, np.ndarray]:
+    """Score of the best name of every concept, and whether it was good enough."""
+    found = records.concept_table(root, table.id)
+    return found.frame["score"].to_numpy(np.float64), found.named
+
+
 def _figures(root: str, table: NamedTable) -> None:
-    scores, named = cached.name_scores(root, table.id)
+    scores, named = _name_scores(root, table)
     count = int(named.sum()) if table.named is None else table.named
-    size = len(named)
+    headline_row(_headlines(table, count, len(named)), key="names_figures")
+    left, right = st.columns([3, 2], gap="medium", vertical_alignment="center")
+    left.plotly_chart(
+        charts.score_histogram(scores, named, table.threshold),
+        key=f"names_scores-{table.id}",
+        config=figures.CHART_OPTIONS,
+        alt=f"Scores of the best names; {count:,} of {len(named):,} lie above chance",
+    )
+    right.markdown(f"**{plain(_title(table))}**")
+    right.caption(
+        "A concept stays unnamed where its best name fits no better than names fit random directions: the dashed line. "
+        "To find more names, take a longer list; to trust them more, look at the doubtful ones below."
+    )
+
+
+def _headlines(table: NamedTable, count: int, size: int) -> list[Headline]:
     found = [
         Headline(
             "Named",
@@ -97,80 +132,218 @@ def _figures(root: str, table: NamedTable) -> None:
     ]
     if table.different is not None:
         shared = count - table.different
-        found.append(Headline("Different names", f"{table.different:,}", "Several concepts may bear one name.", f"{shared:,} share a name"))
+        found.append(Headline("Different names", f"{table.different:,}", "Several concepts may have one name.", f"{shared:,} share a name"))
     if table.mean_score is not None:
-        limit = None if table.threshold is None else f"by chance {words.figure(table.threshold)}"
-        found.append(Headline("Mean score", words.figure(table.mean_score), "Of the names given, in the unit of the rule.", limit))
-    headline_row(found, key="names_figures")
-    left, right = st.columns([3, 2], gap="medium", vertical_alignment="center")
-    left.plotly_chart(
-        charts.score_histogram(scores, named, table.threshold),
-        key=f"names_scores-{table.id}",
-        config=figures.CHART_OPTIONS,
-        alt=f"Scores of the best names; {count:,} of {size:,} lie above chance",
-    )
-    right.markdown(f"**{plain(_title(table))}**")
-    right.caption(
-        "A concept stays unnamed where its best name fits no better than names fit random directions: the dashed line. "
-        "To find more names, take a longer list; to trust them more, look at the doubtful ones below."
-    )
+        limit = None if table.threshold is None else f"by chance {measures.figure(table.threshold)}"
+        found.append(Headline("Mean score", measures.figure(table.mean_score), "Of the names given, in the unit of the rule.", limit))
+    return found
+
+
+# A sample of the concepts
+
+
+Order = Callable[[DictionaryEvidence, np.ndarray, np.ndarray], np.ndarray]
+
+
+def _masked(order: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    return order[keep[order]]
+
+
+_SAMPLES: Mapping[str, Order] = {
+    "Most telling": lambda evidence, scores, named: np.array(evidence.telling(MOST), np.int64),
+    "Best names": lambda evidence, scores, named: _masked(np.argsort(-scores, kind="stable"), named & (evidence.frequency > 0)),
+    "Doubtful names": lambda evidence, scores, named: _masked(np.argsort(scores, kind="stable"), named & (evidence.frequency > 0)),
+    "Unnamed": lambda evidence, scores, named: _masked(np.argsort(-evidence.frequency, kind="stable"), ~named & (evidence.frequency > 0)),
+}
 
 
 @st.fragment
 def _samples(root: str, run: DictionaryRun, table: NamedTable | None) -> None:
     try:
-        evidence = cached.evidence(root, run)
+        evidence = records.evidence(root, run)
     except CbmError as error:
-        st.caption(f":material/image_not_supported: {plain(str(error))}")
+        messages.note(plain(str(error)), icon=":material/image_not_supported:")
         return
     if table is None:
         scores, named = np.zeros(evidence.concepts), np.zeros(evidence.concepts, bool)
         shown = "Most telling"
     else:
-        scores, named = cached.name_scores(root, table.id)
+        scores, named = _name_scores(root, table)
         options = [name for name in _SAMPLES if name != "Unnamed" or not named.all()]
         shown = str(st.segmented_control("Sample", options, default=options[0], required=True, key="names_sample", persist_state="session"))
     concepts = _SAMPLES[shown](evidence, scores, named)[:MOST]
     if not len(concepts):
         st.caption("None of them fires on these images.")
         return
-    pages = -(-len(concepts) // PER_PAGE)
-    page = st.pagination(pages, key=f"names_page-{run.id}-{shown}", max_visible_pages=5) if pages > 1 else 1
-    names = None if table is None else cached.names(root, table.id)
-    query = None if table is None else _model_query(root, table)
+    part = pager(len(concepts), PER_PAGE, key=f"names_page-{run.id}-{shown}")
+    names = None if table is None else tuple(records.concept_table(root, table.id).names)
+    model = None if table is None else _model_of(root, table)
     with st.grid(4, min_column_width=145, gap="small", border=True, key="names_concepts") as grid:
-        for concept in concepts[(page - 1) * PER_PAGE : page * PER_PAGE].tolist():
+        for concept in concepts[part].tolist():
             with grid.cell():
                 name = f"concept {concept}" if names is None else names[concept]
-                pictures = evidence.strongest(concept)
-                if pictures:
-                    st.image(strip(pictures, theme()), width="stretch", alt=f"Images on which “{name}” is strongest")
-                label = f"**{plain(name)}**" if named[concept] else f":gray[*{plain(name)}*]"
-                if query is None:
-                    st.markdown(label)
-                else:
-                    st.page_link(navigation.CONCEPT, label=label, query_params={**query, "concept": str(concept)}, help="Open its own page")
-                score = f" · score {words.figure(scores[concept])}" if named[concept] else ""
-                st.caption(f"on {percent(float(evidence.frequency[concept]))} of images{score}")
+                score = float(scores[concept]) if named[concept] else None
+                _concept(evidence, concept, name, score, model)
+
+
+def _concept(evidence: DictionaryEvidence, concept: int, name: str, score: float | None, model: str | None) -> None:
+    """One concept: its strongest images and its name, which leads to its page where there is a model; `score` is None without a name."""
+    pictures = evidence.strongest(concept)
+    if pictures:
+        st.image(strip(pictures, theme()), width="stretch", alt=f"Images on which “{name}” is strongest")
+    label = f":gray[*{plain(name)}*]" if score is None else f"**{plain(name)}**"
+    if model is None:
+        st.markdown(label)
+    else:
+        ConceptPage(concept).link(model).draw(label, help="Open its own page")
+    fit = "" if score is None else f" · score {measures.figure(score)}"
+    st.caption(f"on {percent(float(evidence.frequency[concept]))} of images{fit}")
 
 
 def _lead_on(root: str, run: DictionaryRun, table: NamedTable) -> None:
     """What comes next: the model that these names belong to, or training one."""
+    model = _model_of(root, table)
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        query = _model_query(root, table)
-        if query is not None:
-            st.page_link(navigation.CONCEPTS, label=f"Browse all {run.width:,} concepts", icon=":material/interests:", query_params=query)
+        if model is not None:
+            ConceptsPage().link(model).draw(f"Browse all {run.width:,} concepts", icon=":material/interests:")
         if modes.may_write():
-            st.page_link(
-                navigation.CLASSIFY,
-                label="Train a classifier on these concepts" if query is None else "Classify with these concepts",
-                icon=":material/category:",
-                query_params={"concepts": session.short(table.id)},
-            )
+            label = "Train a classifier on these concepts" if model is None else "Classify with these concepts"
+            ClassifyPage(concepts=short(table.id)).link().draw(label, icon=":material/category:")
 
 
-def _model_query(root: str, table: NamedTable) -> dict[str, str] | None:
-    """Query parameters of the newest model made from these names; None where there is none."""
-    catalogue = resources.catalogue(root)
-    model = next((model for model in table.models if model in catalogue.models), None)
-    return None if model is None else session.link(model, catalogue.default)
+def _model_of(root: str, table: NamedTable) -> str | None:
+    """The newest model made from these names; None where there is none."""
+    models = resources.catalogue(root).models
+    return next((model for model in table.models if model in models), None)
+
+
+# New names
+
+
+@dataclass(frozen=True)
+class WordChoice:
+    """One list to name with."""
+
+    value: str
+    """What the verb `name` takes: a shipped list, or the id of a vocabulary."""
+    label: str
+    help: str
+    encoded: bool
+    """Whether its text embeddings exist, so that no weights are needed."""
+
+
+_SHIPPED = {
+    "english": WordChoice(
+        "english", "English words", "20,000 common English words; the list that published work names concepts from.", False
+    ),
+    "attributes": WordChoice(
+        "attributes", "Attributes", "Some 650 colours, materials, patterns, parts and places: short and visual.", False
+    ),
+    "scenes": WordChoice("scenes", "Scene words", "The words that the demo's own backbone was taught. Others know little of them.", False),
+}
+_UPLOAD = WordChoice("upload", "A list of my own …", "A .txt with one name a line, or an .npz with names and their text embeddings.", True)
+
+
+def word_choices(reference: BackboneReference, vocabularies: Sequence[Artifact]) -> list[WordChoice]:
+    """What the concepts of a backbone can be named with, the most fitting first."""
+    existing = []
+    for artifact in vocabularies:
+        made_with = artifact.parameters.get("backbone")
+        if isinstance(made_with, dict) and BackboneReference.from_dict(made_with).matches(reference):
+            source = str(artifact.parameters.get("source", artifact.id))
+            if source not in SHIPPED or reference.is_foreign:
+                count = artifact.metrics.get("count")
+                label = f"{source} ({count:,} names, encoded)" if count else source
+                existing.append(WordChoice(artifact.id, label, "A list that was encoded in this workspace before.", True))
+    demo = reference.architecture == DEMO
+    order = ("scenes", "attributes", "english") if demo else ("english", "attributes", "scenes")
+    shipped = [_SHIPPED[name] for name in order]
+    return [*existing, *shipped] if reference.is_foreign and not demo else [*shipped, *existing]
+
+
+def naming_form(root: str, run: DictionaryRun) -> None:
+    """Choose a list and a rule, and submit; says so where names cannot be encoded."""
+    if run.backbone is None:
+        st.caption("The images of this dictionary are gone, so nothing tells which backbone its names must come from.")
+        return
+    choices = [*word_choices(run.backbone, resources.artifacts(root, "vocabulary")), _UPLOAD]
+    missing = run.backbone.is_foreign and run.backbone.architecture != DEMO
+    if missing:
+        choices.sort(key=lambda choice: not choice.encoded)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        chosen = st.selectbox("Candidate names", choices, format_func=lambda choice: choice.label, key=f"name_words-{run.id}")
+        st.caption(chosen.help)
+        file = None
+        if chosen.value == _UPLOAD.value:
+            file = st.file_uploader("List of names", type=["txt", "npz"], key=f"name_file-{run.id}")
+    with right:
+        rule = st.selectbox("Rule", list(RULES), format_func=lambda name: RULES[name][0], key=f"name_rule-{run.id}")
+        st.caption(RULES[rule][1])
+    unique = st.toggle(
+        "Each name once",
+        key=f"name_unique-{run.id}",
+        help="Every name goes to the one concept that it fits best; the others take their next best, or none.",
+    )
+    tag = _weights(run.backbone, chosen, f"name_weights-{run.id}") if missing else None
+    blocked = (missing and not chosen.encoded and tag is None) or (chosen.value == _UPLOAD.value and file is None)
+    if st.button("Name the concepts", key=f"name_start-{run.id}", type="primary", icon=":material/label:", disabled=blocked):
+        modes.require_write()
+        vocabulary, label = chosen.value, chosen.label
+        if file is not None:
+            try:
+                vocabulary = str(keep_words(root, file))
+            except CbmError as error:
+                messages.error(str(error))
+                return
+            label = Path(vocabulary).name
+        request = {"dictionary": run.id, "vocabulary": vocabulary, "rule": rule, "unique": unique}
+        if tag is not None:
+            request["pretrained"] = tag
+        job_panel.ask("name", request, title=f"Name {counted(run.width, 'concept')} from {label}")
+        st.rerun()
+
+
+def _weights(backbone: BackboneReference, chosen: WordChoice, key: str) -> str | None:
+    """Says that plain words cannot be encoded without weights; returns the tag to load them by where the visitor asks for that."""
+    name = f"{backbone.architecture}/{backbone.pretrained}"
+    st.info(
+        f"The images came as finished vectors of {plain(name)}; its weights did not come along, and plain words are encoded with them. "
+        "Give a list whose text embeddings exist: an .npz with `names` and `embeddings`"
+        + (", or choose a list of words and let the weights be loaded by their name." if modes.may_use_paths() else "."),
+        icon=":material/key_off:",
+    )
+    if chosen.encoded or not modes.may_use_paths():
+        return None
+    load = st.checkbox(
+        f"Load the weights of {plain(name)}",
+        key=key,
+        help="They are taken from this machine's cache, or downloaded where they are not in it. Without a network the job says what to do.",
+    )
+    return backbone.pretrained if load else None
+
+
+def keep_words(root: str, file: Upload) -> Path:
+    """Keep an uploaded list of names: .txt, one a line, or .npz with `embeddings` and `names`.
+
+    Raises:
+        NotAllowedError: nothing may be written here, or not so much.
+        InvalidInputError: it is no such list; the message says why.
+    """
+    suffix = Path(file.name).suffix.lower()
+    if suffix == ".npz":
+        return uploads.keep(root, [file])
+    if suffix != ".txt":
+        raise InvalidInputError(f"{file.name} is no list of names; give a .txt with one name a line, or an .npz (embeddings, names).")
+    data = file.getvalue()
+    name = Path(uploads.clean_name(file.name)).name
+    modes.check_uploads({name: len(data)})
+    final = Workspace(root).uploads / hashlib.sha256(f"words\0{name}\0".encode() + data).hexdigest()[:16] / name
+    if not final.exists():
+        with whole_file(final) as draft:
+            draft.write_bytes(data)
+            try:
+                read_names(draft)  # refuses what is no list of names before it is kept
+            except CbmError as error:
+                raise type(error)(str(error).replace(str(draft), name)) from error
+    return final

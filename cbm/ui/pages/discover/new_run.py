@@ -13,9 +13,9 @@ from cbm.study.dictionary_runs import DictionaryRun
 from cbm.study.image_sets import ImageSet
 from cbm.study.training_costs import TRAINED, training_cost
 from cbm.ui.access import modes
-from cbm.ui.frame import session
-from cbm.ui.frame.cards import show_error
-from cbm.ui.frame.text import counted
+from cbm.ui.frame import messages
+from cbm.ui.frame.formats import counted
+from cbm.ui.frame.state import DiscoverPage, fits
 from cbm.ui.pages.discover import words
 from cbm.ui.widgets import job_panel
 
@@ -28,14 +28,14 @@ _MATRYOSHKA = [0.125, 0.25, 0.5, 1.0]
 
 
 def choose_sets(sets: Sequence[ImageSet], runs: Sequence[DictionaryRun], *, key: str) -> list[ImageSet]:
-    """Which images to learn from: by default those that the address names, else those of the newest run, else the newest set.
+    """Which images to learn from: by default those that the link names, else those of the newest run, else the newest set.
 
     Returns:
         The chosen sets, of one backbone; empty where they do not fit, which was then said.
     """
     by_id = {entry.id: entry for entry in sets}
-    asked = session.asked("embeddings")
-    linked = [identifier for identifier in by_id if asked and asked in (identifier, identifier.partition("-")[2][:8])]
+    asked = DiscoverPage.read().embeddings
+    linked = [identifier for identifier in by_id if fits(identifier, asked)]
     default = linked or [identifier for identifier in (runs[0].sets if runs else ()) if identifier in by_id] or [sets[0].id]
     chosen = st.multiselect(
         "Images to learn from",
@@ -52,12 +52,12 @@ def choose_sets(sets: Sequence[ImageSet], runs: Sequence[DictionaryRun], *, key:
         st.info("Choose at least one set of images.", icon=":material/info:")
         return []
     if any(not part.backbone.matches(found[0].backbone) or part.space != found[0].space for part in found):
-        show_error(
+        messages.error(
             "These sets come from different backbones or spaces, so their numbers mean different things. Choose sets of one backbone."
         )
         return []
     if sum(part.count for part in found) < FEWEST:
-        show_error(f"{counted(sum(part.count for part in found), 'image')} are too few to discover anything in; take a larger set.")
+        messages.error(f"{counted(sum(part.count for part in found), 'image')} are too few to discover anything in; take a larger set.")
         return []
     return found
 

@@ -13,10 +13,10 @@ from cbm.study.dictionary_runs import DictionaryRun
 from cbm.study.image_sets import ImageSet
 from cbm.study.training_costs import Cost, training_cost
 from cbm.ui.access import modes
-from cbm.ui.frame import resources
-from cbm.ui.frame.cards import show_error
-from cbm.ui.frame.text import counted, plain
-from cbm.ui.pages.discover import address, words
+from cbm.ui.frame import messages, resources
+from cbm.ui.frame.formats import counted, plain
+from cbm.ui.frame.slots import chosen_points
+from cbm.ui.pages.discover import measures, records, words
 from cbm.ui.pages.discover.new_run import KS, WIDTHS, choose_sets, with_sound
 from cbm.ui.widgets import figures, job_panel
 from cbm.ui.widgets.figures import discovery as charts
@@ -90,7 +90,7 @@ def _results(root: str, runs: Sequence[DictionaryRun]) -> None:
             key="sweep_open_suggested",
             type="primary",
             icon=":material/ads_click:",
-            on_click=address.open_run,
+            on_click=records.open_run,
             args=(best.id,),
         )
         st.caption("Ringed on the chart: the sparsest, then narrowest, of those nearly as good as the best.")
@@ -114,14 +114,12 @@ def _table(runs: Sequence[DictionaryRun], stability: dict[str, float]) -> None:
         }
     )
     columns: dict[str, Any] = {
-        "FVU": st.column_config.NumberColumn(format="%.3f", help=words.FVU_HELP),
-        "Cosine": st.column_config.NumberColumn(format="%.3f", help=words.COSINE_HELP),
-        "L0": st.column_config.NumberColumn(format="%.1f", help=words.L0_HELP),
-        "Dead": st.column_config.NumberColumn(format="%.0f%%", help=words.DEAD_HELP),
-        "Stability": st.column_config.NumberColumn(
-            format="%.2f", help="How closely another seed finds the same directions again: 1 is exactly. Needs two seeds in one sweep."
-        ),
-        "Seconds": st.column_config.NumberColumn(format="%.1f", help=words.TIME_HELP),
+        "FVU": st.column_config.NumberColumn(format="%.3f", help=measures.FVU),
+        "Cosine": st.column_config.NumberColumn(format="%.3f", help=measures.COSINE),
+        "L0": st.column_config.NumberColumn(format="%.1f", help=measures.L0),
+        "Dead": st.column_config.NumberColumn(format="%.0f%%", help=measures.DEAD),
+        "Stability": st.column_config.NumberColumn(format="%.2f", help=measures.STABILITY),
+        "Seconds": st.column_config.NumberColumn(format="%.1f", help=measures.TIME),
     }
     if not any(stability.get(run.id) for run in ordered):
         frame = frame.drop(columns="Stability")
@@ -138,13 +136,13 @@ def _table(runs: Sequence[DictionaryRun], stability: dict[str, float]) -> None:
     if rows and rows[0] < len(ordered):
         run = ordered[rows[0]]
         label = f"Open {plain(run.short)}"
-        st.button(label, key="sweep_open_row", icon=":material/open_in_full:", on_click=address.open_run, args=(run.id,))
+        st.button(label, key="sweep_open_row", icon=":material/open_in_full:", on_click=records.open_run, args=(run.id,))
 
 
 def _open_point() -> None:
-    points = st.session_state[CHART]["selection"]["points"]
+    points = chosen_points(CHART)
     if points and points[0].get("customdata"):
-        address.open_run(str(points[0]["customdata"][0]))
+        records.open_run(str(points[0]["customdata"][0]))
 
 
 def _series(run: DictionaryRun) -> str:
@@ -212,7 +210,7 @@ def _form(sets: Sequence[ImageSet], runs: Sequence[DictionaryRun]) -> None:
     wanted = [(width, k) for width in widths for k in ks if k <= width]
     count = len(wanted) * seeds
     if not 1 <= count <= MOST_RUNS:
-        show_error(f"Choose at least one width and one k, and at most {MOST_RUNS} dictionaries in all; now it is {count}.")
+        messages.error(f"Choose at least one width and one k, and at most {MOST_RUNS} dictionaries in all; now it is {count}.")
         return
     dims = {part.id: part.dim for part in sets}
     costs = [training_cost(runs, dims, variant=str(variant), width=width, dim=dim, images=images, epochs=None) for width, _ in wanted]
