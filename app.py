@@ -23,6 +23,7 @@ try:
     with st.sidebar:
         shell.mode_notice()
     job_panel.show_refusal()
+    messages.show_refusal()
     page.run()
 except CbmError as error:
     messages.error(str(error))
