@@ -35,7 +35,7 @@ def test_first_paint_is_the_result_of_the_chosen_model(open_app: OpenApp, worksp
     heading = [text.value for text in app.markdown if "images of" in text.value or "image of" in text.value]
     truth, predicted, count = classes.class_report(study, Recipe()).pairs(1)[0]
     noun = "image" if count == 1 else "images"
-    assert heading == [f"**{count} {noun} of {study.classes[truth]} taken for {study.classes[predicted]}**"]
+    assert heading == [f"**{count} {noun} of {study.classes[truth]} predicted as {study.classes[predicted]}**"]
 
 
 def test_choosing_a_class_in_the_table_opens_its_page(open_app: OpenApp) -> None:
@@ -55,7 +55,7 @@ def test_a_confused_pair_leads_to_its_images_and_the_address_brings_it_back(open
     truth, predicted, count = classes.class_report(study, Recipe()).pairs(2)[1]
     app = open_app("classify")
     app.button(key=f"pair-{truth}-{predicted}").click().run()
-    heading = f"**{count} {'image' if count == 1 else 'images'} of {study.classes[truth]} taken for {study.classes[predicted]}**"
+    heading = f"**{count} {'image' if count == 1 else 'images'} of {study.classes[truth]} predicted as {study.classes[predicted]}**"
     assert heading in [text.value for text in app.markdown]
     assert (app.query_params["truth"], app.query_params["taken"]) == (study.classes[truth], study.classes[predicted])
     again = open_app("classify", truth=study.classes[truth], taken=study.classes[predicted])

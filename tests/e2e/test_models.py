@@ -21,7 +21,7 @@ def test_a_confused_cell_leads_to_its_images_and_on_to_why(visit: Visit, server:
     report = class_report(server.study, Recipe())
     truth, predicted, count = report.pairs(3)[2]
     page = visit.open("/classify")
-    expect(page.get_by_role("heading", name="What is taken for what")).to_be_visible()
+    expect(page.get_by_role("heading", name="Confusions")).to_be_visible()
     layer = page.locator(".st-key-classify_matrix .nsewdrag").first
     layer.scroll_into_view_if_needed()
     box = layer.bounding_box()

@@ -24,7 +24,7 @@ JOB = 300_000
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A zip with one folder a class, as anybody would make it."""
+    """A zip with one folder per class, as anybody would make it."""
     archive = tmp_path_factory.mktemp("own") / "my pictures.zip"
     scenes = Scenes("classes", IMAGES * 3, 5, "train")
     with zipfile.ZipFile(archive, "w") as target:
@@ -79,7 +79,7 @@ def test_own_images_become_a_model_that_is_corrected_exported_and_opened_elsewhe
     train.click()
     first.settle()
     page.locator(".st-key-train_go button").click()
-    expect(page.get_by_role("heading", name="What is taken for what")).to_be_visible(timeout=JOB)
+    expect(page.get_by_role("heading", name="Confusions")).to_be_visible(timeout=JOB)
 
     page = first.open("/intervene")
     press(page, "Do it and look")

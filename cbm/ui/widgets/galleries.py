@@ -52,8 +52,14 @@ def picture_grid(
                     st.caption(plain(rest))
 
 
-def picture_chooser(tiles: Sequence[PictureTile], *, chosen: int | None, on_choose: Callable[[int], None], key: str) -> None:
-    """Thumbnails with a button each; the chosen one is drawn as such."""
+def picture_chooser(
+    tiles: Sequence[PictureTile], *, chosen: int | None, on_choose: Callable[[int], None], key: str, quiet: bool = False
+) -> None:
+    """Thumbnails with a button each; the chosen one is drawn as such.
+
+    Args:
+        quiet: buttons without a frame, for pictures that are there to be looked at first.
+    """
     with st.grid("auto", min_column_width=112, gap="small", key=key) as grid:
         for tile in tiles:
             with grid.cell():
@@ -61,11 +67,11 @@ def picture_chooser(tiles: Sequence[PictureTile], *, chosen: int | None, on_choo
                 st.button(
                     f"{_MARKS[tile.correct]}{plain(tile.title)}",
                     key=f"{key}-{tile.row}",
-                    type="primary" if tile.row == chosen else "secondary",
+                    type="primary" if tile.row == chosen else "tertiary" if quiet else "secondary",
                     width="stretch",
                     on_click=on_choose,
                     args=(tile.row,),
-                    help=tile.alt,
+                    help=f"{tile.alt}. Look at this image" if quiet else tile.alt,
                 )
 
 
@@ -99,13 +105,13 @@ def selection_button(model: str, rows: Sequence[int], name: str, *, key: str) ->
     ):
         selections.select(model, "images", rows, name)
         st.toast(
-            f"{counted(len(rows), 'image')} selected. “All images” on top of the page shows everything again.", icon=":material/select:"
+            f"{counted(len(rows), 'image')} selected. “All images” at the top of the page shows everything again.", icon=":material/select:"
         )
         st.rerun()
 
 
 def concept_facts(tile: ConceptTile) -> str:
-    """Two lines of Markdown on a concept: how often it fires and how well its name fits; what it speaks for."""
+    """Two lines of Markdown on a concept: how often it fires and how well its name fits; which class it supports."""
     facts = f"on {percent(tile.frequency)} of images" + (f" · score {tile.name_score:.2f}" if tile.named else "")
     if tile.top_class is not None:
         return f"{facts}  \nfor {plain(tile.top_class)}"

@@ -56,7 +56,7 @@ def remove_a_shortcut(shortcut: Shortcut, planted: bool) -> Guide:
     why = (
         "In training each class nearly always came with its own background"
         if planted
-        else "The model may lean on what merely comes along with a class"
+        else "The model may lean on what merely co-occurs with a class"
     )
     return Guide(
         key="shortcut",
@@ -84,7 +84,7 @@ def untangle_two_classes(confusion: Confusion, images: int) -> Guide:
         uris=(confusion.uri,),
         alt=f"Image {confusion.item}: {confusion.truth}, taken for {confusion.said}",
         hypothesis=f"{_quoted(confusion.truth)} is taken for {_quoted(confusion.said)} {counted(confusion.count, 'time')}, "
-        f"more often than any other pair. {_concept(confusion.name)} speaks for the wrong one.",
+        f"more often than any other pair. {_concept(confusion.name)} supports the wrong one.",
         action=f"Ablate {_concept(confusion.name)} for the class {_quoted(confusion.said)} only.",
         change=_effect(confusion, images),
         meaning=_balance(confusion.corrected, confusion.newly_wrong),
@@ -105,7 +105,7 @@ def question_a_name(doubt: Doubt) -> Guide:
         alt=f"Images on which the concept called {doubt.name} is strongest",
         hypothesis=f"This concept is called {_concept(doubt.name)}. Is that what these images have in common?{truth}{other}",
         action="Look at its images, and at where in them it responds. Rename it if you know better.",
-        change="The new name stands on every page. No prediction changes.",
+        change="The new name appears on every page. No prediction changes.",
         meaning="A name is a guess, made by comparing vectors. The images are the evidence.",
         button="Look at it",
         page=navigation.CONCEPT,
@@ -125,7 +125,7 @@ def change_its_mind(example: Example) -> Guide:
         hypothesis=f"The model says {_quoted(example.said)}, and {_concept(example.name)} makes {example.share:.0%} of that score.",
         action=f"Ablate {_concept(example.name)} for this image only.",
         change=f"The prediction becomes {_quoted(example.said_without)}." if changes else "The prediction stays: other concepts carry it.",
-        meaning="The reason that it gives is the reason that it has."
+        meaning="The explanation shows exactly what the model used."
         if changes
         else "It has more than one reason, and does not need this one.",
         button="Try it",
@@ -171,7 +171,7 @@ def _effect(found: Mistake | Confusion, images: int, lead: str = "") -> str:
 
 def _balance(corrected: int, newly_wrong: int) -> str:
     if newly_wrong == 0:
-        return "The concept spoke for the wrong class, and nothing was lost by silencing it."
+        return "The concept supported the wrong class, and nothing was lost by silencing it."
     if corrected > newly_wrong:
         return "It helps more than it harms. Look at what it breaks before you keep it."
-    return "The concept misleads here and has good reasons elsewhere. So the scope of an edit matters."
+    return "The concept misleads here and helps elsewhere, so the scope of an edit matters."

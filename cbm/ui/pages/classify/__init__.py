@@ -91,7 +91,7 @@ def _headlines(study: Study, report: ClassReport, recipe: Recipe, metrics: Mappi
         )
     )
     found.append(Headline("Classes", f"{len(study.classes):,}", "Classes that the model tells apart."))
-    # Groups are measured on all images: beside the figures of a selection they would be taken for its own.
+    # Groups are measured on all images: beside the figures of a selection they would read as its own.
     group = classes.worst_group(study, recipe) if report.images == study.labelled_images else None
     if group is not None:
         found.append(Headline("Worst group", percent(group[1]), f"Accuracy of the group that fares worst: {group[0]}.", group[0]))
@@ -138,7 +138,7 @@ def _class_table(report: ClassReport, *, narrowed: bool = False) -> None:
         {
             "Class": [row.name for row in rows],
             "Accuracy": [None if row.accuracy is None else 100 * row.accuracy for row in rows],
-            "Most often taken for": [
+            "Most often predicted as": [
                 "" if row.confused_with is None else f"{report.classes[row.confused_with]} ({row.confused:,})" for row in rows
             ],
             "Images": [row.images for row in rows],
@@ -159,7 +159,9 @@ def _class_table(report: ClassReport, *, narrowed: bool = False) -> None:
                 format="%.1f %%", min_value=0, max_value=100, width=88, help="Share of its held-out images that are right (recall)."
             ),
             "Images": st.column_config.NumberColumn(format="%d", width=56, help="Held-out images of the class."),
-            "Most often taken for": st.column_config.TextColumn(width=128, help="The class that most of its images are wrongly taken for."),
+            "Most often predicted as": st.column_config.TextColumn(
+                width=128, help="The class that its wrong images are most often predicted as."
+            ),
         },
     )
 

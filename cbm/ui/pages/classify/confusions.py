@@ -26,10 +26,12 @@ _TRUTH, _TAKEN = "truth", "taken"
 
 
 def confusions_panel(study: Study, report: ClassReport, recipe: Recipe, *, model: str, address: Mapping[str, str]) -> None:
-    """Which classes are taken for which; a cell leads to its images."""
-    st.subheader("What is taken for what", anchor=False)
+    """Which classes are confused; a cell leads to its images."""
+    st.subheader("Confusions", anchor=False)
     if not report.images:
-        st.caption("None of these images has a label that the model knows, so nothing can be counted. Bring labelled images to measure it.")
+        st.caption(
+            "None of these images has a label that the model knows, so there is nothing to count. Import labelled images to measure it."
+        )
         return
     pairs = report.pairs(_SHOWN_PAIRS)
     shown = _shown_classes(report)
@@ -65,7 +67,7 @@ def _shown_classes(report: ClassReport) -> list[int]:
 
 
 def _chosen_cell(report: ClassReport, pairs: list[tuple[int, int, int]]) -> tuple[int, int] | None:
-    """The cell that the address asks for, else the most frequent confusion, else the first class's right ones."""
+    """The cell that the link asks for, else the most frequent confusion, else the first class's right ones."""
     number = {name: index for index, name in enumerate(report.classes)}
     asked = number.get(session.asked(_TRUTH) or ""), number.get(session.asked(_TAKEN) or "")
     if asked[0] is not None and asked[1] is not None:
@@ -87,11 +89,13 @@ def _matrix(report: ClassReport, shown: list[int], chosen: tuple[int, int] | Non
         config=figures.CHART_OPTIONS,
         on_select=lambda: _take_cell(report, shown),
         selection_mode="points",
-        alt="Confusion matrix: " + "; ".join(f"{report.classes[t]} taken for {report.classes[p]} {n} times" for t, p, n in report.pairs(5)),
+        alt="Confusion matrix: "
+        + "; ".join(f"{report.classes[t]} predicted as {report.classes[p]} {n} times" for t, p, n in report.pairs(5)),
     )
     zoom = " Drag to zoom, double-click to go back." if len(shown) > ALL_LABELS else ""
     st.caption(
-        f"Blue is right, orange is wrong; the stronger, the larger the share of the true class. Click a cell to see its images.{zoom}"
+        f"Blue is right, orange is wrong; the stronger the colour, the larger the share of the true class. "
+        f"Click a cell to see its images.{zoom}"
     )
 
 
@@ -117,20 +121,20 @@ def _pair_list(report: ClassReport, pairs: list[tuple[int, int, int]], chosen: t
                 on_click=_choose_cell,
                 args=(report, truth, predicted),
                 width="content" if beside else "stretch",
-                help=f"{counted(count, 'image')} of {report.classes[truth]} taken for {report.classes[predicted]}",
+                help=f"{counted(count, 'image')} of {report.classes[truth]} predicted as {report.classes[predicted]}",
             )
 
 
 def _cell_images(study: Study, recipe: Recipe, chosen: tuple[int, int], model: str, address: Mapping[str, str]) -> None:
     truth, predicted = (study.classes[index] for index in chosen)
     rows = selections.restrict(model, "images", classes.cell_rows(study, recipe, *chosen))
-    says = f"taken for {plain(predicted)}" if truth != predicted else "and recognised as such"
+    says = f"predicted as {plain(predicted)}" if truth != predicted else "predicted correctly"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{counted(len(rows), 'image')} of {plain(truth)} {says}**", width="content")
         if rows:
             selection_button(model, rows, f"{truth} → {predicted}" if truth != predicted else truth, key="classify_select")
     if not rows:
-        st.caption("There is none, with your edits and your selection in force.")
+        st.caption("None, with your edits and your selection in force.")
         return
     pages = -(-len(rows) // _PICTURES)
     page = st.pagination(pages, key=f"cell_page-{chosen[0]}-{chosen[1]}", max_visible_pages=5) if pages > 1 else 1

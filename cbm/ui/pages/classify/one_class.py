@@ -55,7 +55,7 @@ def _figures(detail: ClassDetail) -> None:
         grid.metric(
             "Precision",
             "–" if row.precision is None else percent(row.precision),
-            help="Share of the images taken for this class that are of it.",
+            help="Share of the images predicted as this class that belong to it.",
             border=True,
         )
         grid.metric(
@@ -82,12 +82,12 @@ def _bars(detail: ClassDetail, name: str) -> None:
 
 
 def _streams(detail: ClassDetail, name: str) -> None:
-    st.subheader("And what else they speak for", anchor=False)
+    st.subheader("Which other classes they support", anchor=False)
     targets = {flow.target for flow in detail.flows}
     if len(targets) < 2:
-        st.caption("Its concepts speak for no class that it is confused with.")
+        st.caption("Its concepts support none of the classes that it is confused with.")
         return
-    st.caption("The same concepts on the same images: what they add to this class, and to those that it is confused with.")
+    st.caption("The same concepts on the same images: what they contribute to this class, and to the classes it is confused with.")
     st.plotly_chart(
         concept_streams(detail.flows, name, thumbnails.ink()),
         key="class_streams",
@@ -139,8 +139,8 @@ def _mistakes(study: Study, detail: ClassDetail, address: Mapping[str, str]) -> 
         return
     left, right = st.columns(2, gap="large")
     for place, text, tiles, count, key in (
-        (left, "taken for another class", detail.missed, detail.missed_count, "missed"),
-        (right, "of another class taken for this one", detail.alarms, detail.alarm_count, "alarms"),
+        (left, "predicted as another class", detail.missed, detail.missed_count, "missed"),
+        (right, "of another class predicted as this one", detail.alarms, detail.alarm_count, "alarms"),
     ):
         with place:
             st.markdown(f"**{counted(count, 'image')} {text}**" + (f", {len(tiles)} shown" if count > len(tiles) else ""))

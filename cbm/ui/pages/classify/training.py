@@ -56,14 +56,14 @@ def panel(chosen_concepts: str | None = None, named_by: str | None = None) -> No
 
 
 def first_panel() -> None:
-    """A workspace without a model: what will stand here, and the way there."""
+    """A workspace without a model: what this page will show, and how to get there."""
     root = modes.workspace_root()
     if not modes.may_write() or not resources.artifacts(root, "concepts"):
         with st.container(border=True, horizontal_alignment="center"):
             st.markdown("## :material/category:", text_alignment="center", anchors=False)
             st.subheader("No classifiers yet", anchor=False, text_alignment="center", width="stretch")
             st.markdown(
-                "Here stands how accurate a classifier is when each class may use only a few concepts, class by class and confusion by "
+                "This page shows how accurate a classifier is when each class may use only a few concepts: class by class, confusion by "
                 "confusion. It needs labelled images and discovered concepts first.",
                 text_alignment="center",
             )
@@ -75,7 +75,7 @@ def first_panel() -> None:
                     )
                     st.page_link(navigation.START, label="Build the demo", icon=":material/flag:", query_params=modes.address())
         return
-    st.caption("No head has been trained yet. The concepts are there; say what to learn from, and the result will stand here.")
+    st.caption("No head has been trained yet. The concepts are ready: choose the images to learn from, and the result will appear here.")
     panel()
 
 
@@ -164,7 +164,8 @@ def _form(concepts: Sequence[ConceptsOption], sets: Sequence[ImageSet], chosen: 
 
 def _no_labels(table: ConceptsOption) -> None:
     st.caption(
-        f"No labelled images of {table.backbone.architecture} are here. A head learns from labels: encode images in one folder a class."
+        f"No labelled images of {table.backbone.architecture} are here. "
+        "A head learns from labels: encode images sorted into one folder per class."
     )
     st.page_link(navigation.DATA, label="Bring labelled images", icon=":material/photo_library:", query_params=modes.address())
 
@@ -172,12 +173,12 @@ def _no_labels(table: ConceptsOption) -> None:
 def _more(named_by: str | None) -> tuple[int, str | None]:
     """The seed, and the model whose names are carried over."""
     seed = st.number_input(
-        "Seed", 0, 2**31 - 1, 0, key="train_seed", help="Of splits and of everything random. The same seed gives the same model."
+        "Seed", 0, 2**31 - 1, 0, key="train_seed", help="Used for splits and everything random. The same seed gives the same model."
     )
     if named_by is None:
         return int(seed), None
     keep = st.checkbox(
-        "Keep the chosen model's renames, merges and hides", value=True, key="train_names", help="Those that it was saved with."
+        "Keep the chosen model's renames, merges and hides", value=True, key="train_names", help="The ones that it was saved with."
     )
     return int(seed), named_by if keep else None
 
@@ -202,7 +203,7 @@ def _test_choice(sets: Sequence[ImageSet], on: ImageSet) -> str | None:
         index=options.index(likely[0]) if likely else 0,
         key=f"train_test-{on.id}",
         format_func=lambda key: tests[key].menu_title if key in tests else key,
-        help="Images that play no part in training. Of one set, its test split is held out, or else a fifth of every class.",
+        help="Images that play no part in training. Within one set, its test split is held out, or else a fifth of every class.",
     )
     return chosen if chosen in tests else None
 
@@ -218,7 +219,7 @@ def _nec(head: str, place: st.delta_generator.DeltaGenerator) -> int:
                 200,
                 STANDARD_NECS[0],
                 key="train_nec",
-                help="Number of effective concepts (NEC): how many concepts a class uses on average. 5 is what people can still read.",
+                help="Number of effective concepts (NEC): the mean number of concepts per class. People can still read about 5.",
             )
         )
 

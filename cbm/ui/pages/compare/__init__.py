@@ -195,7 +195,7 @@ def _images_panel(left: Side, right: Side, aligned: Alignment, comparison: Compa
         for position in shown:
             with grid.cell():
                 _picture(left, right, aligned, comparison, position, address)
-    st.caption("The link is the image's true class: it opens the image in model A. Below it stands what each model says.")
+    st.caption("Each link is the image's true class and opens the image in model A. Below it: what each model predicts.")
 
 
 def _picture(left: Side, right: Side, aligned: Alignment, comparison: Comparison, position: int, address: Mapping[str, str]) -> None:
@@ -214,12 +214,12 @@ def _picture(left: Side, right: Side, aligned: Alignment, comparison: Comparison
 
 
 def _nothing_to_compare() -> None:
-    """One model, without edits: what would stand here, and how to get there."""
+    """One model, without edits: what this page would show, and how to get there."""
     with st.container(border=True, horizontal_alignment="center"):
         st.markdown("## :material/compare_arrows:", text_alignment="center", anchors=False)
         st.subheader("Nothing to compare yet", anchor=False, text_alignment="center", width="stretch")
         st.markdown(
-            "Here two models stand side by side on the same images: which is right where, and which concepts they share. "
+            "This page compares two models on the same images: which is right where, and which concepts they share. "
             "This model has no edits, and no other one was tested on the same images.",
             text_alignment="center",
         )

@@ -17,7 +17,7 @@ _PAIRS = 8
 
 
 def concepts_panel(left: Side, right: Side, matches: Matches, pairs: PairList, *, addresses: tuple[dict[str, str], dict[str, str]]) -> None:
-    """Shared concepts with their pictures, those that count most differently first; then those that stand alone."""
+    """Shared concepts with their pictures, those that count most differently first; then those that only one model has."""
     st.subheader("Which concepts they share", anchor=False)
     st.caption(_how(matches, pairs))
     _threshold(matches)
@@ -72,9 +72,7 @@ def least_cosine() -> float:
 def _how(matches: Matches, pairs: PairList) -> str:
     used = f"A uses {counted(pairs.used[0], 'concept')}, B {pairs.used[1]:,}."
     if matches.by == "dictionary":
-        return (
-            f"Both stand on one and the same dictionary, so every concept is shared. {used} Those that count most differently come first."
-        )
+        return f"Both use the same dictionary, so every concept is shared. {used} Those that count most differently come first."
     if matches.by == "name":
         return f"Their embeddings are not the same, so concepts are matched by name alone. {used}"
     near = ~matches.by_name

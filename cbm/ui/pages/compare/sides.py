@@ -64,12 +64,12 @@ def choose(root: str, models: Mapping[str, str], model: str, asked: str | None, 
     """The pair to compare; None where the workspace has nothing to compare.
 
     Args:
-        asked: what the address says about the other side.
+        asked: what the link says about the other side.
         edited: whether the visitor's edits of `model` differ from those it is stored with.
         stored_edits: whether `model` is stored with edits that change predictions.
 
     Raises:
-        NotFoundError: the address asks for a model that is not here.
+        NotFoundError: the link asks for a model that is not here.
     """
     if asked is not None:
         return Choice(model, _named(asked, list(models)))
@@ -98,7 +98,7 @@ def _named(asked: str, models: Sequence[str]) -> str:
         return asked
     fitting = [model for model in models if model.startswith(asked) or model.partition("-")[2].startswith(asked)]
     if len(fitting) != 1:
-        raise NotFoundError(f"The address asks to compare with {asked!r}, which is not in this workspace. Choose a model below.")
+        raise NotFoundError(f"The link asks to compare with {asked!r}, which is not in this workspace. Choose a model below.")
     return fitting[0]
 
 

@@ -59,7 +59,7 @@ class Scene:
 
 
 def heat_switch(scene: Scene) -> bool:
-    """The switch for heat-maps, and what stands there where they cannot be."""
+    """The switch for heat-maps; disabled, with the reason, where there can be none."""
     never = heatmaps.why_never(scene.study)
     on = st.toggle(
         "Show where",
@@ -150,7 +150,7 @@ def _three_rows(scene: Scene, drawing: Callable) -> None:
             type="tertiary",
             on_click=session.put,
             args=(_SAMPLE, sample + 1),
-            help="The address keeps the sample, so that a link shows the same images.",
+            help="The URL records the sample, so a link shows the same images.",
         )
     _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, fired, shown.random), "concept_random")
 
@@ -271,7 +271,7 @@ def _class_choice(scene: Scene, labelled: Sequence[str]) -> str:
 
 
 def _telling_class(scene: Scene, labelled: Sequence[str]) -> str:
-    """The class that the concept speaks for most and fires in; else the one in which it fires most."""
+    """The class that the concept supports most and fires in; else the one in which it fires most."""
     labels = scene.study.labels[scene.detail.fired.rows]
     fires_in = {scene.study.classes[index] for index in set(labels[labels >= 0].tolist())}
     for name, weight in scene.detail.class_weights:

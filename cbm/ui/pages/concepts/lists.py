@@ -204,7 +204,7 @@ def _concept_table(frame: pd.DataFrame, *, model: str, largest: float, key: str)
                 "Predictiveness", format="%.4f", min_value=0.0, max_value=largest or 1.0, help="Mean |contribution|, in logits."
             ),
             "name_score": st.column_config.NumberColumn("Name score", format="%.2f"),
-            "top_class": st.column_config.TextColumn("Speaks for"),
+            "top_class": st.column_config.TextColumn("Supports"),
         },
     )
     state.tick_rows(model, frame["concept"].to_numpy()[chosen["selection"]["rows"]].tolist())

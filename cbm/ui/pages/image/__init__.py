@@ -88,7 +88,7 @@ def _choose_image(study: Study, model: str, recipe: Recipe, root: str, row: int 
     """Draw the chooser and return the image in question; None where there is none yet.
 
     Args:
-        row: the held-out image that the address asks for.
+        row: the held-out image that the link asks for.
     """
     # A link to an image is stronger than what the page was used for before.
     if row is not None or _SOURCE not in st.session_state:
@@ -103,7 +103,7 @@ def _choose_image(study: Study, model: str, recipe: Recipe, root: str, row: int 
 
 
 def _choose(item: str | None) -> None:
-    """Put an image into the address; what was lit or clicked in the last one goes out of it."""
+    """Put an image into the URL; what was lit or clicked in the last one goes."""
     session.put("image", item)
     session.put("concept", None)
     session.put("patch", None)

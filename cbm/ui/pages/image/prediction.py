@@ -42,7 +42,7 @@ class Scene:
 
 
 def chosen_target() -> str | None:
-    """The class whose score is explained; None stands for the class that is predicted now."""
+    """The class whose score is explained; None means the class that is predicted now."""
     target = st.session_state.get(_TARGET)
     return None if target == _PREDICTION else target
 

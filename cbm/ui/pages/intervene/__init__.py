@@ -74,13 +74,13 @@ def _asked(study: Study) -> tuple[int | None, int | None]:
 
 def _effect(root: str, model: str, study: Study, recipe: Recipe) -> None:
     if not recipe.position:
-        st.caption(f"Nothing has been changed. Apply an edit, and its effect on all {counted(study.images, 'held-out image')} stands here.")
+        st.caption(f"Nothing has been changed. Apply an edit to see its effect on all {counted(study.images, 'held-out image')}.")
         experiments_panel(root, model)
     elif not study.labelled_images:
         moved = int((effect.predictions(root, model, Recipe()) != effect.predictions(root, model, recipe)).sum())
         st.caption(
             f"Your edits change the prediction of {moved:,} of {counted(study.images, 'held-out image')}. The images have no labels that "
-            "the model knows, so nothing says which of them are right."
+            "the model knows, so there is no telling which of them are right."
         )
     elif (measured := effect.measured(root, model, recipe)) is None:
         st.caption("These edits change names only; every prediction stays.")
@@ -92,7 +92,7 @@ def _image_chooser(study: Study, recipe: Recipe, *, model: str, asked: int | Non
     """Draw the chooser.
 
     Args:
-        asked: row that the address names.
+        asked: row that the link names.
 
     Returns:
         The row of the chosen image.

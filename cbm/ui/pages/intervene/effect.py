@@ -16,7 +16,7 @@ from cbm.study import edit_effects
 from cbm.study.edit_effects import Marginal, state_of
 from cbm.study.recipes import missing_items, read_recipe
 from cbm.study.study import Study
-from cbm.study.views import EditLine, EffectView, PictureTile
+from cbm.study.views import EditLine, EffectView
 from cbm.ui.access import modes
 from cbm.ui.frame import navigation, resources, session
 from cbm.ui.frame.cards import show_error
@@ -24,7 +24,7 @@ from cbm.ui.frame.shell import edit_lines
 from cbm.ui.frame.text import counted, percent, plain, points
 from cbm.ui.widgets import figures, job_panel
 from cbm.ui.widgets.figures.effect import accuracy_moves
-from cbm.ui.widgets.thumbnails import thumbnail
+from cbm.ui.widgets.galleries import picture_chooser
 
 _SHOWN_PICTURES = 8
 _UPLOADS = "recipe_uploads"
@@ -71,7 +71,7 @@ def effect_panel(effect: EffectView, item_of: Callable[[int], str]) -> None:
     """Accuracy, what was corrected and broken, the worst group, and the classes that moved.
 
     Args:
-        item_of: row -> name of the image in the address.
+        item_of: row -> name of the image in a link.
     """
     _figures(effect)
     if effect.moved:
@@ -125,24 +125,10 @@ def _pictures(effect: EffectView, item_of: Callable[[int], str]) -> None:
             continue
         more = f", {_SHOWN_PICTURES} shown" if count > _SHOWN_PICTURES else ""
         st.markdown(f"{icon} **{title}** ({count:,}{more})")
-        _linked_pictures(tiles[:_SHOWN_PICTURES], item_of, key=f"effect-{title.lower().replace(' ', '-')}")
-
-
-def _linked_pictures(tiles: Sequence[PictureTile], item_of: Callable[[int], str], *, key: str) -> None:
-    """Thumbnails; the button below each makes it the image of the page."""
-    with st.grid("auto", min_column_width=100, gap="small", key=key) as grid:
-        for tile in tiles:
-            with grid.cell():
-                st.image(thumbnail(tile.uri), width="stretch", alt=tile.alt)
-                st.button(
-                    plain(tile.title),
-                    key=f"{key}-{tile.row}",
-                    type="tertiary",
-                    width="stretch",
-                    help=f"{tile.alt}. Look at this image",
-                    on_click=session.put_image_in_link,
-                    args=(item_of(tile.row),),
-                )
+        key = f"effect-{title.lower().replace(' ', '-')}"
+        picture_chooser(
+            tiles[:_SHOWN_PICTURES], chosen=None, on_choose=lambda row: session.put_image_in_link(item_of(row)), key=key, quiet=True
+        )
 
 
 def edits_panel(recipe: Recipe, marginals: Sequence[Marginal | None], *, model: str) -> None:

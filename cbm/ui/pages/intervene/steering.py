@@ -41,7 +41,7 @@ _CONCEPTS = 8
 
 
 def chosen_target() -> str | None:
-    """The class whose score is explained; None stands for the class that is predicted now."""
+    """The class whose score is explained; None means the class that is predicted now."""
     target = st.session_state.get(_TARGET)
     return None if target == _PREDICTION else target
 
@@ -175,7 +175,8 @@ def _exact_edits(
         return
     with st.expander("Exact numbers and weights", icon=":material/pin:"):
         st.caption(
-            "An activation is how strongly the image shows the concept. A weight is what the concept counts for a class, in every image."
+            "An activation is how strongly the image shows the concept. "
+            "A weight is how much the concept counts for a class, in every image."
         )
         with st.container(horizontal=True, vertical_alignment="bottom"):
             what = st.segmented_control("Change", [_ACTIVATION, _WEIGHT], default=_ACTIVATION, required=True, key="edit_what")

@@ -31,7 +31,7 @@ def suggestions_panel(study: Study, row: int, recipe: Recipe, *, root: str, mode
     """Ask for suggestions, see what each was measured to do, apply one."""
     st.subheader("Suggested edits", anchor=False, divider="gray")
     if not (study.labels >= 0).any():
-        st.caption("The held-out images have no labels, so that nothing can be measured, and nothing is suggested.")
+        st.caption("The held-out images have no labels, so no edit can be measured or suggested.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         about = st.segmented_control("Put right", [_IMAGE, _MISTAKES], default=_IMAGE, required=True, key="suggest_about")
@@ -48,7 +48,7 @@ def suggestions_panel(study: Study, row: int, recipe: Recipe, *, root: str, mode
         st.button("Find edits", key="suggest", icon=":material/lightbulb:", on_click=_ask, args=(key,))
     if st.session_state.get("suggest_asked") != key:
         st.caption(
-            "Weights of one concept that put this image right, with what else they change."
+            "Weights of one concept that correct this image, with what else they change."
             if about == _IMAGE
             else "Concepts that tell these mistakes from right images, each with the edit that gains most."
         )
@@ -108,7 +108,7 @@ def _reason(proposal: Proposal) -> str:
     if isinstance(proposal, ConceptProposal):
         toward = "for the wrong class" if proposal.push > 0 else "for the true class"
         tells = f"; it tells them from right ones with an AUC of {proposal.separation:.2f}" if np.isfinite(proposal.separation) else ""
-        return f"Puts {proposal.fixed} of these {counted(proposal.mistakes, 'mistake')} right. The concept speaks {toward} there{tells}."
+        return f"Puts {proposal.fixed} of these {counted(proposal.mistakes, 'mistake')} right. The concept counts {toward} there{tells}."
     return ""
 
 
