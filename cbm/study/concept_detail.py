@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cbm.editing.recipe import Recipe
@@ -84,8 +83,3 @@ def row_tiles(study: Study, recipe: Recipe, fired: Firing, rows: list[int]) -> l
     """As `strength_tiles`, for any images: 0.00 where the concept is silent."""
     strengths = fired.dense()
     return [replace(tile, title=f"{strengths[tile.row]:.2f}") for tile in study.pictures(rows, recipe)]
-
-
-def image_link(study: Study, concept: int, address: dict[str, str]) -> Callable[[PictureTile], dict[str, str]]:
-    """What leads from a picture to the image page, where the concept is lit."""
-    return lambda tile: {**address, "image": study.item(tile.row), "concept": str(concept)}

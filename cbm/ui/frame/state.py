@@ -145,6 +145,12 @@ class DiscoverPage(PageState):
 class ClassifyPage(PageState):
     SCRIPT = "pages/classify.py"
     PREFIX = "classify"
+    KEYS: ClassVar = {
+        **{name: name for name in ("pair", "cell_page")},
+        **{name: name for name in ("class_facts", "class_concepts", "class_streams", "class_concept_cards")},
+        **{name: name for name in ("class_typical", "class_atypical", "class_missed", "class_alarms")},
+        **{f"train_{name}": f"train_{name}" for name in ("form", "job", "concepts", "on", "test", "head", "nec", "seed", "names", "go")},
+    }
 
     of_class: str | None = text("class", of_model=True)
     """The class that is opened."""

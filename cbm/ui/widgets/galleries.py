@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import streamlit as st
 
 from cbm.study.study import Study
 from cbm.study.views import ConceptTile, PictureTile
-from cbm.ui.frame import navigation, selections
-from cbm.ui.frame.text import counted, percent, plain
+from cbm.ui.frame import selections
+from cbm.ui.frame.formats import counted, percent, plain
+from cbm.ui.frame.state import ConceptPage, IntervenePage, Link
 from cbm.ui.widgets.thumbnails import framed, strip, theme, thumbnail
 
 _MARKS = {True: "✓ ", False: "✗ ", None: ""}
@@ -28,7 +29,7 @@ def picture_grid(
     width: int = 104,
     columns: int | Literal["auto"] = "auto",
     draw: Callable[[PictureTile], str] = tile_picture,
-    link: Callable[[PictureTile], Mapping[str, str]] | None = None,
+    link: Callable[[PictureTile], Link] | None = None,
 ) -> None:
     """Thumbnails with their titles; ✓ or ✗ in the title and at the border of those that the model gets right or wrong.
 
@@ -36,7 +37,7 @@ def picture_grid(
         width: least width of a picture in pixels.
         columns: at most so many beside each other.
         draw: data URL of a tile's picture.
-        link: query parameters under which the image page shows a tile's image; the title's first line then leads there.
+        link: where the first line of a tile's title leads.
     """
     with st.grid(columns, min_column_width=width, gap="small", key=key) as grid:
         for tile in tiles:
@@ -47,7 +48,7 @@ def picture_grid(
                 if link is None:
                     st.caption(f"{line}  \n{plain(rest)}" if rest else line)
                     continue
-                st.page_link(navigation.IMAGE, label=line, help=tile.alt, query_params=dict(link(tile)))
+                link(tile).draw(line, help=tile.alt)
                 if rest:
                     st.caption(plain(rest))
 
@@ -75,7 +76,7 @@ def picture_chooser(
                 )
 
 
-def correction_links(study: Study, tiles: Sequence[PictureTile], *, key: str, address: Mapping[str, str], label: str | None = None) -> None:
+def correction_links(study: Study, tiles: Sequence[PictureTile], *, key: str, label: str | None = None) -> None:
     """Thumbnails that lead to the intervene page.
 
     Args:
@@ -85,13 +86,9 @@ def correction_links(study: Study, tiles: Sequence[PictureTile], *, key: str, ad
         for tile in tiles:
             with grid.cell():
                 st.image(thumbnail(tile.uri), width="stretch", alt=tile.alt)
-                st.page_link(
-                    navigation.INTERVENE,
-                    label=label or plain(tile.title),
-                    icon=":material/tune:" if label else None,
-                    query_params={**address, "image": study.item(tile.row)},
-                    help=f"{tile.alt}. See why, and correct it.",
-                )
+                link = IntervenePage(study.item(tile.row)).link()
+                icon = ":material/tune:" if label else None
+                link.draw(label or plain(tile.title), icon=icon, help=f"{tile.alt}. See why, and correct it.")
 
 
 def selection_button(model: str, rows: Sequence[int], name: str, *, key: str) -> None:
@@ -118,22 +115,16 @@ def concept_facts(tile: ConceptTile) -> str:
     return f"{facts}  \n{'only against classes' if tile.used else 'used by no class'}"
 
 
-def concept_card(tile: ConceptTile, *, address: Mapping[str, str]) -> None:
-    """One concept (`address` holds the query parameters of the model): strongest images, and its name as a link to its page."""
+def concept_card(tile: ConceptTile, *, selection: str | None = None) -> None:
+    """One concept: strongest images, and its name as a link to its page.
+
+    Args:
+        selection: what the link takes along.
+    """
     st.image(strip(tile.uris, theme()), width="stretch", alt=f"Images on which “{tile.name}” is strongest")
-    st.page_link(
-        navigation.CONCEPT,
-        label=f"**{plain(tile.name)}**" if tile.named or tile.renamed_from else f":gray[*{plain(tile.name)}*]",
+    ConceptPage(tile.index, selection=selection).link().draw(
+        f"**{plain(tile.name)}**" if tile.named or tile.renamed_from else f":gray[*{plain(tile.name)}*]",
         icon=":material/visibility_off:" if tile.hidden else ":material/edit:" if tile.renamed_from else None,
-        query_params={**address, "concept": str(tile.index)},
         help=f"Open concept {tile.index}",
     )
     st.caption(concept_facts(tile))
-
-
-def concept_grid(tiles: Sequence[ConceptTile], *, key: str, address: Mapping[str, str], columns: int = 4) -> None:
-    """Cards of concepts; two beside each other on a telephone."""
-    with st.grid(columns, min_column_width=145, gap="small", border=True, key=key) as grid:
-        for tile in tiles:
-            with grid.cell():
-                concept_card(tile, address=address)

@@ -18,49 +18,48 @@ from cbm.study.classes import ClassReport
 from cbm.study.study import Study
 from cbm.study.views import Headline
 from cbm.ui.access import modes
-from cbm.ui.frame import cards, navigation, resources, selections, session
-from cbm.ui.frame.cards import page_title, show_error
-from cbm.ui.frame.text import counted, percent, plain, points
+from cbm.ui.frame import cards, messages, navigation, resources, selections
+from cbm.ui.frame.cards import page_title
+from cbm.ui.frame.chosen import open_chosen
+from cbm.ui.frame.formats import counted, percent, plain, points
+from cbm.ui.frame.slots import chosen_rows
+from cbm.ui.frame.state import ClassifyPage
 from cbm.ui.pages.classify import training
 from cbm.ui.pages.classify.confusions import confusions_panel
 from cbm.ui.pages.classify.one_class import one_class
 from cbm.ui.widgets import figures
 from cbm.ui.widgets.figures.nec import nec_chart
 
-_TABLE = "classify_table"
+_TABLE = ClassifyPage.key("table")
 
 
 def show() -> None:
     navigation.require_entry()
-    root = modes.workspace_root()
-    catalogue = resources.catalogue(root)
-    if not catalogue.models:
+    if not resources.catalogue(modes.workspace_root()).models:
         page_title("Classify", "Train a classifier that uses only a few concepts per class, and see where it is right and wrong.")
         training.first_panel()
         return
-    model = session.current_model()
-    study = resources.study(root, model)
-    recipe = session.recipe(model)
-    address = session.link(model, catalogue.default)
+    chosen = open_chosen("classifiers")
+    model, study, recipe = chosen.model, chosen.study, chosen.recipe
     report = classes.class_report(study, recipe)
-    asked = session.asked("class")
+    asked = ClassifyPage.read().of_class
     if asked is not None:
         try:
             index = classes.class_index(study, asked)
-            one_class(study, recipe, class_detail(study, recipe, report, index), address=address)
+            one_class(study, recipe, class_detail(study, recipe, report, index))
             return
         except NotFoundError as error:
-            show_error(str(error))
+            messages.error(str(error))
     page_title("Classify", "How good the classifier is with only a few concepts per class, and where it is right and wrong.")
-    selections.chip(model, "images", key="classify_images")
+    selections.chip(model, "images", key=ClassifyPage.key("images"))
     shown = classes.class_report(study, recipe, selections.restrict(model, "images", np.arange(study.images)))
-    cards.headline_row(_headlines(study, shown, recipe, study.metrics), key="classify_headlines")
+    cards.headline_row(_headlines(study, shown, recipe, study.metrics), key=ClassifyPage.key("headlines"))
     left, right = st.columns(2, gap="medium")
     with left:
         _accuracy_panel(study, report, recipe, study.metrics)
     with right:
         _class_table(shown, narrowed=selections.narrowed(model, "images"))
-    st.fragment(confusions_panel)(study, shown, recipe, model=model, address=address)
+    st.fragment(confusions_panel)(study, shown, recipe, model=model)
     training.panel(study.model.method.get("concepts"), model if training.has_names(study.model.recipe) else None)
 
 
@@ -111,7 +110,7 @@ def _accuracy_panel(study: Study, report: ClassReport, recipe: Recipe, metrics: 
     st.caption(
         "Accuracy when each class may use only so many concepts. The ring is this model" + (", your edits in force." if edited else ".")
     )
-    st.plotly_chart(nec_chart(view), key="classify_nec", config=figures.CHART_OPTIONS, alt=view.sentence)
+    st.plotly_chart(nec_chart(view), key=ClassifyPage.key("nec"), config=figures.CHART_OPTIONS, alt=view.sentence)
     notes = []
     if not any(level.kind == "zero-shot" for level in view.levels):
         notes.append("Zero-shot was not measured: the backbone's text encoder was not at hand.")
@@ -167,6 +166,6 @@ def _class_table(report: ClassReport, *, narrowed: bool = False) -> None:
 
 
 def _open_row(names: list[str]) -> None:
-    chosen = st.session_state[_TABLE]["selection"]["rows"]
-    if chosen:
-        session.put("class", names[chosen[0]])
+    rows = chosen_rows(_TABLE)
+    if rows:
+        ClassifyPage.put(of_class=names[rows[0]])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import streamlit as st
 
@@ -11,8 +9,11 @@ from cbm.editing.recipe import Recipe
 from cbm.study import classes
 from cbm.study.classes import ClassReport
 from cbm.study.study import Study
-from cbm.ui.frame import selections, session
-from cbm.ui.frame.text import counted, plain
+from cbm.ui.frame import selections
+from cbm.ui.frame.formats import counted, plain
+from cbm.ui.frame.pager import pager
+from cbm.ui.frame.slots import chosen_points
+from cbm.ui.frame.state import ClassifyPage
 from cbm.ui.widgets import figures, thumbnails
 from cbm.ui.widgets.figures.confusion import ALL_LABELS, clicked_cell, confusion_heatmap
 from cbm.ui.widgets.galleries import correction_links, selection_button
@@ -21,11 +22,10 @@ _MANY = 16
 """From so many classes on the matrix opens on the most confused ones."""
 _SHOWN_PAIRS = 7
 _PICTURES = 12
-_MATRIX = "classify_matrix"
-_TRUTH, _TAKEN = "truth", "taken"
+_MATRIX = ClassifyPage.key("matrix")
 
 
-def confusions_panel(study: Study, report: ClassReport, recipe: Recipe, *, model: str, address: Mapping[str, str]) -> None:
+def confusions_panel(study: Study, report: ClassReport, recipe: Recipe, *, model: str) -> None:
     """Which classes are confused; a cell leads to its images."""
     st.subheader("Confusions", anchor=False)
     if not report.images:
@@ -46,7 +46,7 @@ def confusions_panel(study: Study, report: ClassReport, recipe: Recipe, *, model
         with right:
             _pair_list(report, pairs, chosen)
     if chosen is not None:
-        _cell_images(study, recipe, chosen, model, address)
+        _cell_images(study, recipe, chosen, model)
 
 
 def _shown_classes(report: ClassReport) -> list[int]:
@@ -55,9 +55,13 @@ def _shown_classes(report: ClassReport) -> list[int]:
         return everything
     options = {"Most confused": 20, "All classes": len(everything)}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        which = st.segmented_control("Classes", list(options), default="Most confused", required=True, key="classify_shown")
+        which = st.segmented_control("Classes", list(options), default="Most confused", required=True, key=ClassifyPage.key("shown"))
         order = st.segmented_control(
-            "Order", ["Similar beside each other", "As numbered"], default="Similar beside each other", required=True, key="classify_order"
+            "Order",
+            ["Similar beside each other", "As numbered"],
+            default="Similar beside each other",
+            required=True,
+            key=ClassifyPage.key("order"),
         )
     kept = everything if which == "All classes" else report.most_confused(options["Most confused"]) or everything[:20]
     if order == "As numbered":
@@ -69,15 +73,15 @@ def _shown_classes(report: ClassReport) -> list[int]:
 def _chosen_cell(report: ClassReport, pairs: list[tuple[int, int, int]]) -> tuple[int, int] | None:
     """The cell that the link asks for, else the most frequent confusion, else the first class's right ones."""
     number = {name: index for index, name in enumerate(report.classes)}
-    asked = number.get(session.asked(_TRUTH) or ""), number.get(session.asked(_TAKEN) or "")
-    if asked[0] is not None and asked[1] is not None:
-        return asked[0], asked[1]
+    state = ClassifyPage.read()
+    truth, taken = number.get(state.truth or ""), number.get(state.taken or "")
+    if truth is not None and taken is not None:
+        return truth, taken
     return pairs[0][:2] if pairs else None
 
 
 def _choose_cell(report: ClassReport, truth: int, predicted: int) -> None:
-    session.put(_TRUTH, report.classes[truth])
-    session.put(_TAKEN, report.classes[predicted])
+    ClassifyPage.put(truth=report.classes[truth], taken=report.classes[predicted])
 
 
 def _matrix(report: ClassReport, shown: list[int], chosen: tuple[int, int] | None) -> None:
@@ -100,7 +104,7 @@ def _matrix(report: ClassReport, shown: list[int], chosen: tuple[int, int] | Non
 
 
 def _take_cell(report: ClassReport, shown: list[int]) -> None:
-    chosen = st.session_state[_MATRIX]["selection"]["points"]
+    chosen = chosen_points(_MATRIX)
     if chosen:
         truth, predicted = clicked_cell(report.matrix[np.ix_(shown, shown)], chosen[0]["point_index"])
         _choose_cell(report, shown[truth], shown[predicted])
@@ -111,12 +115,12 @@ def _pair_list(report: ClassReport, pairs: list[tuple[int, int, int]], chosen: t
         st.success("Every labelled held-out image is right.", icon=":material/check_circle:")
         return
     st.markdown("**Most frequent confusions**")
-    with st.container(horizontal=beside, gap="xsmall", key="classify_pairs"):
+    with st.container(horizontal=beside, gap="xsmall", key=ClassifyPage.key("pairs")):
         for truth, predicted, count in pairs:
             names = [plain(figures.shorten(report.classes[index], 20)) for index in (truth, predicted)]
             st.button(
                 f"{names[0]} → {names[1]} · {count:,}",
-                key=f"pair-{truth}-{predicted}",
+                key=ClassifyPage.key("pair", truth, predicted),
                 type="primary" if chosen == (truth, predicted) else "secondary",
                 on_click=_choose_cell,
                 args=(report, truth, predicted),
@@ -125,18 +129,16 @@ def _pair_list(report: ClassReport, pairs: list[tuple[int, int, int]], chosen: t
             )
 
 
-def _cell_images(study: Study, recipe: Recipe, chosen: tuple[int, int], model: str, address: Mapping[str, str]) -> None:
+def _cell_images(study: Study, recipe: Recipe, chosen: tuple[int, int], model: str) -> None:
     truth, predicted = (study.classes[index] for index in chosen)
     rows = selections.restrict(model, "images", classes.cell_rows(study, recipe, *chosen))
     says = f"predicted as {plain(predicted)}" if truth != predicted else "predicted correctly"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{counted(len(rows), 'image')} of {plain(truth)} {says}**", width="content")
         if rows:
-            selection_button(model, rows, f"{truth} → {predicted}" if truth != predicted else truth, key="classify_select")
+            selection_button(model, rows, f"{truth} → {predicted}" if truth != predicted else truth, key=ClassifyPage.key("select"))
     if not rows:
         st.caption("None, with your edits and your selection in force.")
         return
-    pages = -(-len(rows) // _PICTURES)
-    page = st.pagination(pages, key=f"cell_page-{chosen[0]}-{chosen[1]}", max_visible_pages=5) if pages > 1 else 1
-    shown = study.pictures(rows[(page - 1) * _PICTURES : page * _PICTURES], recipe)
-    correction_links(study, shown, key="classify_cell", address=address, label="Why?")
+    shown = study.pictures(rows[pager(len(rows), _PICTURES, key=ClassifyPage.key("cell_page", *chosen))], recipe)
+    correction_links(study, shown, key=ClassifyPage.key("cell"), label="Why?")

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import streamlit as st
 
 from cbm.editing.recipe import Recipe
 from cbm.study.class_detail import CONCEPTS, ClassDetail, tiles_of
 from cbm.study.study import Study
-from cbm.ui.frame import navigation, session
-from cbm.ui.frame.text import counted, percent, plain
+from cbm.ui.frame.formats import counted, percent, plain
+from cbm.ui.frame.slots import widget_value
+from cbm.ui.frame.state import ClassifyPage, ConceptPage
 from cbm.ui.widgets import figures, thumbnails
 from cbm.ui.widgets.figures.flows import class_concept_bars, concept_streams
 from cbm.ui.widgets.galleries import correction_links, picture_grid
 
 
 def _leave() -> None:
-    session.put("class", None)
+    ClassifyPage.put(of_class=None)
 
 
 def _jump(key: str) -> None:
-    session.put("class", st.session_state[key])
+    ClassifyPage.put(of_class=widget_value(key))
 
 
-def one_class(study: Study, recipe: Recipe, detail: ClassDetail, *, address: Mapping[str, str]) -> None:
+def one_class(study: Study, recipe: Recipe, detail: ClassDetail) -> None:
     """The class's figures, its concepts with their pictures, then its images."""
     row = detail.row
-    st.button("All classes", key="classify_back", icon=":material/arrow_back:", type="tertiary", on_click=_leave)
+    st.button("All classes", key=ClassifyPage.key("back"), icon=":material/arrow_back:", type="tertiary", on_click=_leave)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.title(plain(row.name), anchor=False, width="stretch")
-        key = f"classify_jump-{row.index}"
+        key = ClassifyPage.key("jump", row.index)
         st.selectbox("Another class", study.classes, index=row.index, key=key, on_change=_jump, args=(key,), width=240)
     _figures(detail)
     left, right = st.columns([1, 1], gap="large")
@@ -38,14 +37,14 @@ def one_class(study: Study, recipe: Recipe, detail: ClassDetail, *, address: Map
         _bars(detail, row.name)
     with right:
         _streams(detail, row.name)
-    _concept_cards(study, recipe, detail, address)
+    _concept_cards(study, recipe, detail)
     _images(detail)
-    _mistakes(study, detail, address)
+    _mistakes(study, detail)
 
 
 def _figures(detail: ClassDetail) -> None:
     row = detail.row
-    with st.grid(4, min_column_width=140, gap="small", key="class_facts") as grid:
+    with st.grid(4, min_column_width=140, gap="small", key=ClassifyPage.key("class_facts")) as grid:
         grid.metric(
             "Accuracy",
             "–" if row.accuracy is None else percent(row.accuracy),
@@ -75,7 +74,7 @@ def _bars(detail: ClassDetail, name: str) -> None:
     st.caption(f"What each concept adds to the score of “{plain(name)}” on its own images, on average; bias {figures.signed(detail.bias)}.")
     st.plotly_chart(
         class_concept_bars(shown),
-        key="class_concepts",
+        key=ClassifyPage.key("class_concepts"),
         config=figures.CHART_OPTIONS,
         alt=f"Mean contributions to {name}: " + ", ".join(f"{entry.name} {figures.signed(entry.contribution)}" for entry in shown),
     )
@@ -90,31 +89,26 @@ def _streams(detail: ClassDetail, name: str) -> None:
     st.caption("The same concepts on the same images: what they contribute to this class, and to the classes it is confused with.")
     st.plotly_chart(
         concept_streams(detail.flows, name, thumbnails.ink()),
-        key="class_streams",
+        key=ClassifyPage.key("class_streams"),
         config=figures.CHART_OPTIONS,
         alt=f"Streams from concepts to {', '.join(sorted(targets))}",
     )
 
 
-def _concept_cards(study: Study, recipe: Recipe, detail: ClassDetail, address: Mapping[str, str]) -> None:
+def _concept_cards(study: Study, recipe: Recipe, detail: ClassDetail) -> None:
     shown = detail.concepts[:CONCEPTS]
     if not shown:
         return
     st.subheader("Its concepts", anchor=False)
     entries = {entry.index: entry for entry in shown}
-    with st.grid(4, min_column_width=145, gap="small", border=True, key="class_concept_cards") as grid:
+    with st.grid(4, min_column_width=145, gap="small", border=True, key=ClassifyPage.key("class_concept_cards")) as grid:
         for tile in tiles_of(study, recipe, shown):
             entry = entries[tile.index]
             with grid.cell():
                 st.image(
                     thumbnails.strip(tile.uris, thumbnails.theme()), width="stretch", alt=f"Images on which “{entry.name}” is strongest"
                 )
-                st.page_link(
-                    navigation.CONCEPT,
-                    label=f"**{plain(entry.name)}**",
-                    query_params={**address, "concept": str(entry.index)},
-                    help=f"Open concept {entry.index}",
-                )
+                ConceptPage(entry.index).link().draw(f"**{plain(entry.name)}**", help=f"Open concept {entry.index}")
                 st.caption(f"weight {figures.signed(entry.weight)} · in {entry.frequency:.0%} of its images")
 
 
@@ -127,21 +121,21 @@ def _images(detail: ClassDetail) -> None:
         with place:
             st.subheader(title, anchor=False, help=help_text + " The number is the lead in logits.")
             if tiles:
-                picture_grid(tiles, key=f"class_{title.lower()}", width=88)
+                picture_grid(tiles, key=ClassifyPage.key(f"class_{title.lower()}"), width=88)
             else:
                 st.caption("No right prediction to show.")
 
 
-def _mistakes(study: Study, detail: ClassDetail, address: Mapping[str, str]) -> None:
+def _mistakes(study: Study, detail: ClassDetail) -> None:
     st.subheader("Its mistakes", anchor=False)
     if not detail.missed_count and not detail.alarm_count:
         st.caption("None on the held-out images.")
         return
     left, right = st.columns(2, gap="large")
-    for place, text, tiles, count, key in (
+    for place, text, tiles, count, name in (
         (left, "predicted as another class", detail.missed, detail.missed_count, "missed"),
         (right, "of another class predicted as this one", detail.alarms, detail.alarm_count, "alarms"),
     ):
         with place:
             st.markdown(f"**{counted(count, 'image')} {text}**" + (f", {len(tiles)} shown" if count > len(tiles) else ""))
-            correction_links(study, tiles, key=f"class_{key}", address=address)
+            correction_links(study, tiles, key=ClassifyPage.key(f"class_{name}"))

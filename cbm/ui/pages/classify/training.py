@@ -13,8 +13,9 @@ from cbm.metrics.classification import STANDARD_NECS
 from cbm.study.image_sets import ImageSet, read_image_set
 from cbm.study.training_data import ConceptsOption, concepts_option, testable, trainable
 from cbm.ui.access import modes
-from cbm.ui.frame import navigation, resources, session
-from cbm.ui.frame.cards import show_error
+from cbm.ui.frame import chosen, messages, resources
+from cbm.ui.frame.empty import empty_card
+from cbm.ui.frame.state import ClassifyPage, DataPage, DiscoverPage, StartPage
 from cbm.ui.widgets import job_panel
 
 KIND = "train"
@@ -27,7 +28,6 @@ HEADS = {
     "dense": ("Dense", "Every class may use every concept: the most accurate head on these concepts, and the hardest to read."),
     "dn-cbm": ("DN-CBM probe", "The dense probe as published with Discover-then-Name, for comparison with the paper."),
 }
-_REFUSED = "train_refused"
 _HELD_OUT = "A held-out part of the same images"
 
 
@@ -43,15 +43,13 @@ def panel(chosen_concepts: str | None = None, named_by: str | None = None) -> No
     root = modes.workspace_root()
     concepts, sets = _offers(root)
     st.subheader("Train another head" if resources.catalogue(root).models else "Train a head", anchor=False)
-    refused = st.session_state.pop(_REFUSED, None)
-    if refused:
-        show_error(refused)
+    messages.show_refusal(at=KIND)
     _job(root)
     if not concepts:
         st.caption("There are no named concepts yet. Discover some first, then train a head on them here.")
-        st.page_link(navigation.DISCOVER, label="Discover concepts", icon=":material/travel_explore:", query_params=modes.address())
+        DiscoverPage().link().draw("Discover concepts", icon=":material/travel_explore:")
         return
-    with st.container(border=True, key="train_form"):
+    with st.container(border=True, key=ClassifyPage.key("train_form")):
         _form(concepts, sets, chosen_concepts, named_by)
 
 
@@ -59,21 +57,15 @@ def first_panel() -> None:
     """A workspace without a model: what this page will show, and how to get there."""
     root = modes.workspace_root()
     if not modes.may_write() or not resources.artifacts(root, "concepts"):
-        with st.container(border=True, horizontal_alignment="center"):
-            st.markdown("## :material/category:", text_alignment="center", anchors=False)
-            st.subheader("No classifiers yet", anchor=False, text_alignment="center", width="stretch")
-            st.markdown(
-                "This page shows how accurate a classifier is when each class may use only a few concepts: class by class, confusion by "
-                "confusion. It needs labelled images and discovered concepts first.",
-                text_alignment="center",
-            )
+        why = (
+            "This page shows how accurate a classifier is when each class may use only a few concepts: class by class, confusion by "
+            "confusion. It needs labelled images and discovered concepts first."
+        )
+        with empty_card("No classifiers yet", why, icon=":material/category:"):
             if modes.may_write():
-                with st.container(horizontal=True, horizontal_alignment="center"):
-                    st.page_link(navigation.DATA, label="Bring images", icon=":material/photo_library:", query_params=modes.address())
-                    st.page_link(
-                        navigation.DISCOVER, label="Discover concepts", icon=":material/travel_explore:", query_params=modes.address()
-                    )
-                    st.page_link(navigation.START, label="Build the demo", icon=":material/flag:", query_params=modes.address())
+                DataPage().link().draw("Import images", icon=":material/photo_library:")
+                DiscoverPage().link().draw("Discover concepts", icon=":material/travel_explore:")
+                StartPage().link().draw("Build the demo", icon=":material/flag:")
         return
     st.caption("No head has been trained yet. The concepts are ready: choose the images to learn from, and the result will appear here.")
     panel()
@@ -90,40 +82,40 @@ def _offers(root: str) -> tuple[list[ConceptsOption], list[ImageSet]]:
         try:
             concepts.append(concepts_option(artifact))
         except CbmError as error:
-            show_error(str(error))
+            messages.error(str(error))
     for artifact in resources.artifacts(root, "embeddings"):
         try:
             sets.append(read_image_set(artifact))
         except CbmError as error:
-            show_error(str(error))
+            messages.error(str(error))
     return concepts, sets
 
 
 def _job(root: str) -> None:
     job = job_panel.latest(root, (KIND,))
-    if job is not None and (job.live or job.id == session.asked(job_panel.PARAMETER)):
-        job_panel.watch(job.id, key="train_job", on_done=_show_trained)
+    if job is not None and (job.live or job.id == ClassifyPage.read().job):
+        job_panel.watch(job.id, key=ClassifyPage.key("train_job"), on_done=_show_trained)
 
 
 def _show_trained(job: Job) -> None:
     model = (job.result or {}).get("model")
     if isinstance(model, str):
-        session.show_model(model)
+        chosen.show(model)
         st.toast("The new model is trained and shown.", icon=":material/check_circle:")
         st.rerun()
 
 
-def _form(concepts: Sequence[ConceptsOption], sets: Sequence[ImageSet], chosen: str | None, named_by: str | None) -> None:
+def _form(concepts: Sequence[ConceptsOption], sets: Sequence[ImageSet], first_offer: str | None, named_by: str | None) -> None:
     titles = {option.id: option for option in concepts}
     left, right = st.columns(2, gap="medium")
-    first = list(titles).index(chosen) if chosen in titles else 0
+    first = list(titles).index(first_offer) if first_offer in titles else 0
     with left:
         table = titles[
             st.selectbox(
                 "Concepts",
                 list(titles),
                 index=first,
-                key="train_concepts",
+                key=ClassifyPage.key("train_concepts"),
                 format_func=lambda key: titles[key].title,
                 help="A dictionary's concepts with their names. Discover makes new ones.",
             )
@@ -137,7 +129,7 @@ def _form(concepts: Sequence[ConceptsOption], sets: Sequence[ImageSet], chosen: 
             st.selectbox(
                 "Learn from",
                 list(training),
-                key="train_on",
+                key=ClassifyPage.key("train_on"),
                 index=_first_training(list(training.values())),
                 format_func=lambda key: training[key].menu_title,
                 help="Labelled images, encoded by the same backbone as the concepts.",
@@ -147,16 +139,28 @@ def _form(concepts: Sequence[ConceptsOption], sets: Sequence[ImageSet], chosen: 
         test = _test_choice(sets, on)
     with right:
         head = st.segmented_control(
-            "Kind of head", list(HEADS), default="sparse", required=True, key="train_head", format_func=lambda kind: HEADS[kind][0]
+            "Kind of head",
+            list(HEADS),
+            default="sparse",
+            required=True,
+            key=ClassifyPage.key("train_head"),
+            format_func=lambda kind: HEADS[kind][0],
         )
     nec = _nec(head, left)
     with right:
         st.caption(HEADS[head][1])
     with st.expander("More settings", icon=":material/tune:"):
-        seed, names_from = _more(named_by if table.id == chosen else None)
+        seed, names_from = _more(named_by if table.id == first_offer else None)
     parameters = {"concepts": table.id, "on": on.id, "head": head, "necs": _necs(nec), "seed": seed}
     parameters |= {name: value for name, value in (("test", test), ("names_from", names_from)) if value}
-    st.button("Train", key="train_go", type="primary", icon=":material/play_arrow:", on_click=_submit, args=(parameters, head, on.title))
+    st.button(
+        "Train",
+        key=ClassifyPage.key("train_go"),
+        type="primary",
+        icon=":material/play_arrow:",
+        on_click=_submit,
+        args=(parameters, head, on.title),
+    )
     st.caption(
         "The linear probe, zero-shot, a dense head and random directions are measured on the same images. It takes seconds to minutes."
     )
@@ -167,18 +171,26 @@ def _no_labels(table: ConceptsOption) -> None:
         f"No labelled images of {table.backbone.architecture} are here. "
         "A head learns from labels: encode images sorted into one folder per class."
     )
-    st.page_link(navigation.DATA, label="Bring labelled images", icon=":material/photo_library:", query_params=modes.address())
+    DataPage().link().draw("Import labelled images", icon=":material/photo_library:")
 
 
 def _more(named_by: str | None) -> tuple[int, str | None]:
     """The seed, and the model whose names are carried over."""
     seed = st.number_input(
-        "Seed", 0, 2**31 - 1, 0, key="train_seed", help="Used for splits and everything random. The same seed gives the same model."
+        "Seed",
+        0,
+        2**31 - 1,
+        0,
+        key=ClassifyPage.key("train_seed"),
+        help="Used for splits and everything random. The same seed gives the same model.",
     )
     if named_by is None:
         return int(seed), None
     keep = st.checkbox(
-        "Keep the chosen model's renames, merges and hides", value=True, key="train_names", help="The ones that it was saved with."
+        "Keep the chosen model's renames, merges and hides",
+        value=True,
+        key=ClassifyPage.key("train_names"),
+        help="The ones that it was saved with.",
     )
     return int(seed), named_by if keep else None
 
@@ -201,7 +213,7 @@ def _test_choice(sets: Sequence[ImageSet], on: ImageSet) -> str | None:
         "Measure on",
         options,
         index=options.index(likely[0]) if likely else 0,
-        key=f"train_test-{on.id}",
+        key=ClassifyPage.key("train_test", on.id),
         format_func=lambda key: tests[key].menu_title if key in tests else key,
         help="Images that play no part in training. Within one set, its test split is held out, or else a fifth of every class.",
     )
@@ -218,7 +230,7 @@ def _nec(head: str, place: st.delta_generator.DeltaGenerator) -> int:
                 1,
                 200,
                 STANDARD_NECS[0],
-                key="train_nec",
+                key=ClassifyPage.key("train_nec"),
                 help="Number of effective concepts (NEC): the mean number of concepts per class. People can still read about 5.",
             )
         )
@@ -226,8 +238,6 @@ def _nec(head: str, place: st.delta_generator.DeltaGenerator) -> int:
 
 def _submit(parameters: dict[str, object], head: str, images: str) -> None:
     kind = f"{HEADS[head][0].lower()} head" if head != "dn-cbm" else HEADS[head][0]
-    try:
+    # A callback runs before the page, which shows it in its place.
+    with messages.refusals(at=KIND):
         job_panel.submit(KIND, parameters, title=f"Train a {kind} on {images}")
-    except CbmError as error:
-        # A callback runs before the page, which shows it in its place.
-        st.session_state[_REFUSED] = str(error)

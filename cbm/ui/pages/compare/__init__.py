@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import streamlit as st
 
 from cbm.core.errors import MismatchError, NotFoundError
@@ -16,9 +14,13 @@ from cbm.study.comparison import Alignment, Comparison, Outcome, align, compare,
 from cbm.study.concept_pairs import Matches, match_concepts, pair_list
 from cbm.study.views import Headline
 from cbm.ui.access import modes
-from cbm.ui.frame import cards, empty, navigation, resources, session
-from cbm.ui.frame.cards import page_title, show_error
-from cbm.ui.frame.text import counted, percent, plain, points
+from cbm.ui.frame import cache, cards, messages, navigation, resources
+from cbm.ui.frame.cards import page_title
+from cbm.ui.frame.chosen import Chosen, open_chosen
+from cbm.ui.frame.empty import empty_card
+from cbm.ui.frame.formats import counted, percent, plain, points
+from cbm.ui.frame.pager import pager
+from cbm.ui.frame.state import ClassifyPage, ComparePage, ImagePage, IntervenePage
 from cbm.ui.pages.compare import shared_concepts, sides
 from cbm.ui.pages.compare.sides import Choice, Side
 from cbm.ui.widgets import figures, thumbnails
@@ -33,63 +35,58 @@ _CERTAIN = 0.05
 
 def show() -> None:
     navigation.require_entry()
-    root = modes.workspace_root()
-    catalogue = resources.catalogue(root)
     page_title("Compare", "Two concept models on the same images: where they agree, where they differ, and which concepts they share.")
-    if not catalogue.models:
-        empty.no_models("models to compare")
-        return
-    choice = _choice(root, catalogue.models, session.current_model())
+    chosen = open_chosen("models to compare")
+    models = chosen.catalogue.models
+    choice = _choice(chosen)
     if choice is None:
         _nothing_to_compare()
         return
     if choice.instead:
-        title = catalogue.models[session.current_model()]
-        st.caption(f":material/info: “{title}” has no edits and shares no test images with another model; these two do.")
-    sides.selectors(catalogue.models, choice, sides.offered(root, list(catalogue.models), choice))
+        messages.note(f"“{chosen.title}” has no edits and shares no test images with another model; these two do.")
+    sides.selectors(models, choice, sides.offered(chosen.root, list(models), choice))
     try:
-        left, right = sides.open_sides(root, catalogue.models, choice)
-        aligned = _aligned(root, left.model, right.model)
+        left, right = sides.open_sides(chosen.root, models, choice)
+        aligned = _aligned(chosen.root, left.model, right.model)
     except MismatchError as error:
-        show_error(str(error))
+        messages.error(str(error))
         return
     recipes = left.recipe, right.recipe
     comparison = compare(left.study, right.study, recipes, aligned)
-    addresses = session.link(left.model, catalogue.default), session.link(right.model, catalogue.default)
     _headline_panel(left, right, aligned, comparison)
     first, second = st.columns(2, gap="large")
     with first:
         _nec_panel(left, right, comparison)
     with second:
         _class_panel(comparison)
-    st.fragment(_images_panel)(left, right, aligned, comparison, address=addresses[0])
+    st.fragment(_images_panel)(left, right, aligned, comparison)
 
     @st.fragment
     def concepts() -> None:
-        matches = _matches(root, left.model, right.model, shared_concepts.least_cosine())
-        shared_concepts.concepts_panel(left, right, matches, pair_list(left.study, right.study, recipes, matches), addresses=addresses)
+        matches = _matches(chosen.root, left.model, right.model, shared_concepts.least_cosine())
+        shared_concepts.concepts_panel(left, right, matches, pair_list(left.study, right.study, recipes, matches))
 
     concepts()
 
 
-def _choice(root: str, models: Mapping[str, str], model: str) -> Choice | None:
+def _choice(chosen: Chosen) -> Choice | None:
     """The pair that the link asks for; the default one, with a word on it, where the link asks for a model that is not here."""
-    study = resources.study(root, model)
-    edited, stored_edits = sides.is_edited(model, study), changes_predictions(study.model.recipe)
+    models, model = chosen.catalogue.models, chosen.model
+    edited, stored_edits = sides.is_edited(model, chosen.study), changes_predictions(chosen.study.model.recipe)
     try:
-        return sides.choose(root, models, model, session.asked("other"), edited=edited, stored_edits=stored_edits)
+        return sides.choose(chosen.root, models, model, ComparePage.read().other, edited=edited, stored_edits=stored_edits)
     except NotFoundError as error:
-        show_error(str(error))
-        return sides.choose(root, models, model, None, edited=edited, stored_edits=stored_edits)
+        messages.error(str(error))
+        return sides.choose(chosen.root, models, model, None, edited=edited, stored_edits=stored_edits)
 
 
-@st.cache_resource(max_entries=8, show_spinner="Matching concepts …")
+@cache.remember("Matching concepts …")
 def _matches(root: str, first: str, second: str, least: float) -> Matches:
     """Kept by ids: the matches of two large dictionaries take a second or two."""
     return match_concepts(resources.study(root, first).model, resources.study(root, second).model, least)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@cache.remember()
 def _aligned(root: str, first: str, second: str) -> Alignment:
     """Kept by ids, as above."""
     return align(resources.study(root, first), resources.study(root, second))
@@ -113,7 +110,7 @@ def _headline_panel(left: Side, right: Side, aligned: Alignment, comparison: Com
     )
     for outcome, label, text in alone:
         found.append(Headline(label, f"{comparison.count(outcome):,}", text))
-    cards.headline_row(found, key="compare_headlines")
+    cards.headline_row(found, key=ComparePage.key("headlines"))
     st.caption(" ".join([_compared(aligned, comparison), _certainty(comparison)]).strip())
 
 
@@ -141,7 +138,7 @@ def _nec_panel(left: Side, right: Side, comparison: Comparison) -> None:
         st.caption("Neither model recorded its accuracy at other numbers of concepts.")
         return
     st.caption("As each head was trained, before any edit. The rings are A (blue) and B (orange) as compared here.")
-    st.plotly_chart(nec_chart(view), key="compare_nec", config=figures.CHART_OPTIONS, alt=view.sentence)
+    st.plotly_chart(nec_chart(view), key=ComparePage.key("nec"), config=figures.CHART_OPTIONS, alt=view.sentence)
 
 
 def _class_panel(comparison: Comparison) -> None:
@@ -156,13 +153,13 @@ def _class_panel(comparison: Comparison) -> None:
     st.caption(f"B is better on {better} of {len(comparison.classes)} classes, worse on {len(moved) - better}{more}. In percentage points.")
     st.plotly_chart(
         class_dumbbells(shown),
-        key="compare_classes",
+        key=ComparePage.key("classes"),
         config=figures.CHART_OPTIONS,
         alt="Accuracy by class: " + ", ".join(f"{entry.name} A {entry.left:.0%} B {entry.right:.0%}" for entry in shown),
     )
 
 
-def _images_panel(left: Side, right: Side, aligned: Alignment, comparison: Comparison, *, address: Mapping[str, str]) -> None:
+def _images_panel(left: Side, right: Side, aligned: Alignment, comparison: Comparison) -> None:
     """The images on which they differ."""
     st.subheader("Which images differ", anchor=False)
     kinds: dict[Outcome, str] = {
@@ -181,24 +178,22 @@ def _images_panel(left: Side, right: Side, aligned: Alignment, comparison: Compa
         offered,
         default=most,
         required=True,
-        key="compare_images",
+        key=ComparePage.key("images"),
         format_func=lambda kind: f"{kinds[kind]} · {comparison.count(kind):,}",
         label_visibility="collapsed",
     )
     rows = comparison.rows[kind]
-    pages = -(-len(rows) // _PICTURES)
     with st.container(horizontal=True, vertical_alignment="center"):
-        page = st.pagination(pages, key=f"compare_image_page-{kind}", max_visible_pages=5) if pages > 1 else 1
-        selection_button(left.model, aligned.left[rows].tolist(), kinds[kind], key="compare_select")
-    shown = rows[(page - 1) * _PICTURES : page * _PICTURES].tolist()
-    with st.grid("auto", min_column_width=128, gap="small", key="compare_pictures") as grid:
+        shown = rows[pager(len(rows), _PICTURES, key=ComparePage.key("image_page", kind))].tolist()
+        selection_button(left.model, aligned.left[rows].tolist(), kinds[kind], key=ComparePage.key("select"))
+    with st.grid("auto", min_column_width=128, gap="small", key=ComparePage.key("pictures")) as grid:
         for position in shown:
             with grid.cell():
-                _picture(left, right, aligned, comparison, position, address)
+                _picture(left, right, aligned, comparison, position)
     st.caption("Each link is the image's true class and opens the image in model A. Below it: what each model predicts.")
 
 
-def _picture(left: Side, right: Side, aligned: Alignment, comparison: Comparison, position: int, address: Mapping[str, str]) -> None:
+def _picture(left: Side, right: Side, aligned: Alignment, comparison: Comparison, position: int) -> None:
     row = int(aligned.left[position])
     truth = left.study.classes[left.study.labels[row]]
     says = [side.study.classes[int(part[position])] for side, part in zip((left, right), comparison.predicted, strict=True)]
@@ -209,21 +204,17 @@ def _picture(left: Side, right: Side, aligned: Alignment, comparison: Comparison
         width="stretch",
         alt=f"Image {item}: {truth}; A says {says[0]}, B says {says[1]}",
     )
-    st.page_link(navigation.IMAGE, label=plain(truth), query_params={**address, "image": item}, help=f"Open image {item}")
+    ImagePage(item).link(left.model).draw(plain(truth), help=f"Open image {item}")
     st.caption("  \n".join(f"{letter} {mark} {plain(name)}" for letter, mark, name in zip("AB", marks, says, strict=True)))
 
 
 def _nothing_to_compare() -> None:
     """One model, without edits: what this page would show, and how to get there."""
-    with st.container(border=True, horizontal_alignment="center"):
-        st.markdown("## :material/compare_arrows:", text_alignment="center", anchors=False)
-        st.subheader("Nothing to compare yet", anchor=False, text_alignment="center", width="stretch")
-        st.markdown(
-            "This page compares two models on the same images: which is right where, and which concepts they share. "
-            "This model has no edits, and no other one was tested on the same images.",
-            text_alignment="center",
-        )
-        with st.container(horizontal=True, horizontal_alignment="center"):
-            st.page_link(navigation.INTERVENE, label="Edit the model", icon=":material/tune:", query_params=modes.address())
-            if modes.may_write():
-                st.page_link(navigation.CLASSIFY, label="Train another head", icon=":material/category:", query_params=modes.address())
+    why = (
+        "This page compares two models on the same images: which is right where, and which concepts they share. "
+        "This model has no edits, and no other one was tested on the same images."
+    )
+    with empty_card("Nothing to compare yet", why, icon=":material/compare_arrows:"):
+        IntervenePage().link().draw("Edit the model", icon=":material/tune:")
+        if modes.may_write():
+            ClassifyPage().link().draw("Train another head", icon=":material/category:")

@@ -6,17 +6,19 @@ import streamlit as st
 
 from cbm.study.concept_pairs import LEAST_COSINE, ConceptPair, LoneConcept, Matches, PairList, strongest_rows
 from cbm.study.study import Study
-from cbm.ui.frame import navigation
-from cbm.ui.frame.text import counted, percent, plain
+from cbm.ui.frame.formats import counted, percent, plain
+from cbm.ui.frame.pager import pager
+from cbm.ui.frame.slots import Slot
+from cbm.ui.frame.state import ComparePage, ConceptPage
 from cbm.ui.pages.compare.sides import Side
 from cbm.ui.widgets import thumbnails
 
-LEAST_COSINES = (0.9, 0.8, 0.7, 0.6, 0.5)
-THRESHOLD = "compare_cosine"
+_LEAST_COSINES = (0.9, 0.8, 0.7, 0.6, 0.5)
+_THRESHOLD = Slot(ComparePage.key("cosine"), LEAST_COSINE)
 _PAIRS = 8
 
 
-def concepts_panel(left: Side, right: Side, matches: Matches, pairs: PairList, *, addresses: tuple[dict[str, str], dict[str, str]]) -> None:
+def concepts_panel(left: Side, right: Side, matches: Matches, pairs: PairList) -> None:
     """Shared concepts with their pictures, those that count most differently first; then those that only one model has."""
     st.subheader("Which concepts they share", anchor=False)
     st.caption(_how(matches, pairs))
@@ -36,19 +38,16 @@ def concepts_panel(left: Side, right: Side, matches: Matches, pairs: PairList, *
             offered,
             default=kind,
             required=True,
-            key="compare_concepts",
+            key=ComparePage.key("concepts"),
             format_func=lambda key: kinds[key],
             label_visibility="collapsed",
         )
     entries = {"pairs": pairs.pairs, "A": pairs.only_left, "B": pairs.only_right}[kind]
-    pages = -(-len(entries) // _PAIRS)
-    page = st.pagination(pages, key=f"compare_concept_page-{kind}", max_visible_pages=5) if pages > 1 else 1
-    shown = entries[(page - 1) * _PAIRS : page * _PAIRS]
+    shown = entries[pager(len(entries), _PAIRS, key=ComparePage.key("concept_page", kind))]
     if kind == "pairs":
-        _pair_cards([entry for entry in shown if isinstance(entry, ConceptPair)], left.study, right.study, matches, addresses)
+        _pair_cards([entry for entry in shown if isinstance(entry, ConceptPair)], left, right, matches)
     else:
-        study, address = (left.study, addresses[0]) if kind == "A" else (right.study, addresses[1])
-        _lone_cards([entry for entry in shown if isinstance(entry, LoneConcept)], study, address)
+        _lone_cards([entry for entry in shown if isinstance(entry, LoneConcept)], left if kind == "A" else right)
 
 
 def _threshold(matches: Matches) -> None:
@@ -56,17 +55,17 @@ def _threshold(matches: Matches) -> None:
         return
     st.segmented_control(
         "Same direction from cosine",
-        LEAST_COSINES,
+        _LEAST_COSINES,
         default=LEAST_COSINE,
         required=True,
-        key=THRESHOLD,
+        key=_THRESHOLD.key,
         help="Independent dictionaries seldom agree perfectly; lower values pair more concepts, less surely.",
     )
 
 
 def least_cosine() -> float:
     """What the visitor chose, from which two directions count as one."""
-    return float(st.session_state.get(THRESHOLD) or LEAST_COSINE)
+    return _THRESHOLD.get()
 
 
 def _how(matches: Matches, pairs: PairList) -> str:
@@ -87,14 +86,12 @@ def _strip(study: Study, concept: int, name: str) -> None:
     st.image(thumbnails.strip(uris, thumbnails.theme(), rows=1), width="stretch", alt=f"Images on which “{name}” is strongest")
 
 
-def _pair_cards(
-    shown: list[ConceptPair], left: Study, right: Study, matches: Matches, addresses: tuple[dict[str, str], dict[str, str]]
-) -> None:
-    one = matches.by == "dictionary" and left.held_out.id == right.held_out.id
-    with st.grid(4 if one else 2, min_column_width=180 if one else 290, gap="small", border=True, key="compare_pairs") as grid:
+def _pair_cards(shown: list[ConceptPair], left: Side, right: Side, matches: Matches) -> None:
+    one = matches.by == "dictionary" and left.study.held_out.id == right.study.held_out.id
+    with st.grid(4 if one else 2, min_column_width=180 if one else 290, gap="small", border=True, key=ComparePage.key("pairs")) as grid:
         for pair in shown:
             with grid.cell():
-                sides = ((pair.left, pair.left_name, left, addresses[0]), (pair.right, pair.right_name, right, addresses[1]))
+                sides = ((pair.left, pair.left_name, left), (pair.right, pair.right_name, right))
                 if one:
                     _side(*sides[0])
                 else:
@@ -105,16 +102,14 @@ def _pair_cards(
                 st.caption(f"{cosine}carries {percent(pair.left_share)} of all scores in A, {percent(pair.right_share)} in B")
 
 
-def _side(concept: int, name: str, study: Study, address: dict[str, str]) -> None:
-    _strip(study, concept, name)
-    st.page_link(
-        navigation.CONCEPT, label=f"**{plain(name)}**", query_params={**address, "concept": str(concept)}, help=f"Open concept {concept}"
-    )
+def _side(concept: int, name: str, side: Side) -> None:
+    _strip(side.study, concept, name)
+    ConceptPage(concept).link(side.model).draw(f"**{plain(name)}**", help=f"Open concept {concept}")
 
 
-def _lone_cards(shown: list[LoneConcept], study: Study, address: dict[str, str]) -> None:
-    with st.grid(4, min_column_width=145, gap="small", border=True, key="compare_lone") as grid:
+def _lone_cards(shown: list[LoneConcept], side: Side) -> None:
+    with st.grid(4, min_column_width=145, gap="small", border=True, key=ComparePage.key("lone")) as grid:
         for entry in shown:
             with grid.cell():
-                _side(entry.index, entry.name, study, address)
+                _side(entry.index, entry.name, side)
                 st.caption(f"carries {percent(entry.share)} of all scores")

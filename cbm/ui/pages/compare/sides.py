@@ -13,11 +13,13 @@ from cbm.core.errors import NotFoundError
 from cbm.editing.recipe import Recipe
 from cbm.study.classes import changes_predictions
 from cbm.study.study import Study
-from cbm.ui.frame import resources, session
+from cbm.ui.frame import cache, chosen, edits, resources
+from cbm.ui.frame.slots import Slot
+from cbm.ui.frame.state import ComparePage, fits, short
 from cbm.workspace.workspace import Workspace
 
-_FIRST, _OTHER = "compare_first", "compare_other"
-STORED, UNEDITED = "stored", "unedited"
+_FIRST, _OTHER = Slot(ComparePage.key("first"), ""), Slot(ComparePage.key("other"), "")
+STORED, UNEDITED = ComparePage.STORED, ComparePage.UNEDITED
 """In the place of a second model: the first as it is stored, or without any edit."""
 
 
@@ -44,7 +46,7 @@ class Choice:
     """Whether `first` is not the chosen model, because that one has nothing to be compared with."""
 
 
-@st.cache_resource(max_entries=256, show_spinner=False)
+@cache.remember()
 def tested_on(root: str, model: str) -> str | None:
     """Id of the embedding set that a model was tested on; None where it does not say."""
     try:
@@ -96,7 +98,7 @@ def offered(root: str, models: Sequence[str], choice: Choice) -> list[str]:
 def _named(asked: str, models: Sequence[str]) -> str:
     if asked in (STORED, UNEDITED):
         return asked
-    fitting = [model for model in models if model.startswith(asked) or model.partition("-")[2].startswith(asked)]
+    fitting = [model for model in models if fits(model, asked)]
     if len(fitting) != 1:
         raise NotFoundError(f"The link asks to compare with {asked!r}, which is not in this workspace. Choose a model below.")
     return fitting[0]
@@ -105,8 +107,8 @@ def _named(asked: str, models: Sequence[str]) -> str:
 def open_sides(root: str, models: Mapping[str, str], choice: Choice) -> tuple[Side, Side]:
     """Both models with their held-out images, each under its recipe: the visitor's, or the one it was stored with."""
     first = resources.study(root, choice.first)
-    session.start_from(choice.first, first.model.recipe)
-    own = session.recipe(choice.first)
+    edits.start_from(choice.first, first.model.recipe)
+    own = edits.recipe(choice.first)
     title = models[choice.first]
     if choice.other in (STORED, UNEDITED):
         recipe = first.model.recipe if choice.other == STORED else Recipe()
@@ -114,10 +116,10 @@ def open_sides(root: str, models: Mapping[str, str], choice: Choice) -> tuple[Si
         left = f"{title}, your edits" if choice.other == STORED or own != first.model.recipe else title
         return Side("A", choice.first, left, first, own), Side("B", choice.first, f"{title}, {suffix}", first, recipe)
     second = resources.study(root, choice.other)
-    session.start_from(choice.other, second.model.recipe)
+    edits.start_from(choice.other, second.model.recipe)
     return (
         Side("A", choice.first, title + _mark(choice.first, first), first, own),
-        Side("B", choice.other, models[choice.other] + _mark(choice.other, second), second, session.recipe(choice.other)),
+        Side("B", choice.other, models[choice.other] + _mark(choice.other, second), second, edits.recipe(choice.other)),
     )
 
 
@@ -127,19 +129,20 @@ def _mark(model: str, study: Study) -> str:
 
 def is_edited(model: str, study: Study) -> bool:
     """Whether the visitor's edits make the model predict by another recipe than the stored one."""
-    own = session.recipe(model)
+    own = edits.recipe(model)
     return own != study.model.recipe and (changes_predictions(own) or changes_predictions(study.model.recipe))
 
 
 def selectors(models: Mapping[str, str], choice: Choice, offered: list[str]) -> None:
     """Which two models; `offered` are the second ones that share images with the first, STORED and UNEDITED among them."""
-    st.session_state[_FIRST], st.session_state[_OTHER] = choice.first, choice.other
+    _FIRST.put(choice.first)
+    _OTHER.put(choice.other)
     words = {STORED: "The same model as it is stored", UNEDITED: "The same model without edits"}
     left, middle, right = st.columns([10, 3, 10], vertical_alignment="bottom")
-    left.selectbox("Model A", list(models), key=_FIRST, format_func=lambda model: models[model], on_change=_take_first)
+    left.selectbox("Model A", list(models), key=_FIRST.key, format_func=lambda model: models[model], on_change=_take_first)
     middle.button(
         "Swap",
-        key="compare_swap",
+        key=ComparePage.key("swap"),
         icon=":material/swap_horiz:",
         help="Swap A and B",
         width="stretch",
@@ -150,7 +153,7 @@ def selectors(models: Mapping[str, str], choice: Choice, offered: list[str]) -> 
     right.selectbox(
         "Model B",
         offered,
-        key=_OTHER,
+        key=_OTHER.key,
         format_func=lambda model: words.get(model) or models[model],
         on_change=_take_other,
         args=(choice.first,),
@@ -159,16 +162,16 @@ def selectors(models: Mapping[str, str], choice: Choice, offered: list[str]) -> 
 
 
 def _take_first() -> None:
-    session.show_model(st.session_state[_FIRST])
+    chosen.show(_FIRST.get())
 
 
 def _take_other(first: str) -> None:
     # The pair on screen may not begin with the chosen model; from now on it does.
-    other = st.session_state[_OTHER]
-    session.show_model(first)
-    session.put("other", other if other in (STORED, UNEDITED) else session.short(other))
+    other = _OTHER.get()
+    chosen.show(first)
+    ComparePage.put(other=other if other in (STORED, UNEDITED) else short(other))
 
 
 def _swap(choice: Choice) -> None:
-    session.show_model(choice.other)
-    session.put("other", session.short(choice.first))
+    chosen.show(choice.other)
+    ComparePage.put(other=short(choice.first))

@@ -8,14 +8,15 @@ import streamlit as st
 
 from cbm.core.errors import NotFoundError
 from cbm.study import relations
-from cbm.study.concept_detail import concept_detail, image_link, row_tiles
+from cbm.study.concept_detail import concept_detail, row_tiles
 from cbm.study.evidence import Known
-from cbm.ui.access import modes
-from cbm.ui.frame import empty, navigation, resources, selections, session
-from cbm.ui.frame.cards import show_error
-from cbm.ui.frame.text import counted, percent, plain
+from cbm.ui.frame import messages, navigation, selections
+from cbm.ui.frame.chosen import open_chosen
+from cbm.ui.frame.formats import counted, percent, plain
+from cbm.ui.frame.slots import widget_value
+from cbm.ui.frame.state import ConceptPage, ConceptsPage, IntervenePage
 from cbm.ui.pages.concept import evidence, naming
-from cbm.ui.pages.concept.evidence import HEAT, Scene
+from cbm.ui.pages.concept.evidence import Scene
 from cbm.ui.widgets import figures
 from cbm.ui.widgets.galleries import picture_grid
 
@@ -25,26 +26,20 @@ _PICTURES = 6
 
 def show() -> None:
     navigation.require_entry()
-    root = modes.workspace_root()
-    catalogue = resources.catalogue(root)
-    if not catalogue.models:
-        empty.no_models("concepts")
-        return
-    model = session.current_model()
-    study = resources.study(root, model)
-    recipe = session.recipe(model)
-    address = session.link(model, catalogue.default)
+    chosen = open_chosen("concepts")
+    state = ConceptPage.read()
+    if state.concept is None and not state.problems:
+        ConceptsPage().link().open()
     try:
-        asked = session.concept_in_link()
-        if asked is None:
-            st.switch_page(navigation.CONCEPTS, query_params=address)
-        detail = concept_detail(study, asked, recipe)
+        if state.concept is None:
+            raise NotFoundError(*state.problems)
+        detail = concept_detail(chosen.study, state.concept, chosen.recipe)
     except NotFoundError as error:
-        show_error(str(error))
-        st.page_link(navigation.CONCEPTS, label="All concepts", icon=":material/arrow_back:", query_params=address)
+        messages.error(str(error))
+        ConceptsPage().link().draw("All concepts", icon=":material/arrow_back:")
         return
-    images = selections.current(model, "images") if selections.narrowed(model, "images") else None
-    _draw(Scene(root, model, study, recipe, detail, address, None if images is None else images.members))
+    images = selections.current(chosen.model, "images") if selections.narrowed(chosen.model, "images") else None
+    _draw(Scene(chosen, detail, None if images is None else images.members))
 
 
 def _draw(scene: Scene) -> None:
@@ -58,7 +53,7 @@ def _draw(scene: Scene) -> None:
             naming.edit_row(scene)
     _facts(scene)
     if not embedded:
-        selections.chip(scene.model, "images", "concept_selection")
+        selections.chip(scene.chosen.model, "images", "concept_selection")
     evidence.evidence_panel(scene)
     left, right = st.columns(2, gap="large")
     with left:
@@ -72,26 +67,15 @@ def _draw(scene: Scene) -> None:
 
 def _steps(scene: Scene) -> None:
     """Back to the list, on to the neighbours, over to what one does with a concept."""
-    kept = {HEAT: "true"} if st.session_state.get(HEAT) else {}
+    heat = bool(widget_value(ConceptPage.key("heat")))
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        st.page_link(navigation.CONCEPTS, label="All concepts", icon=":material/arrow_back:", query_params=scene.address)
+        ConceptsPage().link().draw("All concepts", icon=":material/arrow_back:")
         for label, concept, icon in (
             ("Previous", scene.detail.before, ":material/chevron_left:"),
             ("Next", scene.detail.after, ":material/chevron_right:"),
         ):
-            st.page_link(
-                navigation.CONCEPT,
-                label=label,
-                icon=icon,
-                disabled=concept is None,
-                query_params={**scene.address, **kept, "concept": str(concept)},
-            )
-        st.page_link(
-            navigation.INTERVENE,
-            label="Intervene",
-            icon=":material/tune:",
-            query_params={**scene.address, "concept": str(scene.detail.tile.index)},
-        )
+            ConceptPage(concept, heat).link().draw(label, icon=icon, disabled=concept is None)
+        IntervenePage(concept=scene.detail.tile.index).link().draw("Intervene", icon=":material/tune:")
 
 
 def _title(scene: Scene) -> None:
@@ -112,7 +96,7 @@ def _title(scene: Scene) -> None:
 def _facts(scene: Scene) -> None:
     detail, tile = scene.detail, scene.detail.tile
     best = detail.known[0] if detail.known else None
-    with st.grid(4 if best else 3, min_column_width=150, gap="small", key="concept_facts") as grid:
+    with st.grid(4 if best else 3, min_column_width=150, gap="small", key=ConceptPage.key("facts")) as grid:
         grid.metric(
             "Fires on",
             percent(detail.fired.frequency),
@@ -149,7 +133,7 @@ def _classes_panel(scene: Scene) -> None:
         return
     st.plotly_chart(
         figures.class_weight_bars(weights),
-        key="concept_weights",
+        key=ConceptPage.key("weights"),
         config=figures.CHART_OPTIONS,
         alt=f"Class weights of “{scene.detail.tile.name}”; the largest is {weights[0][1]:+.2f} for {weights[0][0]}",
     )
@@ -162,12 +146,8 @@ def _classes_panel(scene: Scene) -> None:
 
 def _concept_line(scene: Scene, concept: int, facts: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
-        st.page_link(
-            navigation.CONCEPT,
-            label=plain(figures.shorten(scene.study.name(concept, scene.recipe), 30)),
-            query_params={**scene.address, "concept": str(concept)},
-            help=f"Open concept {concept}",
-        )
+        name = plain(figures.shorten(scene.study.name(concept, scene.recipe), 30))
+        ConceptPage(concept).link().draw(name, help=f"Open concept {concept}")
         st.caption(facts, width="content")
 
 
@@ -213,7 +193,7 @@ def _known_panel(scene: Scene) -> None:
     with left:
         st.plotly_chart(
             figures.score_bars([(known.name, known.auc) for known in scene.detail.known], unit="AUC", start=0.5, end=1.0),
-            key="concept_agreements",
+            key=ConceptPage.key("agreements"),
             config=figures.CHART_OPTIONS,
             alt="Agreement with known concepts, AUC: " + ", ".join(f"{known.name} {known.auc:.2f}" for known in scene.detail.known),
         )
@@ -229,16 +209,16 @@ def _disagreements(scene: Scene, best: Known) -> None:
         )
         return
     st.caption(f"Where they differ, when the concept counts from an activation of {best.cut:.2f} on: the cut that separates best.")
-    for title, rows, key in (
-        (f"“{plain(best.name)}”, but the concept says no", best.missed, "concept_missed"),
-        (f"The concept says yes, but not “{plain(best.name)}”", best.extra, "concept_extra"),
+    for title, rows, name in (
+        (f"“{plain(best.name)}”, but the concept says no", best.missed, "missed"),
+        (f"The concept says yes, but not “{plain(best.name)}”", best.extra, "extra"),
     ):
         if not len(rows):
             continue
         st.markdown(f"**{title}** ({counted(len(rows), 'image')})")
-        _pictures(scene, rows[:_PICTURES].tolist(), key)
+        _pictures(scene, rows[:_PICTURES].tolist(), name)
 
 
-def _pictures(scene: Scene, rows: Sequence[int], key: str) -> None:
+def _pictures(scene: Scene, rows: Sequence[int], name: str) -> None:
     tiles = row_tiles(scene.study, scene.recipe, scene.detail.fired, list(rows))
-    picture_grid(tiles, key=key, width=72, columns=_PICTURES, link=image_link(scene.study, scene.detail.tile.index, scene.address))
+    picture_grid(tiles, key=ConceptPage.key(name), width=72, columns=_PICTURES, link=scene.image_link)

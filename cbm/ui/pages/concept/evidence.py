@@ -11,18 +11,19 @@ import streamlit as st
 
 from cbm.editing.recipe import Recipe
 from cbm.study import evidence
-from cbm.study.concept_detail import ConceptDetail, image_link, row_tiles, strength_tiles
+from cbm.study.concept_detail import ConceptDetail, row_tiles, strength_tiles
 from cbm.study.study import Study
 from cbm.study.views import PictureTile
-from cbm.ui.frame import empty, session
-from cbm.ui.frame.text import counted, percent, plain
+from cbm.ui.frame import empty
+from cbm.ui.frame.chosen import Chosen
+from cbm.ui.frame.formats import counted, percent, plain
+from cbm.ui.frame.pager import pager
+from cbm.ui.frame.slots import Slot, chosen_points, widget_value
+from cbm.ui.frame.state import ConceptPage, ImagePage, Link
 from cbm.ui.widgets import figures, heatmaps
 from cbm.ui.widgets.figures.concept import strength_histogram
 from cbm.ui.widgets.galleries import picture_grid, tile_picture
 
-HEAT = "concept_heat"
-"""Key and query parameter of the switch for heat-maps; it stays on from concept to concept."""
-_RANGE, _SAMPLE, _CLASS = "range", "sample", "class"
 _ANY = "Any strength"
 _ROW = 6
 _PAGE = 24
@@ -33,15 +34,18 @@ _WIDTH = 72
 class Scene:
     """What every panel of the page needs to know."""
 
-    root: str
-    model: str
-    study: Study
-    recipe: Recipe
+    chosen: Chosen
     detail: ConceptDetail
-    address: dict[str, str]
-    """Query parameters of the model."""
     selected: tuple[int, ...] | None = None
     """Held-out rows that the visitor looks at alone; None for all."""
+
+    @property
+    def study(self) -> Study:
+        return self.chosen.study
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.chosen.recipe
 
     @cached_property
     def fired(self) -> evidence.Firing:
@@ -57,13 +61,17 @@ class Scene:
     def number(self) -> int:
         return self.detail.asked
 
+    def image_link(self, tile: PictureTile) -> Link:
+        """From a picture to the image page, where the concept is lit."""
+        return ImagePage(self.study.item(tile.row), self.detail.tile.index).link()
+
 
 def heat_switch(scene: Scene) -> bool:
     """The switch for heat-maps; disabled, with the reason, where there can be none."""
     never = heatmaps.why_never(scene.study)
     on = st.toggle(
         "Show where",
-        key=HEAT,
+        key=ConceptPage.key("heat"),
         bind="query-params",
         disabled=never is not None,
         help=never or "Darkens what the concept does not respond to. The backbone looks at each picture again, patch by patch.",
@@ -84,7 +92,7 @@ def _drawing(scene: Scene, heat: bool) -> Callable[[list[PictureTile]], Callable
         firing = frozenset(scene.detail.fired.rows.tolist())
         heatmaps.prepare(scene.study, [tile.uri for tile in tiles if tile.row in firing])
         return lambda tile: (
-            heatmaps.overlay(scene.root, scene.model, tile.uri, scene.detail.fired.members, tile.correct)
+            heatmaps.overlay(scene.chosen.root, scene.chosen.model, tile.uri, scene.detail.fired.members, tile.correct)
             if tile.row in firing
             else tile_picture(tile)
         )
@@ -119,74 +127,67 @@ def evidence_panel(scene: Scene) -> None:
             )
 
 
-def _gallery(scene: Scene, drawing: Callable, tiles: list[PictureTile], key: str) -> None:
+def _gallery(scene: Scene, drawing: Callable, tiles: list[PictureTile], name: str) -> None:
     picture_grid(
         tiles,
-        key=key,
+        key=ConceptPage.key(name),
         width=_WIDTH,
         columns=_ROW,
         draw=drawing(tiles),
-        link=image_link(scene.study, scene.detail.tile.index, scene.address),
+        link=scene.image_link,
     )
 
 
 def _three_rows(scene: Scene, drawing: Callable) -> None:
     fired = scene.fired
-    sample = _sample_number()
+    sample = ConceptPage.read().sample
     shown = evidence.examples(fired, concept=scene.number, sample=sample, count=_ROW)
     st.markdown("**Strongest**")
-    _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, fired, shown.top), "concept_pictures")
+    _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, fired, shown.top), "pictures")
     if len(fired.rows) <= _ROW:
         st.caption("These are all images on which it fires.")
         return
     st.markdown("**Mid-range**, around the median")
-    _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, fired, shown.middle), "concept_middle")
+    _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, fired, shown.middle), "middle")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown("**Random**, from all on which it fires", width="content")
         st.button(
             "Another sample",
-            key="concept_sample",
+            key=ConceptPage.key("sample"),
             icon=":material/casino:",
             type="tertiary",
-            on_click=session.put,
-            args=(_SAMPLE, sample + 1),
+            on_click=lambda: ConceptPage.put(sample=sample + 1),
             help="The URL records the sample, so a link shows the same images.",
         )
-    _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, fired, shown.random), "concept_random")
-
-
-def _sample_number() -> int:
-    text = session.asked(_SAMPLE) or ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, fired, shown.random), "random")
 
 
 def _one_bin(scene: Scene, drawing: Callable, positions: tuple[int, ...], label: str) -> None:
-    pages = -(-len(positions) // _PAGE)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button(
             f"{label.replace('-', '–')}  ({len(positions):,})",
-            key="concept_range_clear",
+            key=ConceptPage.key("range_clear"),
             icon=":material/close:",
             on_click=_choose_range,
             args=(scene.number, None),
             help="Show all strengths again",
             shortcut="Escape",
         )
-        page = st.pagination(pages, key=f"concept_page-{scene.number}-{label}", max_visible_pages=5) if pages > 1 else 1
-    shown = positions[(page - 1) * _PAGE : page * _PAGE]
+        shown = positions[pager(len(positions), _PAGE, key=ConceptPage.key("page", scene.number, label))]
     if shown:
-        _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, scene.fired, shown), "concept_bin")
+        _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, scene.fired, shown), "bin")
     else:
         empty.nothing_found("No image has an activation in this range.")
 
 
 def _choose_range(concept: int, label: str | None) -> None:
-    st.session_state[_range_key(concept)] = label or _ANY
-    session.put(_RANGE, label)
+    _range(concept).put(label or _ANY)
+    ConceptPage.put(range=label)
 
 
-def _range_key(concept: int) -> str:
-    return f"concept_range-{concept}"
+def _range(concept: int) -> Slot[str]:
+    """The choice among the bars of the histogram."""
+    return Slot(ConceptPage.key("range", concept), _ANY)
 
 
 def _histogram(scene: Scene) -> tuple[int | None, evidence.Bins]:
@@ -200,14 +201,14 @@ def _histogram(scene: Scene) -> tuple[int | None, evidence.Bins]:
     st.caption(f"On {counted(len(fired.rows), 'image')} of {scene.images:,} ({share}); silent on the rest.")
     if not len(fired.rows):
         return None, cut
-    key, asked = _range_key(scene.number), session.asked(_RANGE)
-    if key not in st.session_state and asked in labels:
-        st.session_state[key] = asked
-    chosen = labels.index(st.session_state[key]) if st.session_state.get(key) in labels else None
-    chart = f"concept_histogram-{scene.number}"
+    choice, asked = _range(scene.number), ConceptPage.read().range
+    if not choice.is_set() and asked in labels:
+        choice.put(asked)
+    chosen = labels.index(choice.get()) if choice.get() in labels else None
+    chart = ConceptPage.key("histogram", scene.number)
 
     def take_bar() -> None:
-        points = st.session_state[chart]["selection"]["points"]
+        points = chosen_points(chart)
         if points and points[0]["point_index"] < len(labels):
             _choose_range(scene.number, labels[points[0]["point_index"]])
 
@@ -223,9 +224,9 @@ def _histogram(scene: Scene) -> tuple[int | None, evidence.Bins]:
     st.selectbox(
         "Show images of one bar",
         [_ANY, *labels],
-        key=key,
+        key=choice.key,
         format_func=lambda label: label if label == _ANY else f"{label.replace('-', '–')} ({counts[label]:,})",
-        on_change=lambda: session.put(_RANGE, None if st.session_state[key] == _ANY else st.session_state[key]),
+        on_change=lambda: ConceptPage.put(range=None if choice.get() == _ANY else choice.get()),
         help="The same as a click on a bar of the histogram.",
     )
     return chosen, cut
@@ -244,8 +245,8 @@ def class_panel(scene: Scene) -> None:
         st.caption(f"It is silent on every image of {plain(name)}.")
         return
     high, low = evidence.high_and_low(scene.study, scene.detail.fired, name, _ROW)
-    drawing = _drawing(scene, bool(st.session_state.get(HEAT)) and heatmaps.why_never(scene.study) is None)
-    for title, rows, key in (("Most of it", high, "concept_high"), ("Least of it", low, "concept_low")):
+    drawing = _drawing(scene, bool(widget_value(ConceptPage.key("heat"))) and heatmaps.why_never(scene.study) is None)
+    for title, rows, key in (("Most of it", high, "high"), ("Least of it", low, "low")):
         if rows:
             st.markdown(f"**{title}**")
             _gallery(scene, drawing, row_tiles(scene.study, scene.recipe, scene.detail.fired, rows), key)
@@ -254,17 +255,16 @@ def class_panel(scene: Scene) -> None:
 
 
 def _class_choice(scene: Scene, labelled: Sequence[str]) -> str:
-    key = f"concept_class-{scene.number}"
-    asked = session.asked(_CLASS)
-    if key not in st.session_state:
-        st.session_state[key] = asked if asked in labelled else _telling_class(scene, labelled)
+    choice, asked = Slot(ConceptPage.key("class", scene.number), ""), ConceptPage.read().of_class
+    if not choice.is_set():
+        choice.put(asked if asked in labelled else _telling_class(scene, labelled))
     return str(
         st.selectbox(
             "Images whose true class is",
             labelled,
-            key=key,
+            key=choice.key,
             format_func=plain,
-            on_change=lambda: session.put(_CLASS, st.session_state[key]),
+            on_change=lambda: ConceptPage.put(of_class=choice.get()),
             width=320,
         )
     )

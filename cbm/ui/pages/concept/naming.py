@@ -9,8 +9,10 @@ import streamlit as st
 from cbm.editing.recipe import Edit, HideConcept, MergeConcepts, concepts_of
 from cbm.study import relations
 from cbm.study.views import ConceptTile
-from cbm.ui.frame import session
-from cbm.ui.frame.text import plain
+from cbm.ui.frame import edits
+from cbm.ui.frame.formats import plain
+from cbm.ui.frame.slots import widget_value
+from cbm.ui.frame.state import ConceptPage
 from cbm.ui.pages.concept.evidence import Scene
 from cbm.ui.widgets import figures
 
@@ -18,14 +20,14 @@ _OFFERED = 6
 
 
 def _rename(model: str, tile: ConceptTile, key: str) -> None:
-    session.rename(model, tile.index, tile.name, str(st.session_state[key] or ""))
+    edits.rename(model, tile.index, tile.name, str(widget_value(key) or ""))
 
 
 def edit_row(scene: Scene) -> None:
     """Rename, merge, hide: one line beside the title."""
-    tile, model = scene.detail.tile, scene.model
+    tile, model = scene.detail.tile, scene.chosen.model
     with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
-        key = f"rename-{tile.index}-{tile.name}"
+        key = ConceptPage.key("rename", tile.index, tile.name)
         st.text_input(
             "Rename",
             key=key,
@@ -37,12 +39,14 @@ def edit_row(scene: Scene) -> None:
             args=(model, tile, key),
             icon=":material/edit:",
         )
-        with st.popover("Merge", icon=":material/merge:", key="concept_merge", help="Show this concept and another one as one"):
+        with st.popover(
+            "Merge", icon=":material/merge:", key=ConceptPage.key("merge_menu"), help="Show this concept and another one as one"
+        ):
             _merge_menu(scene)
         if scene.detail.merged:
             st.button(
                 "Separate",
-                key="separate",
+                key=ConceptPage.key("separate"),
                 icon=":material/call_split:",
                 on_click=_switch_off,
                 args=(scene, MergeConcepts),
@@ -51,7 +55,7 @@ def edit_row(scene: Scene) -> None:
         if tile.hidden:
             st.button(
                 "Show",
-                key="unhide",
+                key=ConceptPage.key("unhide"),
                 icon=":material/visibility:",
                 on_click=_switch_off,
                 args=(scene, HideConcept),
@@ -60,9 +64,9 @@ def edit_row(scene: Scene) -> None:
         else:
             st.button(
                 "Hide",
-                key="hide",
+                key=ConceptPage.key("hide"),
                 icon=":material/visibility_off:",
-                on_click=session.add_edit,
+                on_click=edits.add,
                 args=(model, HideConcept(tile.index, tile.name)),
                 help="Leaves it out of lists. It still counts in predictions, and undo brings it back.",
             )
@@ -73,11 +77,11 @@ def _switch_off(scene: Scene, kind: type[Edit]) -> None:
     members = set(scene.detail.fired.members)
     for index, step in enumerate(scene.recipe.steps[: scene.recipe.position]):
         if step.enabled and isinstance(step.edit, kind) and members & set(concepts_of(step.edit)):
-            session.switch(scene.model, index, False)
+            edits.switch(scene.chosen.model, index, False)
 
 
 def _merge(model: str, tile: ConceptTile, into: int, name: str) -> None:
-    session.add_edit(model, MergeConcepts((into, tile.index), (name, tile.name), name))
+    edits.add(model, MergeConcepts((into, tile.index), (name, tile.name), name))
 
 
 @st.fragment
@@ -86,16 +90,20 @@ def _merge_menu(scene: Scene) -> None:
     tile = scene.detail.tile
     st.markdown(f"Merge **{plain(tile.name)}** into …")
     wanted = st.text_input(
-        "Find a concept by name or number", key=f"merge_search-{tile.index}", live=True, type="search", placeholder="red, 17, …"
+        "Find a concept by name or number",
+        key=ConceptPage.key("merge_search", tile.index),
+        live=True,
+        type="search",
+        placeholder="red, 17, …",
     )
     for concept, name, why in merge_choices(scene, wanted or ""):
         if st.button(
             f"{plain(name)}" + (f" :gray[{why}]" if why else ""),
-            key=f"merge-{tile.index}-{concept}",
+            key=ConceptPage.key("merge", tile.index, concept),
             icon=":material/merge:",
             width="stretch",
         ):
-            _merge(scene.model, tile, concept, name)
+            _merge(scene.chosen.model, tile, concept, name)
             st.rerun()
     st.caption("Both are then shown as one, whose activation is the sum. Predictions stay; undo takes it back.")
 
@@ -127,12 +135,12 @@ def candidates_panel(scene: Scene) -> None:
     start = 0.0 if min(scores) >= 0 or max(scores) > 0.3 else min(scores) - 0.15 * (max(scores) - min(scores) or 1.0)
     st.plotly_chart(
         figures.score_bars(detail.candidates, unit="score", start=start),
-        key="concept_candidates",
+        key=ConceptPage.key("candidates"),
         config=figures.CHART_OPTIONS,
         alt="Candidate names: " + ", ".join(f"{name} {score:.2f}" for name, score in detail.candidates),
     )
     if st.context.is_embedded:
         return
     others = [name for name, _ in detail.candidates if name != tile.name]
-    key = f"candidate-{tile.index}-{tile.name}"
-    st.pills("Call it instead", others, key=key, on_change=_rename, args=(scene.model, tile, key), format_func=plain)
+    key = ConceptPage.key("candidate", tile.index, tile.name)
+    st.pills("Call it instead", others, key=key, on_change=_rename, args=(scene.chosen.model, tile, key), format_func=plain)

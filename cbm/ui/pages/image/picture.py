@@ -10,8 +10,10 @@ from PIL import Image
 from cbm.core.errors import CbmError
 from cbm.study.judgement import Part
 from cbm.study.subject import PatchConcept, concepts_at
-from cbm.ui.frame import encoders, navigation, session
-from cbm.ui.frame.text import plain
+from cbm.ui.frame import cache, encoders
+from cbm.ui.frame.formats import plain
+from cbm.ui.frame.slots import widget_value
+from cbm.ui.frame.state import ConceptPage, ImagePage
 from cbm.ui.pages.image.prediction import Scene
 from cbm.ui.widgets import figures, heatmaps
 from cbm.ui.widgets.components.patch_picker import PickerView, patch_picker
@@ -45,23 +47,18 @@ def picture(scene: Scene) -> None:
         heat=None if heat is None else heat.ravel().tolist(),
         opacity=heatmaps.OPACITY,
     )
-    asked = session.asked("patch") or ""
     patch = patch_picker(
         view,
-        key=f"image_patch-{subject.item}",
-        start=int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else None,
-        on_choose=lambda patch: session.put("patch", patch),
+        key=ImagePage.key("patch", subject.item),
+        start=ImagePage.read().patch,
+        on_choose=lambda patch: ImagePage.put(patch=patch),
     )
     if patches is None:
         st.caption(f":material/visibility_off: No heat-map, and no patches to click. {plain(problem or 'This backbone has no patches.')}")
     elif patch is None:
         if part is not None:
-            st.page_link(
-                navigation.CONCEPT,
-                label=f"All images of “{plain(figures.shorten(part.name, 22))}”",
-                icon=":material/interests:",
-                query_params={**scene.address, "concept": str(part.concept)},
-            )
+            label = f"All images of “{plain(figures.shorten(part.name, 22))}”"
+            ConceptPage(part.concept).link().draw(label, icon=":material/interests:")
         st.caption("Click a patch, or reach it with Tab and the arrow keys, to see the concepts that fire there.")
     else:
         _patch_lists(scene, concepts_at(scene.study, subject, patches, patch), divmod(patch, columns))
@@ -69,20 +66,20 @@ def picture(scene: Scene) -> None:
 
 def _concept_choice(scene: Scene, *, disabled: bool) -> Part | None:
     parts = {part.concept: part for part in scene.judgement.parts}
-    key = f"image_concept-{scene.subject.item}-{scene.concept}"
+    key = ImagePage.key("concept", scene.subject.item, scene.concept)
     st.selectbox(
         "Show where",
         [None, *parts],
         index=0 if scene.concept not in parts else 1 + list(parts).index(scene.concept),
         key=key,
         format_func=lambda concept: "– the plain picture –" if concept is None else f"{parts[concept].name}",
-        on_change=lambda: session.put("concept", "none" if st.session_state[key] is None else st.session_state[key]),
+        on_change=lambda: ImagePage.put(concept="none" if widget_value(key) is None else widget_value(key)),
         disabled=disabled,
         help="The picture is darkened where this concept does not respond.",
     )
     if scene.concept is not None and scene.concept not in parts:
         st.caption(f"“{plain(scene.study.name(scene.concept, scene.recipe))}” is silent in this image.")
-    return parts.get(st.session_state[key]) if not disabled else None
+    return parts.get(widget_value(key)) if not disabled else None
 
 
 def _large_picture(scene: Scene, patched: bool) -> str:
@@ -98,7 +95,7 @@ def _large_picture(scene: Scene, patched: bool) -> str:
     return encoded(shown)
 
 
-@st.cache_resource(max_entries=256, show_spinner=False)
+@cache.remember()
 def large_picture(uri: str, resize_mode: str) -> str:
     """A held-out picture at the size of a panel."""
     from cbm.images.pictures import read_picture
@@ -123,10 +120,8 @@ def _patch_lists(scene: Scene, found: Sequence[PatchConcept], place: tuple[int, 
             st.caption(f"{title} ({len(entries)})")
             for entry in entries[:_LISTED]:
                 name = scene.study.name(entry.concept, scene.recipe)
-                st.page_link(
-                    navigation.CONCEPT,
-                    label=f"{plain(figures.shorten(name, 16))} :gray[{entry.activation:.1f}]",
-                    query_params={**scene.address, "concept": str(entry.concept)},
+                ConceptPage(entry.concept).link().draw(
+                    f"{plain(figures.shorten(name, 16))} :gray[{entry.activation:.1f}]",
                     help=f"{name}, concept {entry.concept}: activation {entry.activation:.2f} at this patch",
                 )
             if len(entries) > _LISTED:

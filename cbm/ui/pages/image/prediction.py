@@ -12,16 +12,19 @@ from cbm.study.judgement import Judgement, Part
 from cbm.study.study import Study
 from cbm.study.subject import Near, Neighbours, Subject
 from cbm.study.views import PictureTile
-from cbm.ui.frame import navigation, session
-from cbm.ui.frame.text import plain
+from cbm.ui.frame import cache, edits, resources
+from cbm.ui.frame.chosen import Chosen
+from cbm.ui.frame.formats import plain
+from cbm.ui.frame.slots import Slot, chosen_points
+from cbm.ui.frame.state import ImagePage, IntervenePage
 from cbm.ui.widgets import figures
 from cbm.ui.widgets.figures.image import share_bars
 from cbm.ui.widgets.galleries import picture_grid
 
 _BARS = 10
-_CHART = "image_shares"
-_TARGET = "image_target"
+_CHART = ImagePage.key("shares")
 _PREDICTION = "the prediction"
+_TARGET = Slot(ImagePage.key("target"), _PREDICTION)
 _NEAR = 6
 
 
@@ -29,21 +32,24 @@ _NEAR = 6
 class Scene:
     """What every panel of the page needs to know."""
 
-    root: str
-    model: str
-    study: Study
-    recipe: Recipe
+    chosen: Chosen
     subject: Subject
     judgement: Judgement
     concept: int | None
     """The concept whose heat-map is shown."""
-    address: dict[str, str]
-    """Query parameters of the model."""
+
+    @property
+    def study(self) -> Study:
+        return self.chosen.study
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.chosen.recipe
 
 
 def chosen_target() -> str | None:
     """The class whose score is explained; None means the class that is predicted now."""
-    target = st.session_state.get(_TARGET)
+    target = _TARGET.get()
     return None if target == _PREDICTION else target
 
 
@@ -71,7 +77,7 @@ def verdict(scene: Scene) -> None:
     st.caption(" · ".join(facts))
     st.plotly_chart(
         figures.probability_change(judged.probabilities, truth=judged.truth),
-        key="image_probabilities",
+        key=ImagePage.key("probabilities"),
         config=figures.CHART_OPTIONS,
         alt="Class probabilities: " + ", ".join(f"{name} {after:.0%}" for name, _, after in judged.probabilities),
     )
@@ -88,7 +94,7 @@ def concepts(scene: Scene) -> None:
         st.selectbox(
             "Explain the score of",
             [_PREDICTION, *classes],
-            key=_TARGET,
+            key=_TARGET.key,
             bind="query-params",
             format_func=lambda name: f"{name} (truth)" if name == judged.truth else name,
             label_visibility="collapsed",
@@ -115,9 +121,9 @@ def concepts(scene: Scene) -> None:
 
 
 def _take_bar(bars: Sequence[Part]) -> None:
-    points = st.session_state[_CHART]["selection"]["points"]
+    points = chosen_points(_CHART)
     if points and points[0]["point_index"] < len(bars):
-        session.put("concept", bars[points[0]["point_index"]].concept)
+        ImagePage.put(concept=bars[points[0]["point_index"]].concept)
 
 
 # What would change it, and what is near
@@ -136,49 +142,48 @@ def counterfactual(scene: Scene) -> None:
         own = scene.subject.row is None
         if st.button(
             "Try it everywhere on the intervene page" if own else "Try it on the intervene page",
-            key="image_try",
+            key=ImagePage.key("try"),
             icon=":material/tune:",
             help="Adds these ablations to your edits; undo takes them back."
             + (" Edits cannot name an uploaded image, so they apply to all images." if own else " They concern this image alone."),
         ):
-            session.add_edit(scene.model, *counter.edits)
-            shown = None if own else scene.subject.item
-            st.switch_page(navigation.INTERVENE, query_params={**scene.address, **({} if shown is None else {"image": shown})})
+            edits.add(scene.chosen.model, *counter.edits)
+            IntervenePage(None if own else scene.subject.item).link().open()
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def neighbours(root: str, model: str, _study: Study) -> Neighbours:
-    return Neighbours(_study)
+@cache.remember()
+def _neighbours(root: str, model: str) -> Neighbours:
+    return Neighbours(resources.study(root, model))
 
 
 def nearest(scene: Scene) -> None:
     """Held-out images that the backbone, and the concepts, find alike."""
-    finder = neighbours(scene.root, scene.model, scene.study)
+    finder = _neighbours(scene.chosen.root, scene.chosen.model)
     left, right = st.columns(2, gap="large")
-    for column, title, help_text, found, key in (
+    for column, title, help_text, found, name in (
         (
             left,
             "Nearest by embedding",
             "Cosine of the embeddings: what the backbone finds alike.",
             finder.by_embedding(scene.subject, _NEAR),
-            "image_near_embedding",
+            "near_embedding",
         ),
         (
             right,
             "Nearest by concepts",
             "Cosine of the concept activations: what the concepts keep of that.",
             finder.by_concepts(scene.subject, _NEAR),
-            "image_near_concepts",
+            "near_concepts",
         ),
     ):
         with column:
             st.subheader(title, anchor=False, help=help_text)
             picture_grid(
                 _near_tiles(scene, found),
-                key=key,
+                key=ImagePage.key(name),
                 width=100,
                 columns=3,
-                link=lambda tile: {**scene.address, "image": scene.study.item(tile.row)},
+                link=lambda tile: ImagePage(scene.study.item(tile.row)).link(),
             )
 
 
