@@ -13,8 +13,7 @@ from streamlit.testing.v1 import AppTest
 from cbm.images.scenes import CONCEPTS
 from cbm.study.concept_map import ConceptMap
 from cbm.ui.frame.selection_links import Selection, encode_selection
-from cbm.ui.pages.concepts import map as concepts_map
-from cbm.ui.pages.concepts import meaning
+from cbm.ui.pages.concepts import concept_map, meaning
 
 COUNT = len(CONCEPTS) + SPARE
 NAMES = [concept.name for concept in CONCEPTS]
@@ -234,7 +233,7 @@ def test_suggested_merge_is_made_with_one_click(open_app: OpenApp, monkeypatch: 
         def result(self) -> ConceptMap:
             return layout
 
-    monkeypatch.setattr(concepts_map, "pending_map", lambda *_: Done())
+    monkeypatch.setattr(concept_map, "pending_map", lambda *_: Done())
     app = open_app("concept", concept=3)
     app.text_input(key=f"rename-3-{NAMES[3]}").set_value("crimson").run()
     del app.query_params["concept"]

@@ -22,11 +22,11 @@ from cbm.ui.frame.text import counted, plain
 __all__ = [
     "Kind",
     "Selection",
-    "address",
     "chip",
     "clear",
     "current",
     "forget",
+    "in_link",
     "narrowed",
     "restore",
     "restrict",
@@ -263,20 +263,15 @@ def _hold(model: str, kind: Kind, held: _Held) -> None:
     _write(model)
 
 
-def address(model: str) -> dict[str, str]:
-    """Query parameters that take the selections along to another page, so that the browser's way back is one step and not two."""
-    text = _text(model)
-    return {} if text is None else {_PARAMETER: text}
-
-
-def _text(model: str) -> str | None:
+def in_link(model: str) -> str | None:
+    """The selections as links take them along, so that the browser's way back is one step and not two."""
     parts = [encode_selection(held.current, narrowed=held.narrowed) for kind in _NOUNS if (held := _held(model, kind)).current is not None]
     return _BETWEEN.join(part for part in parts if part is not None) or None
 
 
 def _write(model: str) -> None:
     """Let the address say what is selected in the model."""
-    text = _text(model)
+    text = in_link(model)
     st.session_state[_SEEN] = text
     session.put(_PARAMETER, text)
 

@@ -167,7 +167,13 @@ class ClassifyPage(PageState):
 class ConceptsPage(PageState):
     SCRIPT = "pages/concepts.py"
     PREFIX = "concepts"
-    KEYS: ClassVar = {name: name for name in ("pick_page", "merge_menu", "merge_name", "show_everything")}
+    KEYS: ClassVar = {
+        "cards": "concepts",
+        "rows_ticked": "concept_rows_ticked",
+        **{name: name for name in ("pick", "pick_page", "drop_picks", "select_picked", "select_found", "show_everything")},
+        **{name: name for name in ("hide_picked", "pin_picked", "merge_picked", "merge_menu", "merge_name")},
+        **{name: name for name in ("merge", "merge_group", "members")},
+    }
 
     search: str | None = text("concepts_search")
     """Bound to its widget, as the next three are."""
@@ -231,8 +237,14 @@ class IntervenePage(PageState):
         "scope": "edit_scope",
         "choose": "choose",
         "steering": "steering",
-        **{name: name for name in ("edit_what", "edit_concept", "edit_how", "edit_number", "edit_weight_class", "apply_edit")},
-        **{name: name for name in ("suggest", "suggest_about", "suggest_mistake", "suggestion", "suggestions", "ablate_selection")},
+        **{name: name for name in ("edit_what", "edit_concept", "edit_concept_asked", "edit_weight_class", "apply_edit")},
+        **{f"edit_how_{what}": f"edit_how_{what}" for what in ("activation", "weight")},
+        **{f"edit_number_Activation_{how}": f"edit_number_Activation_{how}" for how in ("Scale by", "Set to")},
+        **{f"edit_number_Weight_{how}": f"edit_number_Weight_{how}" for how in ("Scale by", "Set to")},
+        **{
+            name: name
+            for name in ("suggest", "suggest_about", "suggest_asked", "suggest_mistake", "suggestion", "suggestions", "ablate_selection")
+        },
         **{name: name for name in ("edit", "edit_line", "remove", "back_to", "experiment", "experiments", "carrier")},
         **{name: name for name in ("recipe_file", "recipe_by_name", "recipe_replace", "recipe_add", "upload_recipe")},
         **{name: name for name in ("save_model", "save_job", "moved_classes", "effect_figures", "effect", "image_page")},

@@ -128,3 +128,11 @@ def concept_card(tile: ConceptTile, *, selection: str | None = None) -> None:
         help=f"Open concept {tile.index}",
     )
     st.caption(concept_facts(tile))
+
+
+def concept_grid(tiles: Sequence[ConceptTile], *, key: str, columns: int = 4) -> None:
+    """Cards of concepts; two beside each other on a telephone."""
+    with st.grid(columns, min_column_width=145, gap="small", border=True, key=key) as grid:
+        for tile in tiles:
+            with grid.cell():
+                concept_card(tile)

@@ -18,7 +18,7 @@ from cbm.study.classes import ClassReport
 from cbm.study.study import Study
 from cbm.study.views import Headline
 from cbm.ui.access import modes
-from cbm.ui.frame import cards, messages, navigation, resources, selections
+from cbm.ui.frame import cards, messages, resources, selections
 from cbm.ui.frame.cards import page_title
 from cbm.ui.frame.chosen import open_chosen
 from cbm.ui.frame.formats import counted, percent, plain, points
@@ -34,7 +34,6 @@ _TABLE = ClassifyPage.key("table")
 
 
 def show() -> None:
-    navigation.require_entry()
     if not resources.catalogue(modes.workspace_root()).models:
         page_title("Classify", "Train a classifier that uses only a few concepts per class, and see where it is right and wrong.")
         training.first_panel()

@@ -14,7 +14,7 @@ from cbm.study.comparison import Alignment, Comparison, Outcome, align, compare,
 from cbm.study.concept_pairs import Matches, match_concepts, pair_list
 from cbm.study.views import Headline
 from cbm.ui.access import modes
-from cbm.ui.frame import cache, cards, messages, navigation, resources
+from cbm.ui.frame import cache, cards, messages, resources
 from cbm.ui.frame.cards import page_title
 from cbm.ui.frame.chosen import Chosen, open_chosen
 from cbm.ui.frame.empty import empty_card
@@ -34,7 +34,6 @@ _CERTAIN = 0.05
 
 
 def show() -> None:
-    navigation.require_entry()
     page_title("Compare", "Two concept models on the same images: where they agree, where they differ, and which concepts they share.")
     chosen = open_chosen("models to compare")
     models = chosen.catalogue.models

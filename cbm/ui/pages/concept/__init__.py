@@ -10,7 +10,7 @@ from cbm.core.errors import NotFoundError
 from cbm.study import relations
 from cbm.study.concept_detail import concept_detail, row_tiles
 from cbm.study.evidence import Known
-from cbm.ui.frame import messages, navigation, selections
+from cbm.ui.frame import messages, selections
 from cbm.ui.frame.chosen import open_chosen
 from cbm.ui.frame.formats import counted, percent, plain
 from cbm.ui.frame.slots import widget_value
@@ -25,7 +25,6 @@ _PICTURES = 6
 
 
 def show() -> None:
-    navigation.require_entry()
     chosen = open_chosen("concepts")
     state = ConceptPage.read()
     if state.concept is None and not state.problems:

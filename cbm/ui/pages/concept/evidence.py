@@ -257,7 +257,7 @@ def class_panel(scene: Scene) -> None:
 def _class_choice(scene: Scene, labelled: Sequence[str]) -> str:
     choice, asked = Slot(ConceptPage.key("class", scene.number), ""), ConceptPage.read().of_class
     if not choice.is_set():
-        choice.put(asked if asked in labelled else _telling_class(scene, labelled))
+        choice.put(asked if asked is not None and asked in labelled else _telling_class(scene, labelled))
     return str(
         st.selectbox(
             "Images whose true class is",

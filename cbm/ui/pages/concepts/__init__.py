@@ -9,47 +9,42 @@ import streamlit as st
 
 from cbm.study.concept_list import FILTER_LABELS, FILTERS_EXPLAINED, Filter, Sort, shown_concepts
 from cbm.study.concept_search import ConceptQuery, candidates, listed
-from cbm.ui.access import modes
-from cbm.ui.frame import empty, navigation, resources, selections, session
+from cbm.ui.frame import messages, selections, slots
 from cbm.ui.frame.cards import page_title
-from cbm.ui.pages.concepts import lists, meaning, state
-from cbm.ui.pages.concepts import map as concepts_map
+from cbm.ui.frame.chosen import open_chosen
+from cbm.ui.frame.state import ConceptPage, ConceptsPage, Link
+from cbm.ui.pages.concepts import concept_map, lists, meaning, picks
 
 _VIEWS = ("Cards", "Map", "Table", "Merges")
+_FILTERS = ConceptsPage.FILTERS
 
 
 def show() -> None:
-    navigation.require_entry()
     _lead_on()
-    root = modes.workspace_root()
-    catalogue = resources.catalogue(root)
-    if not catalogue.models:
-        empty.no_models("concepts")
-        return
-    model = session.current_model()
-    study = resources.study(root, model)
-    shown = shown_concepts(study, session.recipe(model))
-    chosen = selections.current(model, "concepts")
-    view = lists.View(root, model, study, shown, session.link(model, catalogue.default) | selections.address(model))
+    chosen = open_chosen("concepts")
+    model, study = chosen.model, chosen.study
+    shown = shown_concepts(study, chosen.recipe)
+    selected = selections.current(model, "concepts")
+    view = lists.View(chosen.root, model, study, shown, selections.in_link(model))
     page_title(
         "Concepts",
         "What the model sees: each concept is a direction discovered in the embeddings, shown by the images that have most of it.",
     )
     text, sort, of_class, kind = _search_bar(study.classes)
     related, excuse = meaning.related(view, text, st.empty())
-    near = concepts_map.near_duplicates(root, model, wait=kind == "Merges")
-    narrowed = chosen.members if chosen is not None and selections.narrowed(model, "concepts") else None
-    state.read_filters()
-    query = ConceptQuery(text, sort, of_class, frozenset(st.session_state[state.FILTERS]), state.pins(model), narrowed)
+    near = concept_map.near_duplicates(chosen.root, model, wait=kind == "Merges")
+    narrowed = selected.members if selected is not None and selections.narrowed(model, "concepts") else None
+    _read_filters()
+    query = ConceptQuery(text, sort, of_class, frozenset(map(Filter, _FILTERS.get())), picks.pins(model), narrowed)
     among = candidates(study, shown, query, related=related, near=near)
-    _filter_pills(among.counts(query.filters), unknown=near is None and concepts_map.directions_of(study.model) is not None)
+    _filter_pills(among.counts(query.filters), unknown=near is None and concept_map.directions_of(study.model) is not None)
     if excuse:
-        st.caption(f":material/info: {excuse}")
+        messages.note(excuse)
     selections.chip(model, "concepts", "concepts")
     if kind == "Map":
         # The map shows where the selection lies among the rest, so it is not narrowed to it.
         on_map = candidates(study, shown, replace(query, members=None), related=related, near=near)
-        concepts_map.map_panel(view, on_map.kept(query.filters))
+        concept_map.map_panel(view, on_map.kept(query.filters))
     if kind == "Merges":
         meaning.merges(view, among.kept(query.filters))
     elif kind == "Table":
@@ -59,12 +54,11 @@ def show() -> None:
 
 
 def _lead_on() -> None:
-    """A concept in the address: back to what was looked at where the visitor comes from its page, on to its page otherwise."""
-    if session.asks_for_concept():
-        before = state.came_back()
-        if before is not None:
-            st.switch_page(navigation.CONCEPTS, query_params=before)
-        st.switch_page(navigation.CONCEPT, query_params=st.query_params.to_dict())
+    """A concept in the URL: back to what was looked at where the visitor comes from its page, on to its page otherwise."""
+    concept = ConceptPage.parameters()["concept"]
+    if concept.is_asked():
+        lists.come_back()
+        Link(ConceptPage.SCRIPT, dict(slots.parameters())).open()
 
 
 def _search_bar(classes: Sequence[str]) -> tuple[str, Sort, str | None, str]:
@@ -72,33 +66,33 @@ def _search_bar(classes: Sequence[str]) -> tuple[str, Sort, str | None, str]:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
             "Search by meaning, name or class",
-            key=state.SEARCH,
+            key=ConceptsPage.key("search"),
             type="search",
             placeholder="vehicle, stripes, …",
             live="300ms",
             width=240,
             bind="query-params",
-            on_change=state.first_page,
+            on_change=picks.first_page,
         )
-        sort = st.selectbox("Sort by", list(Sort), key=state.SORT, width=145, bind="query-params", on_change=state.first_page)
+        sort = st.selectbox("Sort by", list(Sort), key=ConceptsPage.key("sort"), width=145, bind="query-params", on_change=picks.first_page)
         of_class = st.selectbox(
             "Used by class",
             list(classes),
             index=None,
-            key=state.CLASS,
+            key=ConceptsPage.key("class"),
             placeholder="Any",
             width=145,
             bind="query-params",
-            on_change=state.first_page,
+            on_change=picks.first_page,
         )
         view = st.segmented_control(
             "View",
             _VIEWS,
             default="Cards",
             required=True,
-            key=state.VIEW,
+            key=ConceptsPage.key("view"),
             bind="query-params",
-            on_change=state.first_page,
+            on_change=picks.first_page,
         )
     return text or "", sort or Sort.PREDICTIVENESS, of_class, str(view)
 
@@ -108,11 +102,18 @@ def _filter_pills(counts: Mapping[Filter, int], unknown: bool) -> frozenset[Filt
     still = {Filter.DUPLICATE} if unknown else set()
     chosen = st.pills(
         "Show only",
-        [one for one in Filter if counts[one] or one in st.session_state[state.FILTERS] or one is not Filter.PINNED],
+        [one for one in Filter if counts[one] or one in _FILTERS.get() or one is not Filter.PINNED],
         selection_mode="multi",
-        key=state.FILTERS,
+        key=_FILTERS.key,
         format_func=lambda one: f"{FILTER_LABELS[one]} {counts[one]:,}{' …' if one in still else ''}",
-        on_change=state.change_filters,
+        on_change=lists.change_filters,
         help=FILTERS_EXPLAINED,
     )
     return frozenset(chosen or ())
+
+
+def _read_filters() -> None:
+    """Before the filters are drawn: on the first run of a visit they are as the URL says, later the URL follows them."""
+    if not _FILTERS.is_set():
+        _FILTERS.put(list(ConceptsPage.read().shown))
+    ConceptsPage.put(shown=tuple(_FILTERS.get()))

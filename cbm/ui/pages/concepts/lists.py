@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -14,13 +15,18 @@ from cbm.study.concept_list import ShownConcepts, concept_frame
 from cbm.study.concept_search import Candidates, ConceptQuery
 from cbm.study.study import Study
 from cbm.study.views import ConceptTile
-from cbm.ui.frame import empty, navigation
-from cbm.ui.frame.text import counted
-from cbm.ui.pages.concepts import state
+from cbm.ui.frame import empty, slots
+from cbm.ui.frame.formats import counted
+from cbm.ui.frame.pager import linked_pager
+from cbm.ui.frame.slots import Slot, chosen_rows, set_widget
+from cbm.ui.frame.state import ConceptPage, ConceptsPage, Link
+from cbm.ui.pages.concepts import picks
 from cbm.ui.widgets.galleries import concept_card
 
 _PER_PAGE = 24
 _PER_TABLE_PAGE = 500
+_LEFT = Slot[tuple[int | None, tuple[tuple[str, str], ...]]](ConceptsPage.key("left_for"), (None, ()))
+"""The concept for whose page this one was left, and what its URL was."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +37,11 @@ class View:
     model: str
     study: Study
     shown: ShownConcepts
-    address: Mapping[str, str] = field(default_factory=dict)
+    selection: str | None = None
+    """What links take along."""
+
+    def link(self, concept: int) -> Link:
+        return ConceptPage(concept, selection=self.selection).link(self.model)
 
     def tile(self, concept: int) -> ConceptTile:
         return self.study.with_pictures([self.shown.tile(self.study, concept)])[0]
@@ -46,12 +56,47 @@ class _Selectable:
     name: str | None
 
 
+# Leaving the page and coming back
+
+
+def leave_for(view: View, concept: int) -> NoReturn:
+    """Turn to a concept's page, and remember what was looked at.
+
+    On the way Streamlit puts `concepts?concept=17` into the browser's history, where the visitor's way back leads.
+    """
+    _LEFT.put((concept, tuple(slots.parameters())))
+    view.link(concept).open()
+
+
+def come_back() -> None:
+    """Where the URL names a concept only because the visitor came back from its page: show what was looked at before."""
+    concept, before = _LEFT.get()
+    if concept is not None and ConceptPage.read().concept == concept:
+        Link(ConceptsPage.SCRIPT, dict(before)).open()
+
+
+def change_filters() -> None:
+    picks.first_page()
+    ConceptsPage.put(shown=tuple(ConceptsPage.FILTERS.get()))
+
+
+def _show_everything() -> None:
+    """Take the search and all filters back."""
+    set_widget(ConceptsPage.key("search"), "")
+    set_widget(ConceptsPage.key("class"), None)
+    ConceptsPage.FILTERS.put([])
+    change_filters()
+
+
+# Cards and the table
+
+
 def _nothing(query: ConceptQuery) -> None:
     if query.text:
         empty.nothing_found(f"No concept fits “{query.text}” here.")
     else:
         empty.nothing_found("No concept passes all of these filters.")
-    st.button("Show all concepts", key="show_everything", icon=":material/filter_alt_off:", on_click=state.show_everything)
+    st.button("Show all concepts", key=ConceptsPage.key("show_everything"), icon=":material/filter_alt_off:", on_click=_show_everything)
 
 
 def _counted(view: View, concepts: Int[np.ndarray, " some"]) -> str:
@@ -70,19 +115,11 @@ def cards(view: View, concepts: Int[np.ndarray, " some"], query: ConceptQuery, a
     if not len(concepts):
         _nothing(query)
         return
-    pages = -(-len(concepts) // _PER_PAGE)
-    page = result_line(_counted(view, concepts), pages, picking=True, found=_selectable(view, concepts, query))
-    here = concepts[(page - 1) * _PER_PAGE : page * _PER_PAGE].tolist()
-    if st.session_state[state.PICKING]:
-        _picking_bar(view.model, here, view.shown.names, query.pins, view.address)
-    found = among.found
-    _card_grid(
-        [view.tile(concept) for concept in here],
-        model=view.model,
-        address=view.address,
-        because=None if found is None else found.because,
-        pinned=query.pins,
-    )
+    part = result_line(_counted(view, concepts), len(concepts), _PER_PAGE, picking=True, found=_selectable(view, concepts, query))
+    here = concepts[part].tolist()
+    if picks.PICKING.get():
+        _picking_bar(view, here, query.pins)
+    _card_grid(view, here, because=None if among.found is None else among.found.because, pinned=query.pins)
 
 
 def table(view: View, concepts: Int[np.ndarray, " some"], query: ConceptQuery) -> None:
@@ -90,99 +127,99 @@ def table(view: View, concepts: Int[np.ndarray, " some"], query: ConceptQuery) -
     if not len(concepts):
         _nothing(query)
         return
-    pages = -(-len(concepts) // _PER_TABLE_PAGE)
-    page = result_line(_counted(view, concepts), pages, found=_selectable(view, concepts, query))
-    here = concepts[(page - 1) * _PER_TABLE_PAGE : page * _PER_TABLE_PAGE]
+    part = result_line(_counted(view, concepts), len(concepts), _PER_TABLE_PAGE, found=_selectable(view, concepts, query))
+    here = concepts[part]
     _concept_table(
         concept_frame(view.study, view.shown, here),
         model=view.model,
         largest=float(view.shown.columns.predictiveness.max(initial=0)),
-        key=f"concepts_table-{page}",
+        key=ConceptsPage.key("table", part.start // _PER_TABLE_PAGE + 1),
     )
-    _picking_bar(view.model, here.tolist(), view.shown.names, query.pins, view.address)
+    _picking_bar(view, here.tolist(), query.pins)
     st.download_button(
         f"Download all {counted(len(concepts), 'row')} as CSV",
         lambda: concept_frame(view.study, view.shown, concepts).to_csv(index=False).encode(),
         "concepts.csv",
         "text/csv",
-        key="concepts_csv",
+        key=ConceptsPage.key("csv"),
         icon=":material/download:",
         on_click="ignore",
     )
 
 
-def result_line(text: str, pages: int, *, picking: bool | None = None, found: _Selectable | None = None) -> int:
+def result_line(text: str, count: int, per_page: int, *, picking: bool = False, found: _Selectable | None = None) -> slice:
     """What is listed, and which page of it is shown.
 
     Args:
-        picking: whether cards may be picked; None where there are none, or where all can be.
+        picking: whether there is a switch for picking cards.
         found: offered to become a selection.
     """
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small", key="concepts_line"):
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small", key=ConceptsPage.key("line")
+    ):
         with st.container(horizontal=True, vertical_alignment="center", width="content", gap="medium"):
             st.caption(text, width="content")
-            if picking is not None:
-                st.toggle("Pick several", key=state.PICKING, persist_state="session")
+            if picking:
+                st.toggle("Pick several", key=picks.PICKING.key, persist_state="session")
             if found is not None:
                 st.button(
                     f"Select all {len(found.concepts):,}",
-                    key="select_found",
+                    key=ConceptsPage.key("select_found"),
                     icon=":material/select:",
                     type="tertiary",
-                    on_click=state.select_found,
+                    on_click=picks.select_found,
                     args=(found.model, tuple(found.concepts.tolist()), found.name),
                     help="Keep what is listed as a selection that other pages can use.",
                 )
-        return state.pager(pages)
+        return linked_pager(count, per_page, number=ConceptsPage.parameters()["page"])
 
 
-def _card_grid(
-    tiles: Sequence[ConceptTile], *, model: str, address: Mapping[str, str], because: Callable[[int], str] | None, pinned: Sequence[int]
-) -> None:
+def _card_grid(view: View, concepts: Sequence[int], *, because: Callable[[int], str] | None, pinned: Sequence[int]) -> None:
     """Cards, each with a box to tick where several are being picked, and with the reason where something was searched."""
-    picking = bool(st.session_state.get(state.PICKING))
-    picked = set(state.picks(model))
-    with st.grid(4, min_column_width=145, gap="small", border=True, key="concepts") as grid:
-        for tile in tiles:
+    picking, picked = picks.PICKING.get(), set(picks.picks(view.model))
+    with st.grid(4, min_column_width=145, gap="small", border=True, key=ConceptsPage.key("cards")) as grid:
+        for tile in map(view.tile, concepts):
             with grid.cell():
-                concept_card(tile, address=address)
+                concept_card(tile, selection=view.selection)
                 notes = [because(tile.index)] if because else []
                 notes += [":material/keep: pinned"] if tile.index in pinned else []
                 if notes:
                     st.caption(" · ".join(notes))
                 if picking:
-                    key = f"pick-{tile.index}"
-                    st.session_state[key] = tile.index in picked
-                    st.checkbox("Pick", key=key, on_change=state.tick, args=(model, tile.index, key))
+                    key = ConceptsPage.key("pick", tile.index)
+                    set_widget(key, tile.index in picked)
+                    st.checkbox("Pick", key=key, on_change=picks.tick, args=(view.model, tile.index, key))
 
 
-def _picking_bar(model: str, page: Sequence[int], names: Sequence[str], pinned: Sequence[int], address: Mapping[str, str]) -> None:
+def _picking_bar(view: View, page: Sequence[int], pinned: Sequence[int]) -> None:
     """What can be done with the picked concepts together: select, merge, hide, pin."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="concepts_bar"):
-        picks = state.picks(model)
-        st.button("Pick this page", key="pick_page", type="tertiary", on_click=state.set_picks, args=(model, (*picks, *page)))
-        if not picks:
+    model, key = view.model, ConceptsPage.key
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=key("bar")):
+        chosen = picks.picks(model)
+        st.button("Pick this page", key=key("pick_page"), type="tertiary", on_click=picks.set_picks, args=(model, (*chosen, *page)))
+        if not chosen:
             st.caption("Tick some, then merge, hide, pin or select them together.", width="content")
             return
-        shown = [names[concept] for concept in picks]
-        st.badge(f"{len(picks)} picked")
-        st.button("Make a selection", key="select_picked", icon=":material/select:", on_click=state.select_picked, args=(model,))
-        with st.popover("Merge", icon=":material/merge:", disabled=len(picks) < 2, key="merge_menu"):
-            st.caption(f"Show {len(picks)} concepts as one. Predictions stay as they are; undo takes it back.")
-            st.text_input("Name", key="merge_name", placeholder=shown[0], max_chars=80)
-            st.button("Merge into one", key="merge_picked", type="primary", on_click=state.merge_picked, args=(model, shown, "merge_name"))
-        st.button("Hide", key="hide_picked", icon=":material/visibility_off:", on_click=state.hide_picked, args=(model, shown))
-        if len(picks) == 1:
-            st.page_link(navigation.CONCEPT, label="Open", icon=":material/visibility:", query_params={**address, "concept": str(picks[0])})
-        everything = all(concept in pinned for concept in picks)
-        st.button("Unpin" if everything else "Pin", key="pin_picked", icon=":material/keep:", on_click=state.pin, args=(model,))
-        st.button("None", key="drop_picks", icon=":material/close:", type="tertiary", on_click=state.drop_picks, args=(model,))
+        shown = [view.shown.names[concept] for concept in chosen]
+        st.badge(f"{len(chosen)} picked")
+        st.button("Make a selection", key=key("select_picked"), icon=":material/select:", on_click=picks.select_picked, args=(model,))
+        with st.popover("Merge", icon=":material/merge:", disabled=len(chosen) < 2, key=key("merge_menu")):
+            st.caption(f"Show {len(chosen)} concepts as one. Predictions stay as they are; undo takes it back.")
+            name = key("merge_name")
+            st.text_input("Name", key=name, placeholder=shown[0], max_chars=80)
+            st.button("Merge into one", key=key("merge_picked"), type="primary", on_click=picks.merge_picked, args=(model, shown, name))
+        st.button("Hide", key=key("hide_picked"), icon=":material/visibility_off:", on_click=picks.hide_picked, args=(model, shown))
+        if len(chosen) == 1:
+            view.link(chosen[0]).draw("Open", icon=":material/visibility:")
+        everything = all(concept in pinned for concept in chosen)
+        st.button("Unpin" if everything else "Pin", key=key("pin_picked"), icon=":material/keep:", on_click=picks.pin, args=(model,))
+        st.button("None", key=key("drop_picks"), icon=":material/close:", type="tertiary", on_click=picks.drop_picks, args=(model,))
 
 
 def _concept_table(frame: pd.DataFrame, *, model: str, largest: float, key: str) -> None:
     """One page of the table; ticked rows are picked."""
     # Streamlit sends what it is given as it is: what nobody sees here stays in the download.
-    chosen = st.dataframe(
+    st.dataframe(
         frame.drop(columns=["named", "hidden", "stands_for"]).assign(frequency=100 * frame["frequency"]),
         key=key,
         hide_index=True,
@@ -207,4 +244,4 @@ def _concept_table(frame: pd.DataFrame, *, model: str, largest: float, key: str)
             "top_class": st.column_config.TextColumn("Supports"),
         },
     )
-    state.tick_rows(model, frame["concept"].to_numpy()[chosen["selection"]["rows"]].tolist())
+    picks.tick_rows(model, frame["concept"].to_numpy()[chosen_rows(key)].tolist())

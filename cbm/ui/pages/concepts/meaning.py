@@ -16,12 +16,11 @@ from cbm.core.errors import MissingWeightsError
 from cbm.names.meaning import ALIKE, LikelyDuplicates, NameMeanings, embed_names, shared_encoder
 from cbm.study.concept_list import concept_columns
 from cbm.study.concept_search import merge_suggestions, with_own_names
-from cbm.study.views import ConceptTile
 from cbm.ui.access import modes
-from cbm.ui.frame import empty, navigation, resources
-from cbm.ui.frame.text import counted, percent, plain
-from cbm.ui.pages.concepts import map as concepts_map
-from cbm.ui.pages.concepts import state
+from cbm.ui.frame import cache, empty, messages, resources
+from cbm.ui.frame.formats import counted, percent, plain
+from cbm.ui.frame.state import ConceptsPage
+from cbm.ui.pages.concepts import concept_map, picks
 from cbm.ui.pages.concepts.lists import View, result_line
 from cbm.ui.widgets.thumbnails import strip, theme
 
@@ -59,7 +58,7 @@ class _Held:
     known: NameMeanings | None = None
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@cache.remember()
 def _held(root: str, model: str) -> _Held:
     return _Held()
 
@@ -91,46 +90,53 @@ def merges(view: View, kept: Bool[np.ndarray, " concepts"]) -> None:
         "A merge changes what is shown, never a prediction."
     )
     least = st.slider(
-        "How alike they must be", 0.5, 0.95, ALIKE, 0.05, key="concepts_alike", bind="query-params", on_change=state.first_page, width=320
+        "How alike they must be",
+        0.5,
+        0.95,
+        ALIKE,
+        0.05,
+        key=ConceptsPage.key("alike"),
+        bind="query-params",
+        on_change=picks.first_page,
+        width=320,
     )
     with st.spinner("Comparing directions and names. The first time takes seconds …"):
-        layout = concepts_map.pending_map(view.root, view.model).result()
+        layout = concept_map.pending_map(view.root, view.model).result()
         try:
             meanings = with_own_names(_meanings(view), view.shown)
         except MissingWeightsError as error:
-            st.caption(f":material/info: {error}")
+            messages.note(str(error))
             return
     groups = () if layout is None else merge_suggestions(view.shown, kept, layout, meanings, least)
     if not groups:
         empty.nothing_found("No two concepts are so much alike.")
         return
-    pages = -(-len(groups) // _GROUPS_PER_PAGE)
-    page = result_line(counted(len(groups), "suggested merge"), pages)
-    _suggested_merges(groups[(page - 1) * _GROUPS_PER_PAGE : page * _GROUPS_PER_PAGE], view.tile, model=view.model, address=view.address)
+    part = result_line(counted(len(groups), "suggested merge"), len(groups), _GROUPS_PER_PAGE)
+    _suggested_merges(view, groups[part])
 
 
-def _suggested_merges(
-    groups: Sequence[LikelyDuplicates], tiles: Callable[[int], ConceptTile], *, model: str, address: Mapping[str, str]
-) -> None:
+def _suggested_merges(view: View, groups: Sequence[LikelyDuplicates]) -> None:
     """Groups of concepts that seem to be one, each with a button that makes them one."""
     for group in groups:
-        members = [tiles(concept) for concept in group.concepts]
-        with st.container(border=True, key=f"merge-{group.concepts[0]}"):
+        members = [view.tile(concept) for concept in group.concepts]
+        with st.container(border=True, key=ConceptsPage.key("merge", group.concepts[0])):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"**{plain(members[0].name)}** and {counted(len(members) - 1, 'other')}", width="stretch")
                 st.badge(f"agreement {group.agreement:.2f}", color="gray")
                 st.button(
                     f"Merge into “{plain(members[0].name)}”",
-                    key=f"merge_group-{group.concepts[0]}",
+                    key=ConceptsPage.key("merge_group", group.concepts[0]),
                     icon=":material/merge:",
-                    on_click=state.merge,
-                    args=(model, group.concepts, tuple(member.name for member in members), members[0].name),
+                    on_click=picks.merge,
+                    args=(view.model, group.concepts, tuple(member.name for member in members), members[0].name),
                 )
-            with st.grid(min(6, max(4, len(members))), min_column_width=120, gap="small", key=f"members-{group.concepts[0]}") as grid:
+            with st.grid(
+                min(6, max(4, len(members))), min_column_width=120, gap="small", key=ConceptsPage.key("members", group.concepts[0])
+            ) as grid:
                 for member in members[:6]:
                     with grid.cell():
                         st.image(
                             strip(member.uris[:3], theme(), rows=1), width="stretch", alt=f"Images on which “{member.name}” is strongest"
                         )
-                        st.page_link(navigation.CONCEPT, label=plain(member.name), query_params={**address, "concept": str(member.index)})
+                        view.link(member.index).draw(plain(member.name))
                         st.caption(f"on {percent(member.frequency)} of images")

@@ -11,7 +11,7 @@ from cbm.study.study import Study
 from cbm.study.subject import Subject, from_outside, held_out, rows_to_choose
 from cbm.ui.access import modes, uploads
 from cbm.ui.access.limits import MEGABYTE
-from cbm.ui.frame import empty, encoders, messages, navigation, selections
+from cbm.ui.frame import empty, encoders, messages, selections
 from cbm.ui.frame.cards import page_title
 from cbm.ui.frame.chosen import Chosen, open_chosen
 from cbm.ui.frame.formats import counted
@@ -35,7 +35,6 @@ _LARGEST = 768
 
 
 def show() -> None:
-    navigation.require_entry()
     chosen = open_chosen("predictions")
     page_title("Image", "One image: what the model says, which concepts it sees, and where it sees them.")
     state = ImagePage.read()

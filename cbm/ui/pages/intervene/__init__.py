@@ -8,10 +8,12 @@ from cbm.core.errors import NotFoundError
 from cbm.editing.recipe import Recipe
 from cbm.study.steering import group_of, steering_view
 from cbm.study.study import Study
-from cbm.ui.access import modes
-from cbm.ui.frame import empty, navigation, resources, selections, session
-from cbm.ui.frame.cards import page_title, show_error
-from cbm.ui.frame.text import counted
+from cbm.ui.frame import empty, messages, selections
+from cbm.ui.frame.cards import page_title
+from cbm.ui.frame.chosen import Chosen, open_chosen
+from cbm.ui.frame.formats import counted
+from cbm.ui.frame.pager import pager
+from cbm.ui.frame.state import IntervenePage
 from cbm.ui.pages.intervene import effect, steering
 from cbm.ui.pages.intervene.suggestions import experiments_panel, suggestions_panel
 from cbm.ui.widgets.galleries import picture_chooser
@@ -22,57 +24,51 @@ _ANY_CLASS = "Any class"
 
 
 def show() -> None:
-    navigation.require_entry()
-    root = modes.workspace_root()
-    catalogue = resources.catalogue(root)
-    if not catalogue.models:
-        empty.no_models("predictions")
-        return
-    model = session.current_model()
-    study = resources.study(root, model)
-    recipe = session.recipe(model)
-    address = session.link(model, catalogue.default)
+    chosen = open_chosen("predictions")
+    study, recipe = chosen.study, chosen.recipe
     page_title(
         "Intervene",
         "Pick an image the model gets wrong, see which concepts misled it, change them, and see what the change does to every other image.",
     )
     asked, concept = _asked(study)
-    row = _image_chooser(study, recipe, model=model, asked=asked)
+    row = _image_chooser(chosen, asked)
     view = steering_view(study, row, recipe, steering.chosen_target(), concept)
     left, right = st.columns([10, 29], gap="medium")
     with left:
-        steering.verdict(view, study.picture(row, recipe), group=group_of(study, row), address=address)
+        steering.verdict(view, study.picture(row, recipe), group=group_of(study, row))
     with right:
         steering.controls(view)
-        steering.steering(view, recipe, model=model, address=address, asked=concept)
+        steering.steering(view, recipe, model=chosen.model, asked=concept)
         if steering.changed(view):
             steering.difference_panel(view)
     st.subheader("What your edits do", anchor=False, divider="gray")
     left, right = st.columns([26, 13], gap="medium")
     with left:
-        _effect(root, model, study, recipe)
+        _effect(chosen)
     with right:
-        effect.edits_panel(recipe, effect.marginals(root, model, recipe), model=model)
-        effect.upload_panel(study, recipe, model=model)
-        effect.save_panel(recipe, study.model.recipe, root=root, model=model)
-    suggestions_panel(study, row, recipe, root=root, model=model)
+        effect.edits_panel(recipe, effect.marginals(chosen.root, chosen.model, recipe), model=chosen.model)
+        effect.upload_panel(study, recipe, model=chosen.model)
+        effect.save_panel(chosen)
+    suggestions_panel(chosen, row)
 
 
 def _asked(study: Study) -> tuple[int | None, int | None]:
     """The row and the concept that the link names."""
+    state = IntervenePage.read()
     try:
-        item = session.image_in_link()
-        row = None if item is None else study.row_of(item)
-        concept = session.concept_in_link()
-        if concept is not None:
-            study.check_concept(concept)
+        if state.problems:
+            raise NotFoundError(state.problems[0])
+        row = None if state.image is None else study.row_of(state.image)
+        if state.concept is not None:
+            study.check_concept(state.concept)
     except NotFoundError as error:
-        show_error(str(error))
+        messages.error(str(error))
         return None, None
-    return row, concept
+    return row, state.concept
 
 
-def _effect(root: str, model: str, study: Study, recipe: Recipe) -> None:
+def _effect(chosen: Chosen) -> None:
+    root, model, study, recipe = chosen.root, chosen.model, chosen.study, chosen.recipe
     if not recipe.position:
         st.caption(f"Nothing has been changed. Apply an edit to see its effect on all {counted(study.images, 'held-out image')}.")
         experiments_panel(root, model)
@@ -88,26 +84,25 @@ def _effect(root: str, model: str, study: Study, recipe: Recipe) -> None:
         effect.effect_panel(measured, study.item)
 
 
-def _image_chooser(study: Study, recipe: Recipe, *, model: str, asked: int | None) -> int:
-    """Draw the chooser.
+def _image_chooser(chosen: Chosen, asked: int | None) -> int:
+    """Draw the chooser, and return the row of the chosen image.
 
     Args:
         asked: row that the link names.
-
-    Returns:
-        The row of the chosen image.
     """
+    study = chosen.study
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom"):
             kind = st.segmented_control(
-                "Held-out images", [_WRONG, _ALL], default=_WRONG, required=True, key="intervene_show", bind="query-params"
+                "Held-out images", [_WRONG, _ALL], default=_WRONG, required=True, key=IntervenePage.key("show"), bind="query-params"
             )
-            truth = st.selectbox("True class", [_ANY_CLASS, *study.classes], key="intervene_class", width=220, bind="query-params")
-            selections.chip(model, "images", "intervene_images")
+            truth = st.selectbox("True class", [_ANY_CLASS, *study.classes], key=IntervenePage.key("class"), width=220, bind="query-params")
+            selections.chip(chosen.model, "images", IntervenePage.key("images"))
             rows = study.rows(wrong_only=kind == _WRONG, truth=None if truth == _ANY_CLASS else truth)
-            rows = selections.restrict(model, "images", rows)
-            page = _page(rows, f"{kind}-{truth}", asked)
-        shown = rows[(page - 1) * _PER_PAGE : page * _PER_PAGE]
+            rows = selections.restrict(chosen.model, "images", rows)
+            # At first the page that has the asked image.
+            start = rows.index(asked) if asked in rows else 0
+            shown = rows[pager(len(rows), _PER_PAGE, key=IntervenePage.key("image_page", kind, truth), start=start)]
         row = asked if asked is not None else shown[0] if shown else 0
         if not shown:
             empty.nothing_found("No held-out image fits. The model gets them all right, or has seen none of this class.")
@@ -116,19 +111,9 @@ def _image_chooser(study: Study, recipe: Recipe, *, model: str, asked: int | Non
             f"{counted(len(rows), 'image')} of {study.images:,}. The button shows what the model says now; the mark, whether that is right."
         )
         picture_chooser(
-            study.pictures(shown, recipe),
+            study.pictures(shown, chosen.recipe),
             chosen=row,
-            on_choose=lambda chosen: session.put_image_in_link(study.item(chosen)),
-            key="choose",
+            on_choose=lambda taken: IntervenePage.put(image=study.item(taken)),
+            key=IntervenePage.key("choose"),
         )
     return row
-
-
-def _page(rows: list[int], filters: str, asked: int | None) -> int:
-    """The page of pictures; at first the one that shows the asked image."""
-    pages = -(-len(rows) // _PER_PAGE)
-    if pages <= 1:
-        return 1
-    key = f"image_page-{filters}"
-    first = rows.index(asked) // _PER_PAGE + 1 if asked in rows else 1
-    return int(st.pagination(pages, default=first, key=key, max_visible_pages=5))

@@ -18,17 +18,19 @@ from cbm.study.recipes import missing_items, read_recipe
 from cbm.study.study import Study
 from cbm.study.views import EditLine, EffectView
 from cbm.ui.access import modes
-from cbm.ui.frame import navigation, resources, session
-from cbm.ui.frame.cards import show_error
+from cbm.ui.frame import cache, edits, messages, resources
+from cbm.ui.frame.chosen import Chosen
+from cbm.ui.frame.formats import counted, percent, plain, points
 from cbm.ui.frame.shell import edit_lines
-from cbm.ui.frame.text import counted, percent, plain, points
+from cbm.ui.frame.slots import set_widget, widget_value
+from cbm.ui.frame.state import IntervenePage
 from cbm.ui.widgets import figures, job_panel
 from cbm.ui.widgets.figures.effect import accuracy_moves
 from cbm.ui.widgets.galleries import picture_chooser
 
 _SHOWN_PICTURES = 8
-_UPLOADS = "recipe_uploads"
-"""How many recipes were taken: part of the uploader's key, so that it is empty again afterwards."""
+_SAVE = "save_model"
+"""Where the page says why a model was not saved."""
 
 
 # Measured once for each state of the edits. Keys are short texts; the arrays stay with the study.
@@ -39,7 +41,7 @@ def measured(root: str, model: str, recipe: Recipe) -> EffectView | None:
     return _effect(root, model, state_of(recipe), recipe)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@cache.remember()
 def _effect(root: str, model: str, state: str, _recipe: Recipe) -> EffectView | None:
     return resources.study(root, model).effect(_recipe)
 
@@ -49,7 +51,7 @@ def marginals(root: str, model: str, recipe: Recipe) -> tuple[Marginal | None, .
     return _marginals(root, model, repr(recipe.steps[: recipe.position]), recipe)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@cache.remember()
 def _marginals(root: str, model: str, state: str, _recipe: Recipe) -> tuple[Marginal | None, ...]:
     return edit_effects.marginals(resources.study(root, model), _recipe, lambda recipe: predictions(root, model, recipe))
 
@@ -59,7 +61,7 @@ def predictions(root: str, model: str, recipe: Recipe) -> Int[np.ndarray, " imag
     return _predictions(root, model, state_of(recipe), recipe)
 
 
-@st.cache_resource(max_entries=128, show_spinner=False)
+@cache.remember()
 def _predictions(root: str, model: str, state: str, _recipe: Recipe) -> Int[np.ndarray, " images"]:
     return edit_effects.predictions(resources.study(root, model), _recipe)
 
@@ -79,7 +81,7 @@ def effect_panel(effect: EffectView, item_of: Callable[[int], str]) -> None:
             st.markdown("**Classes and groups that moved**")
             st.plotly_chart(
                 accuracy_moves(effect.moved),
-                key="moved_classes",
+                key=IntervenePage.key("moved_classes"),
                 config=figures.CHART_OPTIONS,
                 alt="Accuracy before and after: "
                 + ", ".join(f"{name} {percent(before)} to {percent(after)}" for name, before, after in effect.moved[:8]),
@@ -88,7 +90,9 @@ def effect_panel(effect: EffectView, item_of: Callable[[int], str]) -> None:
 
 
 def _figures(effect: EffectView) -> None:
-    with st.grid(3 if effect.worst_group_after is None else 4, min_column_width=130, gap="small", key="effect_figures") as grid:
+    with st.grid(
+        3 if effect.worst_group_after is None else 4, min_column_width=130, gap="small", key=IntervenePage.key("effect_figures")
+    ) as grid:
         grid.metric(
             "Accuracy",
             percent(effect.accuracy_after),
@@ -125,9 +129,9 @@ def _pictures(effect: EffectView, item_of: Callable[[int], str]) -> None:
             continue
         more = f", {_SHOWN_PICTURES} shown" if count > _SHOWN_PICTURES else ""
         st.markdown(f"{icon} **{title}** ({count:,}{more})")
-        key = f"effect-{title.lower().replace(' ', '-')}"
+        key = IntervenePage.key("effect", title.lower().replace(" ", "-"))
         picture_chooser(
-            tiles[:_SHOWN_PICTURES], chosen=None, on_choose=lambda row: session.put_image_in_link(item_of(row)), key=key, quiet=True
+            tiles[:_SHOWN_PICTURES], chosen=None, on_choose=lambda row: IntervenePage.put(image=item_of(row)), key=key, quiet=True
         )
 
 
@@ -147,29 +151,29 @@ def edits_panel(recipe: Recipe, marginals: Sequence[Marginal | None], *, model: 
 
 
 def _edit_line(line: EditLine, marginal: Marginal | None, *, model: str, last: bool) -> None:
-    with st.container(border=True, gap="xsmall", key=f"edit_line-{line.position}"):
-        key = f"edit-{line.position}"
-        st.session_state[key] = line.enabled
+    with st.container(border=True, gap="xsmall", key=IntervenePage.key("edit_line", line.position)):
+        key = IntervenePage.key("edit", line.position)
+        set_widget(key, line.enabled)
         st.toggle(f"{line.icon} {plain(line.text)}", key=key, on_change=_switch, args=(model, line.position, key))
         st.caption(_marginal_words(line, marginal))
         with st.container(horizontal=True, gap="small"):
             st.button(
                 "Remove",
-                key=f"remove-{line.position}",
+                key=IntervenePage.key("remove", line.position),
                 type="tertiary",
                 icon=":material/delete:",
                 help="Take this edit off the list. To be able to bring it back, switch it off instead.",
-                on_click=session.change_recipe,
+                on_click=edits.change,
                 args=(model, _without(line.position)),
             )
             if not last:
                 st.button(
                     "Back to here",
-                    key=f"back_to-{line.position}",
+                    key=IntervenePage.key("back_to", line.position),
                     type="tertiary",
                     icon=":material/history:",
                     help="Take back every edit after this one; redo brings them again.",
-                    on_click=session.change_recipe,
+                    on_click=edits.change,
                     args=(model, _back_to(line.position + 1)),
                 )
 
@@ -187,7 +191,7 @@ def _marginal_words(line: EditLine, marginal: Marginal | None) -> str:
 
 
 def _switch(model: str, position: int, key: str) -> None:
-    session.switch(model, position, bool(st.session_state[key]))
+    edits.switch(model, position, bool(widget_value(key)))
 
 
 def _back_to(position: int) -> Callable[[Recipe], Recipe]:
@@ -203,16 +207,16 @@ def _without(position: int) -> Callable[[Recipe], Recipe]:
 
 def upload_panel(study: Study, recipe: Recipe, *, model: str) -> None:
     """Take edits from a recipe file."""
-    with st.popover("Upload a recipe", icon=":material/upload:", width="stretch", key="upload_recipe"):
+    with st.popover("Upload a recipe", icon=":material/upload:", width="stretch", key=IntervenePage.key("upload_recipe")):
         st.markdown("A recipe is the JSON file that **Download recipe** writes: the edits in their order, to be replayed on this model.")
-        file = st.file_uploader("Recipe file", type="json", key=f"recipe_file-{st.session_state.get(_UPLOADS, 0)}")
+        file = st.file_uploader("Recipe file", type="json", key=IntervenePage.key("recipe_file", IntervenePage.UPLOADS.get()))
         if file is None:
             return
         try:
             modes.check_upload(file.name, file.size)
             read = _read(file, study)
         except CbmError as error:
-            show_error(str(error))
+            messages.error(str(error))
             return
         if read is not None:
             _offer(read, study, recipe, model)
@@ -223,8 +227,8 @@ def _read(file: UploadedFile, study: Study) -> Recipe | None:
     try:
         return read_recipe(data, study)
     except MismatchError as error:
-        show_error(str(error))
-        if st.toggle("Apply it by the concepts' names instead", key="recipe_by_name"):
+        messages.error(str(error))
+        if st.toggle("Apply it by the concepts' names instead", key=IntervenePage.key("recipe_by_name")):
             return read_recipe(data, study, by_name=True)
         return None
 
@@ -237,61 +241,52 @@ def _offer(read: Recipe, study: Study, recipe: Recipe, model: str) -> None:
     with st.container(horizontal=True):
         st.button(
             "Replace my edits" if len(recipe) else "Apply",
-            key="recipe_replace",
+            key=IntervenePage.key("recipe_replace"),
             type="primary",
             on_click=_take,
             args=(model, read, False),
         )
         if len(recipe):
-            st.button("Add after mine", key="recipe_add", on_click=_take, args=(model, read, True))
+            st.button("Add after mine", key=IntervenePage.key("recipe_add"), on_click=_take, args=(model, read, True))
 
 
 def _take(model: str, read: Recipe, add: bool) -> None:
-    session.change_recipe(model, lambda current: current.append(*read.active) if add else read)
-    st.session_state[_UPLOADS] = st.session_state.get(_UPLOADS, 0) + 1
+    edits.change(model, lambda current: current.append(*read.active) if add else read)
+    IntervenePage.UPLOADS.put(IntervenePage.UPLOADS.get() + 1)
 
 
-def save_panel(recipe: Recipe, stored: Recipe, *, root: str, model: str) -> None:
+def save_panel(chosen: Chosen) -> None:
     """Keep the edits as a new model of the workspace, measured again; absent where nothing may be written."""
     if not modes.may_write():
         st.caption(":material/lock: This is a demo: edits stay in this browser tab. Download the recipe to keep them.")
         return
     st.button(
         "Save as new model",
-        key="save_model",
+        key=IntervenePage.key("save_model"),
         icon=":material/save:",
         width="stretch",
-        disabled=recipe == stored,
+        disabled=chosen.recipe == chosen.study.model.recipe,
         on_click=_save,
-        args=(model, recipe),
+        args=(chosen.model, chosen.recipe),
         help="A model of its own beside this one, with these edits in force. It is listed on every page and can be exported.",
     )
-    _saving(root)
+    _saving(chosen.root)
 
 
 def _save(model: str, recipe: Recipe) -> None:
     parameters: Mapping[str, object] = {"model": model, "recipe": json.loads(recipe.to_json()), "replace": True}
-    try:
+    with messages.refusals(at=_SAVE):
         job_panel.submit("edit", parameters, title=f"Save the model with {counted(len(recipe.active), 'edit')}")
-    except CbmError as error:
-        st.session_state["save_refused"] = str(error)
 
 
 def _saving(root: str) -> None:
-    refused = st.session_state.pop("save_refused", None)
-    if refused:
-        show_error(refused)
-    asked = session.asked(job_panel.PARAMETER)
+    messages.show_refusal(at=_SAVE)
+    asked = IntervenePage.read().job
     job = job_panel.latest(root, ("edit",)) if asked else None
     if job is None or job.id != asked:
         return
-    job = job_panel.watch(job.id, key="save_job")
+    job = job_panel.watch(job.id, key=IntervenePage.key("save_job"))
     if job.state == "done" and job.result:
         saved = str(job.result["model"])
         if saved in resources.catalogue(root).models:
-            st.page_link(
-                navigation.INTERVENE,
-                label="Open the saved model",
-                icon=":material/arrow_forward:",
-                query_params={"model": session.short(saved)},
-            )
+            IntervenePage().link(saved).draw("Open the saved model", icon=":material/arrow_forward:")

@@ -23,17 +23,19 @@ from cbm.editing.recipe import (
 )
 from cbm.study.steering import ScopeKind, SteeringView, scope_of, steering_edits
 from cbm.study.views import PictureTile
-from cbm.ui.frame import navigation, selections, session
-from cbm.ui.frame.text import plain
+from cbm.ui.frame import edits, selections
+from cbm.ui.frame.formats import plain
+from cbm.ui.frame.slots import Slot
+from cbm.ui.frame.state import ConceptPage, ImagePage, IntervenePage
 from cbm.ui.widgets.components.steering_panel import SteeringEvent, steering_panel
 from cbm.ui.widgets.figures import signed
 from cbm.ui.widgets.thumbnails import thumbnail
 
-_TARGET = "explain_target"
 _PREDICTION = "the prediction"
-_SCOPE = "edit_scope"
-_CONCEPT = "edit_concept"
-_ASKED = "edit_concept_asked"
+_TARGET = Slot(IntervenePage.key("target"), _PREDICTION)
+_SCOPE = Slot[ScopeKind](IntervenePage.key("scope"), "everywhere")
+_CONCEPT = Slot[int | None](IntervenePage.key("edit_concept"), None)
+_ASKED = Slot[int | None](IntervenePage.key("edit_concept_asked"), None)
 _ACTIVATION, _WEIGHT = "Activation", "Weight"
 _HOW = {_ACTIVATION: ("Ablate", "Scale by", "Set to"), _WEIGHT: ("Remove", "Scale by", "Set to")}
 _CLASSES = 4
@@ -42,17 +44,16 @@ _CONCEPTS = 8
 
 def chosen_target() -> str | None:
     """The class whose score is explained; None means the class that is predicted now."""
-    target = st.session_state.get(_TARGET)
+    target = _TARGET.get()
     return None if target == _PREDICTION else target
 
 
 def chosen_scope() -> ScopeKind:
     """Where edits apply."""
-    scope: ScopeKind = st.session_state.get(_SCOPE) or "everywhere"
-    return scope
+    return _SCOPE.get()
 
 
-def verdict(view: SteeringView, tile: PictureTile, *, group: str | None, address: Mapping[str, str]) -> None:
+def verdict(view: SteeringView, tile: PictureTile, *, group: str | None) -> None:
     """The image, and what the model says about it now and said before the edits."""
     after, before = view.classes[int(view.logits.argmax())], view.classes[int(view.logits_before.argmax())]
     truth = None if view.truth is None else view.classes[view.truth]
@@ -75,9 +76,7 @@ def verdict(view: SteeringView, tile: PictureTile, *, group: str | None, address
     facts += [f"truth: {plain(truth)}"] if truth is not None else []
     facts += [f"group: {plain(group)}"] if group is not None else []
     st.caption(" · ".join(facts))
-    st.page_link(
-        navigation.IMAGE, label="See where in the image", icon=":material/image_search:", query_params={**address, "image": view.item}
-    )
+    ImagePage(view.item).link().draw("See where in the image", icon=":material/image_search:")
 
 
 def controls(view: SteeringView) -> None:
@@ -88,7 +87,7 @@ def controls(view: SteeringView) -> None:
         st.selectbox(
             "Explain the score of",
             [_PREDICTION, *dict.fromkeys([*leading, *view.classes])],
-            key=_TARGET,
+            key=_TARGET.key,
             format_func=lambda name: f"{name} (truth)" if [name] == truth else name,
             width=240,
         )
@@ -99,26 +98,26 @@ def controls(view: SteeringView) -> None:
             list(words),
             default="everywhere",
             required=True,
-            key=_SCOPE,
+            key=_SCOPE.key,
             format_func=words.__getitem__,
             help="This image: every class, no other image. Score of one class: every image, no other class. Everywhere: all of them.",
         )
 
 
-def steering(view: SteeringView, recipe: Recipe, *, model: str, address: Mapping[str, str], asked: int | None = None) -> None:
+def steering(view: SteeringView, recipe: Recipe, *, model: str, asked: int | None = None) -> None:
     """The sliders, and a form for exact numbers."""
 
     def commit(event: SteeringEvent) -> None:
-        session.add_edit(model, *steering_edits(view, event.changes, scope_of(event.scope, event.item, event.target)))
+        edits.add(model, *steering_edits(view, event.changes, scope_of(event.scope, event.item, event.target)))
 
     def explain(class_name: str) -> None:
-        st.session_state[_TARGET] = class_name
+        _TARGET.put(class_name)
 
     opened = steering_panel(
-        view, scope=chosen_scope(), stamp=f"{model}/{hash(recipe)}", key="steering", on_commit=commit, on_explain=explain
+        view, scope=chosen_scope(), stamp=f"{model}/{hash(recipe)}", key=IntervenePage.key("steering"), on_commit=commit, on_explain=explain
     )
     if opened is not None:
-        st.switch_page(navigation.CONCEPT, query_params={**address, "concept": str(opened)})
+        ConceptPage(opened).link().open()
     target = view.classes[view.target]
     _selection(model, scope_of(chosen_scope(), view.item, target))
     _exact_edits(
@@ -141,9 +140,9 @@ def _selection(model: str, scope: Scope) -> None:
     edit = AblateConcepts(tuple(selection.members), selection.name, scope)
     st.button(
         f"Ablate the selection “{plain(selection.name)}” ({len(selection):,})",
-        key="ablate_selection",
+        key=IntervenePage.key("ablate_selection"),
         icon=":material/select_all:",
-        on_click=session.add_edit,
+        on_click=edits.add,
         args=(model, edit),
         help=f"{describe(edit)}. One edit, and one undo.",
     )
@@ -179,27 +178,39 @@ def _exact_edits(
             "A weight is how much the concept counts for a class, in every image."
         )
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            what = st.segmented_control("Change", [_ACTIVATION, _WEIGHT], default=_ACTIVATION, required=True, key="edit_what")
-            if asked in names and st.session_state.get(_ASKED) != asked:
-                st.session_state[_CONCEPT] = st.session_state[_ASKED] = asked
-            if st.session_state.get(_CONCEPT) not in names:
-                st.session_state[_CONCEPT] = next(iter(names))
-            concept = st.selectbox("Concept", list(names), key=_CONCEPT, format_func=names.__getitem__, width=220)
-            how = st.selectbox("How", _HOW[what], key=f"edit_how_{what.lower()}", width=130)
+            what = st.segmented_control(
+                "Change", [_ACTIVATION, _WEIGHT], default=_ACTIVATION, required=True, key=IntervenePage.key("edit_what")
+            )
+            if asked in names and _ASKED.get() != asked:
+                _CONCEPT.put(asked)
+                _ASKED.put(asked)
+            if _CONCEPT.get() not in names:
+                _CONCEPT.put(next(iter(names)))
+            concept = st.selectbox("Concept", list(names), key=_CONCEPT.key, format_func=names.__getitem__, width=220)
+            how = st.selectbox("How", _HOW[what], key=IntervenePage.key(f"edit_how_{what.lower()}"), width=130)
             number = 0.0
             if how not in ("Ablate", "Remove"):
                 start = 0.5 if how == "Scale by" else round(weights.get(concept, 0.0), 3) if what == _WEIGHT else 1.0
-                number = st.number_input("Number", value=start, step=0.25, format="%.3f", key=f"edit_number_{what}_{how}", width=130)
+                number = st.number_input(
+                    "Number", value=start, step=0.25, format="%.3f", key=IntervenePage.key(f"edit_number_{what}_{how}"), width=130
+                )
             class_name = target
             if what == _WEIGHT:
                 class_name = st.selectbox(
-                    "For class", classes, index=list(classes).index(target), key=f"edit_weight_class-{target}", width=200
+                    "For class", classes, index=list(classes).index(target), key=IntervenePage.key("edit_weight_class", target), width=200
                 )
             members = merged.get(concept, (concept,))
-            edits = exact(what, how, members, names[concept], number, class_name, scope)
-            st.button("Apply", key="apply_edit", type="primary", icon=":material/check:", on_click=session.add_edit, args=(model, *edits))
-        several = f", in {len(edits)} edits, one for each concept merged in it" if len(edits) > 1 else ""
-        st.caption(f"Will be: {plain(describe(edits[0]))}{several}.")
+            made = exact(what, how, members, names[concept], number, class_name, scope)
+            st.button(
+                "Apply",
+                key=IntervenePage.key("apply_edit"),
+                type="primary",
+                icon=":material/check:",
+                on_click=edits.add,
+                args=(model, *made),
+            )
+        several = f", in {len(made)} edits, one for each concept merged in it" if len(made) > 1 else ""
+        st.caption(f"Will be: {plain(describe(made[0]))}{several}.")
 
 
 def exact(what: str, how: str, members: Sequence[int], name: str, number: float, class_name: str, scope: Scope) -> tuple[Edit, ...]:

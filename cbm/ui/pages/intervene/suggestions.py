@@ -14,9 +14,11 @@ from cbm.study import scenarios
 from cbm.study.edit_effects import state_of
 from cbm.study.proposals import ConceptProposal, ConfusedPair, Proposal, WeightProposal, concept_proposals, confused_pairs, weight_proposals
 from cbm.study.study import Study
-from cbm.ui.frame import resources, session
-from cbm.ui.frame.cards import show_error
-from cbm.ui.frame.text import counted, plain
+from cbm.ui.frame import cache, edits, messages, resources
+from cbm.ui.frame.chosen import Chosen
+from cbm.ui.frame.formats import counted, plain
+from cbm.ui.frame.slots import Slot
+from cbm.ui.frame.state import IntervenePage
 from cbm.ui.pages.intervene.effect import predictions
 from cbm.ui.widgets import guides
 from cbm.ui.widgets.guides import Guide
@@ -25,28 +27,33 @@ from cbm.ui.widgets.thumbnails import thumbnail
 _IMAGE, _MISTAKES = "This image", "A kind of mistake"
 _SHOWN = 6
 _EXPERIMENTS = 3
+_ASKED = Slot(IntervenePage.key("suggest_asked"), "")
+"""The question to which the visitor wants suggestions; another image or another edit is another question."""
 
 
-def suggestions_panel(study: Study, row: int, recipe: Recipe, *, root: str, model: str) -> None:
+def suggestions_panel(chosen: Chosen, row: int) -> None:
     """Ask for suggestions, see what each was measured to do, apply one."""
+    root, model, study, recipe = chosen.root, chosen.model, chosen.study, chosen.recipe
     st.subheader("Suggested edits", anchor=False, divider="gray")
     if not (study.labels >= 0).any():
         st.caption("The held-out images have no labels, so no edit can be measured or suggested.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        about = st.segmented_control("Put right", [_IMAGE, _MISTAKES], default=_IMAGE, required=True, key="suggest_about")
+        about = st.segmented_control(
+            "Put right", [_IMAGE, _MISTAKES], default=_IMAGE, required=True, key=IntervenePage.key("suggest_about")
+        )
         if about == _MISTAKES:
             mistakes = confused_pairs(study, predictions(root, model, recipe))
             if not mistakes:
                 st.caption("The model makes no mistake on the held-out images.")
                 return
-            mistake = st.selectbox("Mistake", mistakes, format_func=_mistake_words, key="suggest_mistake", width=340)
+            mistake = st.selectbox("Mistake", mistakes, format_func=_mistake_words, key=IntervenePage.key("suggest_mistake"), width=340)
             question: tuple[str, ...] = (mistake.truth, mistake.said)
         else:
             question = (study.item(row),)
         key = repr((model, question, state_of(recipe)))
-        st.button("Find edits", key="suggest", icon=":material/lightbulb:", on_click=_ask, args=(key,))
-    if st.session_state.get("suggest_asked") != key:
+        st.button("Find edits", key=IntervenePage.key("suggest"), icon=":material/lightbulb:", on_click=_ASKED.put, args=(key,))
+    if _ASKED.get() != key:
         st.caption(
             "Weights of one concept that correct this image, with what else they change."
             if about == _IMAGE
@@ -61,13 +68,9 @@ def suggestions_panel(study: Study, row: int, recipe: Recipe, *, root: str, mode
             else _kind(root, model, repr(recipe.active), question, recipe)
         )
     except CbmError as error:
-        show_error(str(error))
+        messages.error(str(error))
         return
     _draw(found, model)
-
-
-def _ask(key: str) -> None:
-    st.session_state["suggest_asked"] = key
 
 
 def _draw(found: Sequence[Proposal], model: str) -> None:
@@ -77,14 +80,18 @@ def _draw(found: Sequence[Proposal], model: str) -> None:
     helpful = [proposal for proposal in found if proposal.net > 0]
     if not helpful:
         st.caption(":material/balance: Each of these costs at least as many held-out images as it gains.")
-    with st.grid("auto", min_column_width=250, gap="small", border=True, key="suggestions") as grid:
+    with st.grid("auto", min_column_width=250, gap="small", border=True, key=IntervenePage.key("suggestions")) as grid:
         for place, proposal in enumerate((helpful or list(found))[:_SHOWN]):
             with grid.cell():
                 st.markdown(f"**{plain(_proposal_words(proposal))}**")
                 st.markdown(f":green[✓ {proposal.corrected:,} corrected] · :orange[✗ {proposal.newly_wrong:,} newly wrong]")
                 st.caption(_reason(proposal))
                 st.button(
-                    "Apply", key=f"suggestion-{place}", icon=":material/check:", on_click=session.add_edit, args=(model, *proposal.edits)
+                    "Apply",
+                    key=IntervenePage.key("suggestion", place),
+                    icon=":material/check:",
+                    on_click=edits.add,
+                    args=(model, *proposal.edits),
                 )
     st.caption("Chosen and measured on the same held-out images, on top of your edits: expect a little less on new ones.")
 
@@ -112,12 +119,12 @@ def _reason(proposal: Proposal) -> str:
     return ""
 
 
-@st.cache_resource(max_entries=64, show_spinner="Trying the weights of every concept …")
+@cache.remember("Trying the weights of every concept …")
 def _image(root: str, model: str, state: str, row: int, _recipe: Recipe) -> tuple[WeightProposal, ...]:
     return weight_proposals(resources.study(root, model), row, _recipe)
 
 
-@st.cache_resource(max_entries=64, show_spinner="Trying every concept …")
+@cache.remember("Trying every concept …")
 def _kind(root: str, model: str, state: str, question: tuple[str, ...], _recipe: Recipe) -> tuple[ConceptProposal, ...]:
     truth, said = question
     return concept_proposals(resources.study(root, model), truth, said, _recipe, count=2 * _SHOWN)
@@ -144,8 +151,8 @@ def experiments(study: Study, model: str) -> tuple[Experiment, ...]:
         found.append(Experiment(guides.correct_a_mistake(mistake, study.labelled_images), (AblateConcept(mistake.concept, name),)))
     shortcut = scenarios.find_shortcut(study, model, "")
     if shortcut is not None:
-        edits = tuple(AblateConcept(concept, name) for concept, name in shortcut.concepts)
-        found.append(Experiment(guides.remove_a_shortcut(shortcut, planted=False), edits))
+        ablations = tuple(AblateConcept(concept, name) for concept, name in shortcut.concepts)
+        found.append(Experiment(guides.remove_a_shortcut(shortcut, planted=False), ablations))
     confusion = scenarios.find_confusion(study)
     if confusion is not None:
         scope = ClassScope(confusion.said)
@@ -171,7 +178,7 @@ def experiments_panel(root: str, model: str) -> None:
     if not prepared:
         return
     st.markdown("**Try one of these**, prepared from this model and measured on its held-out images:")
-    with st.grid(len(prepared), min_column_width=240, gap="small", border=True, key="experiments") as grid:
+    with st.grid(len(prepared), min_column_width=240, gap="small", border=True, key=IntervenePage.key("experiments")) as grid:
         for experiment in prepared:
             with grid.cell():
                 _card(experiment, model)
@@ -189,7 +196,7 @@ def _card(experiment: Experiment, model: str) -> None:
             st.caption(guide.meaning)
         st.button(
             "Do it and look",
-            key=f"experiment-{guide.key}",
+            key=IntervenePage.key("experiment", guide.key),
             icon=guide.icon,
             width="stretch",
             on_click=_do,
@@ -197,11 +204,11 @@ def _card(experiment: Experiment, model: str) -> None:
         )
 
 
-def _do(model: str, item: str, edits: Sequence[Edit]) -> None:
-    session.put_image_in_link(item)
-    session.add_edit(model, *edits)
+def _do(model: str, item: str, made: Sequence[Edit]) -> None:
+    IntervenePage.put(image=item)
+    edits.add(model, *made)
 
 
-@st.cache_resource(max_entries=32, show_spinner="Looking for mistakes worth correcting …")
+@cache.remember("Looking for mistakes worth correcting …")
 def _experiments(root: str, model: str) -> tuple[Experiment, ...]:
     return experiments(resources.study(root, model), model)

@@ -96,7 +96,7 @@ def _strongest_concepts(study: Study, recipe: Recipe) -> None:
     st.caption("The concepts that decide most, each with the held-out images that show most of it. Open one to see all of its evidence.")
     tiles = [tile for tile in study.concept_tiles(recipe) if not tile.hidden and tile.frequency > 0]
     deciding = sorted(tiles, key=lambda tile: -tile.predictiveness)[:SHOWN_CONCEPTS]
-    concept_grid(study.with_pictures(deciding), key=StartPage.key("concepts"), address=ConceptsPage().link().parameters)
+    concept_grid(study.with_pictures(deciding), key=StartPage.key("concepts"))
 
 
 # One prediction

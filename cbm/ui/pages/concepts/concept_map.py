@@ -13,17 +13,19 @@ from cbm.model.concept_model import ConceptModel
 from cbm.study.concept_list import ShownConcepts
 from cbm.study.concept_map import ConceptMap, name_regions, stored_map
 from cbm.ui.access import modes
-from cbm.ui.frame import empty, navigation, resources, selections
-from cbm.ui.pages.concepts import state
-from cbm.ui.pages.concepts.lists import View
+from cbm.ui.frame import cache, empty, resources, selections
+from cbm.ui.frame.slots import Slot
+from cbm.ui.frame.state import ConceptsPage
+from cbm.ui.pages.concepts import picks
+from cbm.ui.pages.concepts.lists import View, leave_for
 from cbm.ui.widgets.components.concept_map import COLOURS, MapEvent, MapPoints, concept_map, pack_points, send_points
 from cbm.ui.widgets.thumbnails import strip, theme
 
 _NEARLY_EQUAL = 0.9
 """Cosine from which two directions count as nearly the same."""
-_OPENED = "concept_map_opened"
-_CHANGED = "concept_map_changed"
-_WANTED = "concept_map_wanted"
+_OPENED = Slot[int | None]("concept_map_opened", None)
+_CHANGED = Slot("concept_map_changed", False)
+_WANTED = Slot[tuple[int, ...]]("concept_map_wanted", ())
 _PICTURES = 4
 _background = ThreadPoolExecutor(1, thread_name_prefix="concept-map")
 
@@ -33,7 +35,7 @@ def directions_of(model: ConceptModel) -> np.ndarray | None:
     return getattr(model.bottleneck, "directions", None)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@cache.remember()
 def pending_map(root: str, model: str) -> Future[ConceptMap | None]:
     """The map of a model's concepts, stored in the workspace; made in the background at the first question. None: it has no directions."""
     directions = directions_of(resources.study(root, model).model)
@@ -49,7 +51,7 @@ def near_duplicates(root: str, model: str, *, wait: bool = False) -> Bool[np.nda
     return None if found is None else np.asarray((found.similarities[:, :1] >= _NEARLY_EQUAL).any(axis=1))
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@cache.remember()
 def _points(
     root: str,
     model: str,
@@ -86,7 +88,13 @@ def map_panel(view: View, kept: Bool[np.ndarray, " concepts"]) -> None:
     absent = tuple(np.flatnonzero(shown.hidden | ~shown.standing).tolist())
     points = _points(view.root, view.model, tuple(sorted(shown.renamed.items())), absent, shown, layout, view.study.classes)
     colour = st.segmented_control(
-        "Colour by", list(COLOURS), default="Class", required=True, key=state.COLOUR, bind="query-params", label_visibility="collapsed"
+        "Colour by",
+        list(COLOURS),
+        default="Class",
+        required=True,
+        key=ConceptsPage.key("colour"),
+        bind="query-params",
+        label_visibility="collapsed",
     )
     with st.container(gap=None):
         _canvas(view, points, kept, str(colour))
@@ -99,18 +107,17 @@ def map_panel(view: View, kept: Bool[np.ndarray, " concepts"]) -> None:
 
 @st.fragment
 def _canvas(view: View, points: MapPoints, kept: Bool[np.ndarray, " concepts"], colour: str) -> None:
-    opened = st.session_state.pop(_OPENED, None)
+    opened = _OPENED.take()
     if opened is not None:
-        state.leave_for(opened)
-        st.switch_page(navigation.CONCEPT, query_params={"concept": str(opened), **view.address})
-    if st.session_state.pop(_CHANGED, False):
+        leave_for(view, opened)
+    if _CHANGED.take():
         st.rerun()
     chosen = selections.current(view.model, "concepts")
     selected = None
     if chosen is not None:
         selected = np.zeros(len(kept), bool)
         selected[[member for member in chosen.members if member < len(kept)]] = True
-    wanted = st.session_state.pop(_WANTED, ())
+    wanted = _WANTED.take()
     concept_map(
         points,
         kept=kept,
@@ -133,9 +140,9 @@ def _strip(view: View, concept: int) -> str:
 
 def _follow(model: str, event: MapEvent) -> None:
     if event.opened is not None:
-        st.session_state[_OPENED] = event.opened
+        _OPENED.put(event.opened)
     if event.wanted:
-        st.session_state[_WANTED] = event.wanted
+        _WANTED.put(tuple(event.wanted))
     if event.selected:
         selections.select(model, "concepts", event.selected)
         _changed()
@@ -145,5 +152,5 @@ def _follow(model: str, event: MapEvent) -> None:
 
 
 def _changed() -> None:
-    st.session_state[_CHANGED] = True
-    state.first_page()
+    _CHANGED.put(True)
+    picks.first_page()
