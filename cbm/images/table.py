@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,9 @@ _MISSING = {"", "na", "nan", "null", "none"}
 _TYPO_SHARE = 0.9
 """A column of which this share of the values are 0 / 1 / true / false was meant to be boolean; the others are typing errors."""
 
+_SAMPLE_BYTES = 65536
+"""So much of a table shows its encoding as well as all of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Row:
@@ -37,7 +42,7 @@ class TableSource:
     """The pictures that a table lists, in its order; paths are relative to the table's folder.
 
     Args:
-        path: the table. CSV is UTF-8 (with or without byte order mark), UTF-16 with one, else read as Windows-1252 / Latin-1 with a note.
+        path: the table. CSV is UTF-8 (with or without byte order mark) or UTF-16 with one; anything else is guessed, with a note.
         confine: reject absolute paths, and links that leave the folder, as well as relative paths that climb out of it.
 
     Raises:
@@ -215,11 +220,32 @@ def _decode_text(data: bytes) -> tuple[str, tuple[str, ...]]:
         return data.decode("utf-8-sig"), ()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        note = f"The table is not UTF-8 (row {line}) and was read as Windows-1252 / Latin-1; save it as UTF-8 if names look wrong."
-    try:
-        return data.decode("cp1252"), (note,)
-    except UnicodeDecodeError:
-        return data.decode("latin-1"), (note,)
+    # Every byte is a character of Latin-1, so one of them fits.
+    for encoding in (_foreign_encoding(data), "cp1252", "latin-1"):
+        with contextlib.suppress(UnicodeDecodeError):
+            text = data.decode(encoding)
+            break
+    name = "Windows-1252 / Latin-1" if encoding in ("cp1252", "latin-1") else encoding
+    return text, (f"The table is not UTF-8 (row {line}) and was read as {name}; save it as UTF-8 if names look wrong.",)
+
+
+def _foreign_encoding(data: bytes) -> str:
+    """What charset-normalizer takes the text for, unless it looks West European: those tables it mostly takes for Central European ones.
+
+    In West European text, letters beyond ASCII stand alone; in Cyrillic, Greek and East Asian text they come in runs.
+    """
+    runs = re.findall(rb"[\x80-\xff]+", data)
+    if 2 * sum(len(run) for run in runs if len(run) > 1) <= sum(len(run) for run in runs):
+        return "cp1252"
+    import charset_normalizer
+
+    lines, size = [], 0
+    for line in data.splitlines():
+        if not line.isascii() and size < _SAMPLE_BYTES:
+            lines.append(line)
+            size += len(line)
+    guess = charset_normalizer.from_bytes(b"\n".join(lines)).best()
+    return "cp1252" if guess is None else guess.encoding
 
 
 def _read_parquet(path: Path) -> tuple[list[str], list[_Row], tuple[str, ...]]:

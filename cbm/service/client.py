@@ -44,7 +44,7 @@ class EncoderClient:
     def __init__(self, url: str, *, timeout: float = 120.0, patience: float = 60.0) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidInputError(f"{url!r} is not the address of an encoder; it looks like http://127.0.0.1:8700.")
+            raise InvalidInputError(f"{url!r} is not the URL of an encoder; it looks like http://127.0.0.1:8700.")
         self.url = url.rstrip("/")
         self._parts = parts
         self._timeout = timeout
@@ -56,7 +56,7 @@ class EncoderClient:
         try:
             return dict(json.loads(self._ask("GET", "/info")))
         except ValueError as error:
-            raise ServiceError(f"{self.url} does not answer like an encoder; is it the address of `cbm serve`?") from error
+            raise ServiceError(f"{self.url} does not answer like an encoder; is it the URL of `cbm serve`?") from error
 
     @property
     def reference(self) -> BackboneReference:
@@ -159,7 +159,7 @@ class EncoderClient:
             response = connection.getresponse()
             return response.status, response.read(), _seconds(response.headers.get("Retry-After"))
         except (OSError, http.client.HTTPException) as error:
-            raise NotFoundError(f"No encoder answers at {self.url} ({error}). Start one with `cbm serve`, or mend the address.") from error
+            raise NotFoundError(f"No encoder answers at {self.url} ({error}). Start one with `cbm serve`, or correct the URL.") from error
         finally:
             connection.close()
 

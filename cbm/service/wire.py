@@ -67,7 +67,7 @@ def unpack(body: bytes) -> EncodedImages:
         items = json.loads(buffer.read())["rejected"]
         rejected = tuple(RejectedItem(int(item["index"]), str(item["reason"])) for item in items)
     except (ValueError, KeyError, TypeError, EOFError) as error:
-        raise InvalidInputError(f"The encoder's answer cannot be read ({error}); is the address that of `cbm serve`?") from error
+        raise InvalidInputError(f"The encoder's answer cannot be read ({error}); is the URL that of `cbm serve`?") from error
     return EncodedImages(embeddings, rejected)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,10 @@ def jobs(tmp_path: Path) -> Jobs:
 
 
 @pytest.fixture
-def sign(jobs: Jobs) -> WorkerSign:
-    return WorkerSign(jobs.signs)
+def sign(jobs: Jobs) -> Iterator[WorkerSign]:
+    sign = WorkerSign(jobs.signs)
+    yield sign
+    sign.close()
 
 
 def running(jobs: Jobs, sign: WorkerSign, title: str = "Encode the birds", kind: str = "embed", **parameters: object) -> str:

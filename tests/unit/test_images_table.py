@@ -94,6 +94,41 @@ def test_encodings_are_recognised_and_a_guess_is_said_aloud(folder: Path, encodi
     assert bool(source.notes) == (encoding in ("cp1252", "latin-1"))
 
 
+FOREIGN = {
+    "cp1251": "медведь кошка собака лиса птица берёза река заяц волк чайка утка",
+    "koi8_r": "медведь кошка собака лиса птица берёза река заяц волк чайка утка",
+    "cp1253": "αρκούδα γάτα σκύλος πουλί δέντρο θάλασσα άλογο ψάρι λύκος",
+    "big5": "熊貓 小狗 飛鳥 海鷗 森林 大海 兔子 狐狸 高山",
+    "cp949": "곰돌이 고양이 강아지 갈매기 바다 토끼 여우",
+}
+
+
+@pytest.mark.parametrize("encoding", FOREIGN)
+def test_tables_of_other_scripts_are_read_in_their_encoding(folder: Path, encoding: str) -> None:
+    labels = FOREIGN[encoding].split()
+    (folder / f"{labels[0]}.png").write_bytes((folder / "a.png").read_bytes())
+    rows = [f"{labels[0]}.png,{labels[0]}", *(f"{label}/{number}.png,{label}" for number, label in enumerate(labels * 5))]
+    source = open_source(table(folder, "\n".join(["path,label", *rows]), encoding=encoding))
+    records = [record for record in source.records() if isinstance(record, ImageRecord)]
+    assert [record.label for record in records] == [labels[0], *labels * 5]
+    assert Path(records[0].uri).is_file()
+    (note,) = source.notes
+    assert "row 2" in note
+    assert encoding in note
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Möwe Bär Größe Füße Brücke", "écureuil hérisson mésange forêt crème œuf", "pingüino ñandú águila ratón búho", "björn räv älg måne ö"],
+)
+@pytest.mark.parametrize("repeats", [1, 40])
+def test_west_european_tables_are_never_taken_for_another_script(folder: Path, words: str, repeats: int) -> None:
+    labels = words.split() * repeats
+    rows = ["a.png,Bär", *(f"{label}/{number}.png,{label}" for number, label in enumerate(labels))]
+    source = open_source(table(folder, "\n".join(["path,label", *rows]), encoding="cp1252"))
+    assert [record.label for record in source.records() if isinstance(record, ImageRecord)] == ["Bär", *labels]
+
+
 def test_the_row_number_pandas_writes_is_no_concept(folder: Path) -> None:
     source = open_source(table(folder, ",path\n0,a.png\n1,sub/b.png\n"))
     assert source.concept_names == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ def jobs(tmp_path: Path) -> Jobs:
 
 
 @pytest.fixture
-def sign(jobs: Jobs) -> WorkerSign:
-    return WorkerSign(jobs.signs)
+def sign(jobs: Jobs) -> Iterator[WorkerSign]:
+    sign = WorkerSign(jobs.signs)
+    yield sign
+    sign.close()
 
 
 def _keep(jobs: Jobs, identifier: str, attempt: int, seconds: float, progress: Progress) -> None:

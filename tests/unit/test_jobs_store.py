@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,8 +30,10 @@ def jobs(tmp_path: Path) -> Jobs:
 
 
 @pytest.fixture
-def sign(jobs: Jobs) -> WorkerSign:
-    return WorkerSign(jobs.signs)
+def sign(jobs: Jobs) -> Iterator[WorkerSign]:
+    sign = WorkerSign(jobs.signs)
+    yield sign
+    sign.close()
 
 
 def end(jobs: Jobs, sign: WorkerSign, identifier: str, state: str, **outcome: object) -> None:
@@ -102,6 +106,7 @@ def test_only_one_worker_takes_a_job(jobs: Jobs, sign: WorkerSign) -> None:
     assert job is not None
     assert job.id == identifier
     assert jobs.claim(other.name) is None
+    other.close()
 
 
 def test_a_job_whose_worker_is_gone_is_interrupted_and_can_be_retried(jobs: Jobs, sign: WorkerSign) -> None:
@@ -196,7 +201,8 @@ def test_workers_are_counted_while_they_live(jobs: Jobs) -> None:
 def test_there_is_one_database_and_it_holds_no_code(jobs: Jobs) -> None:
     jobs.submit("import_vectors", REQUEST)
     assert [path.name for path in jobs.folder.iterdir() if path.is_file()] == ["jobs.db"]
-    (parameters,) = sqlite3.connect(jobs.folder / "jobs.db").execute("SELECT parameters FROM jobs").fetchone()
+    with contextlib.closing(sqlite3.connect(jobs.folder / "jobs.db")) as database:
+        (parameters,) = database.execute("SELECT parameters FROM jobs").fetchone()
     assert parameters == '{"backbone": "ViT-B-32", "pretrained": "openai", "source": "/somewhere/vectors.npz"}'
 
 
@@ -306,7 +312,7 @@ def test_lists_leave_logs_out_and_they_can_be_had(jobs: Jobs, sign: WorkerSign) 
         jobs.log("job-0")
 
 
-def test_a_table_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+def test_a_table_of_an_earlier_schema_is_brought_up_to_date(tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
     database = sqlite3.connect(tmp_path / "jobs" / "jobs.db")
     database.executescript(table._SCHEMA)
@@ -325,8 +331,8 @@ def test_a_table_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
     assert jobs.history("job-1") == []
 
 
-def test_the_table_of_version_0_1_0_opens_with_all_that_it_held(tmp_path: Path, sign: WorkerSign) -> None:
-    shutil.copytree(Path(__file__).parent / "written_by_0_1_0" / "jobs", tmp_path / "old" / "jobs")
+def test_the_table_of_the_first_version_opens_with_all_that_it_held(tmp_path: Path, sign: WorkerSign) -> None:
+    shutil.copytree(Path(__file__).parents[1] / "data" / "first_version_jobs", tmp_path / "old" / "jobs")
     jobs = Jobs(Workspace(tmp_path / "old"))
     found = {job.title or job.state: job for job in jobs.list()}
     assert {name: job.state for name, job in found.items()} == {

@@ -53,16 +53,16 @@ def test_a_job_that_another_worker_left_when_it_died_goes_on_beside_a_living_wor
         assert wait(jobs, first, ended).state == "done"
         # What a worker leaves that was killed right after its claim; nobody else tells the living one.
         row = ("job-1", "import_vectors", json.dumps(vectors(tmp_path, "more.npz")), "running", "1-dead", "2026-01-01T00:00:00+00:00")
-        with sqlite3.connect(jobs.folder / "jobs.db") as database:
+        with contextlib.closing(sqlite3.connect(jobs.folder / "jobs.db")) as database, database:
             columns = "(digest, id, kind, parameters, state, worker, created)"
             database.execute(f"INSERT INTO jobs {columns} VALUES ('a digest', ?, ?, ?, ?, ?, ?)", row)
         job = wait(jobs, "job-1", lambda job: job.state == "done")
         assert (job.attempt, job.interruption) == (2, "died")
 
 
-def test_what_version_0_1_0_left_waiting_and_interrupted_runs(tmp_path: Path) -> None:
+def test_what_the_first_version_left_waiting_and_interrupted_runs(tmp_path: Path) -> None:
     jobs = Jobs(Workspace(tmp_path / "old"))
-    shutil.copytree(Path(__file__).parent / "written_by_0_1_0" / "jobs", jobs.folder, dirs_exist_ok=True)
+    shutil.copytree(Path(__file__).parents[1] / "data" / "first_version_jobs", jobs.folder, dirs_exist_ok=True)
     with working(jobs.workspace):
         for title, count, attempt in (("Two scenes", 2, 1), ("Four scenes", 4, 2)):
             (identifier,) = [job.id for job in jobs.list() if job.title == title]

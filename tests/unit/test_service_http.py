@@ -6,6 +6,7 @@ import base64
 import http.client
 import io
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -172,6 +173,14 @@ def test_refusals_say_why(url: str, path: str, body: bytes, status: int, message
     answered, record = ask(url, path, body)
     assert answered == status
     assert message in record["error"]
+
+
+def test_answers_on_a_kept_connection_do_not_wait_for_acknowledgements() -> None:
+    listening = listen("127.0.0.1", 0)
+    with listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
 def test_a_damaged_form_is_refused(url: str) -> None:
