@@ -29,7 +29,7 @@ PROBED = 8
 
 @dataclass(frozen=True)
 class Preview:
-    """A source as it stands."""
+    """What a source holds."""
 
     source: str
     name: str

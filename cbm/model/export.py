@@ -52,7 +52,7 @@ class BuiltExport:
     bundle_difference: float
     """Largest difference of logits between the model read back from the bundle and the model itself."""
     onnx_difference: float | None
-    """The same for the ONNX graph, on rows where no activation stands at its threshold; None where it was not asked for."""
+    """The same for the ONNX graph, on rows where no activation is at its threshold; None where it was not asked for."""
     rows: int
     """Embeddings compared."""
 

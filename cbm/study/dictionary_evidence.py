@@ -27,7 +27,7 @@ class DictionaryEvidence:
     """[images, concepts]"""
     uris: tuple[str, ...]
     total: int
-    """Images that the sample stands for."""
+    """Images that the sample was taken from."""
 
     @classmethod
     def of(cls, dictionary: Dictionary, sets: Sequence[EmbeddingSet], sample: int = SAMPLE) -> DictionaryEvidence:
@@ -72,7 +72,7 @@ class DictionaryEvidence:
         return tuple(int(concept) for concept in order[:count] if self._energy[concept] > 0)
 
     def strongest(self, concept: int, count: int = 6) -> tuple[str, ...]:
-        """Addresses of the images on which a concept is strongest, strongest first."""
+        """URIs of the images on which a concept is strongest, strongest first."""
         start, stop = self.columns.indptr[concept : concept + 2]
         order = np.argsort(-self.columns.data[start:stop], kind="stable")[:count]
         return tuple(self.uris[row] for row in self.columns.indices[start:stop][order] if self.uris[row])

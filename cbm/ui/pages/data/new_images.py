@@ -44,7 +44,7 @@ _LISTED = 200
 class Source:
     """Where the images come from, as `cbm.verbs.embed` takes it."""
 
-    address: str
+    source: str
     title: str
 
 
@@ -141,16 +141,16 @@ def _example() -> Source:
 
 
 def _preview(root: str, source: Source) -> Preview:
-    stamp = os.stat(source.address).st_mtime_ns if os.path.exists(source.address) else 0
-    confine = Path(source.address).is_relative_to(Workspace(root).uploads)
-    preview = _looked_at(source.address, confine, stamp)
+    stamp = os.stat(source.source).st_mtime_ns if os.path.exists(source.source) else 0
+    confine = Path(source.source).is_relative_to(Workspace(root).uploads)
+    preview = _looked_at(source.source, confine, stamp)
     modes.check_images(preview.count)
     return preview
 
 
 @cache.remember("Looking at the images …")
-def _looked_at(address: str, confine: bool, stamp: int) -> Preview:
-    return look_at(address, confine=confine)
+def _looked_at(source: str, confine: bool, stamp: int) -> Preview:
+    return look_at(source, confine=confine)
 
 
 def draw_preview(preview: Preview) -> None:
@@ -250,7 +250,7 @@ def _measure(choice: Choice, uris: tuple[str, ...]) -> Pace | None:
 
 def _submit(source: Source, count: int, choice: Choice) -> None:
     """Callback: ask for the work."""
-    parameters: dict[str, object] = {"source": source.address, "backbone": choice.architecture}
+    parameters: dict[str, object] = {"source": source.source, "backbone": choice.architecture}
     if choice.pretrained:
         parameters["pretrained"] = choice.pretrained
     with messages.refusals():

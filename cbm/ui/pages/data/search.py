@@ -108,7 +108,7 @@ def _by_text(root: str, identifier: str, text: str) -> Found:
 
 
 def by_image(root: str, identifier: str, picture: Image, digest: str, allowed: np.ndarray | None = None) -> Found:
-    """The images nearest to an uploaded picture, which `digest` stands for.
+    """The images nearest to an uploaded picture, which `digest` identifies.
 
     Raises:
         MissingWeightsError, MismatchError, LimitError: as `by_text`.

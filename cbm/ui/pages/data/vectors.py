@@ -188,10 +188,9 @@ def _declare(dim: int) -> tuple[str, str] | None:
     """Architecture and tag, among those that make vectors of this width."""
     fitting = [name for name in architecture_names() if find_architecture(name).dim == dim]
     if not fitting:
-        st.error(
+        messages.error(
             f"No architecture of open_clip makes vectors of width {dim}. Check that these are CLIP's final embeddings, "
-            "not features of an inner layer or of another kind of model.",
-            icon=":material/error:",
+            "not features of an inner layer or of another kind of model."
         )
         return None
     architecture = st.selectbox(

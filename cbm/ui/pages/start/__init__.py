@@ -15,16 +15,18 @@ from cbm.study.views import Headline, PredictionView
 from cbm.ui.access import modes, visitors
 from cbm.ui.frame import cache, chosen, edits, resources
 from cbm.ui.frame.cards import headline_row, page_title
+from cbm.ui.frame.empty import empty_card
 from cbm.ui.frame.formats import percent, plain, points, signed
 from cbm.ui.frame.parameters import Link
 from cbm.ui.frame.state import ConceptsPage, IntervenePage, StartPage
 from cbm.ui.pages.start import own_images, pipeline
-from cbm.ui.widgets import demo_build, figures, guides
+from cbm.ui.widgets import figures, guides, job_panel
 from cbm.ui.widgets.galleries import concept_grid
 from cbm.ui.widgets.guides import Guide
 from cbm.ui.widgets.thumbnails import strip, theme, thumbnail
 
 SHOWN_CONCEPTS = 8
+BUILD = "Build the demo"
 _READ = 5
 """Bars of the prediction that is read aloud; the others are summed into one."""
 
@@ -67,13 +69,44 @@ def show() -> None:
 
 def _without_model(root: str) -> None:
     if modes.may_write():
-        demo_build.panel()
+        _build_demo(root)
         st.subheader("Or use your own images", anchor=False)
         own_images.form(root)
     else:
-        demo_build.nothing_to_show()
+        why = (
+            "Whoever runs this demo has not built a model so far: `cbm demo` makes one in a few minutes. "
+            "Visitors of a demo can look and try, but not build."
+        )
+        with empty_card("Nothing to show yet", why, icon=":material/hourglass_empty:"):
+            pass
     st.subheader("The way from images to a model that you can correct", anchor=False)
     pipeline.draw(pipeline.without_model(root))
+
+
+def _build_demo(root: str) -> None:
+    """What the demo is, and a button that builds it; the job panel above shows how it goes."""
+    running = any(job.kind == "demo" and job.live for job in resources.jobs(root).list())
+    with st.container(border=True):
+        st.subheader("Nothing here yet: build the demo", anchor=False)
+        st.markdown(
+            "The demo draws a small world of scenes whose true concepts are known, and takes it through the pipeline:\n"
+            "1. **Embed** some thousand scenes with a small CLIP that ships with this project\n"
+            "2. **Discover** concepts in the embeddings, without labels\n"
+            "3. **Name** them from a vocabulary\n"
+            "4. **Train** a classifier that uses only a few concepts per class\n"
+            "5. **Check** names and places against the truth, and remove a planted shortcut"
+        )
+        st.button(
+            BUILD,
+            key=StartPage.key("build_demo"),
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=running,
+            on_click=job_panel.ask,
+            args=("demo", {}),
+            kwargs={"title": BUILD},
+        )
+        st.caption("It takes a few minutes on two processor cores. It runs entirely on this machine, and nothing is downloaded.")
 
 
 def _ways_on(study: Study) -> None:

@@ -126,7 +126,7 @@ def _begin(root: str, source: str | list[UploadedFile], backbone: Backbone) -> N
 
 
 def watch(root: str, has_models: bool) -> None:
-    """The latest such work while it lives, when the address asks for it, and how it ended where there is nothing else to see."""
+    """The latest such work while it lives, when the link asks for it, and how it ended where there is nothing else to see."""
     job = job_panel.latest(root, ("build", "demo"))
     if job is None or not (job.live or job.resuming or StartPage.read().job == job.id or not has_models):
         return
