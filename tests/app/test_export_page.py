@@ -147,3 +147,26 @@ def test_a_loaded_model_is_shown_like_any_other(open_app: OpenApp, own_workspace
     assert app.metric[0].label == "Accuracy"
     assert loaded.accuracy is not None
     assert app.metric[0].value == f"{loaded.accuracy:.1%}"
+
+
+def test_a_bundle_that_is_no_zip_is_refused_with_a_reason(open_app: OpenApp, own_workspace: Workspace) -> None:
+    app = open_app("export", root=own_workspace.root)
+    app.file_uploader(key="load_file").set_value(("shapes.zip", b"this is no archive", "application/zip")).run()
+    app.button(key="load_go").click().run()
+    assert not app.exception
+    assert "zip" in app.error[0].value
+    assert not Jobs(own_workspace).list()
+    assert not app.run().error, "it is said once"
+
+
+def test_a_link_to_a_load_that_failed_shows_why_and_offers_a_retry(
+    open_app: OpenApp, own_workspace: Workspace, worker: WorkerSign, tmp_path: Path
+) -> None:
+    jobs = Jobs(own_workspace)
+    identifier = jobs.submit("import_bundle", {"source": str(tmp_path / "gone"), "on": None}, title="Load gone")
+    assert jobs.claim(worker.name) is not None
+    jobs.finish(identifier, 1, "failed", error="There is no bundle in gone.")
+    app = open_app("export", root=own_workspace.root, job=identifier)
+    assert any("There is no bundle in gone" in error.value for error in app.error)
+    assert app.button(key="load_job-retry").label == "Retry"
+    assert not open_app("export", root=own_workspace.root).error, "without the link it is not in the way"
