@@ -15,8 +15,8 @@ from cbm.editing.recipe import AblateConcept, ClassScope, Recipe
 from cbm.study import scenarios
 from cbm.study.ablations import gain, group_accuracy, situation, without
 from cbm.study.study import Study
-from cbm.ui.frame import navigation, resources
-from cbm.ui.frame.state import DiscoverPage
+from cbm.ui.frame import resources
+from cbm.ui.frame.state import ConceptPage, DiscoverPage, IntervenePage
 from cbm.ui.pages.start.pipeline import finished, lineage_of, unfinished
 from cbm.ui.widgets import guides
 from cbm.workspace.workspace import Workspace
@@ -141,13 +141,13 @@ def test_guides_open_the_page_with_everything_preset(study: Study, grouped: Stud
     assert shortcut
     assert example
     correct = guides.correct_a_mistake(mistake, study.labelled_images)
-    assert correct.page == navigation.INTERVENE
-    assert correct.parameters == {"image": mistake.item, "concept": str(mistake.concept)}
+    assert correct.target == IntervenePage(image=mistake.item, concept=mistake.concept)
+    assert correct.target.link().parameters == {"image": mistake.item, "concept": str(mistake.concept)}
     remove = guides.remove_a_shortcut(shortcut, planted=True)
     assert remove.model == "model-1"
-    assert remove.parameters["concept"] == str(shortcut.concepts[0][0])
-    assert guides.question_a_name(doubt).page == navigation.CONCEPT
-    assert guides.change_its_mind(example).parameters["image"] == example.item
+    assert remove.target == IntervenePage(image=shortcut.item, concept=shortcut.concepts[0][0])
+    assert guides.question_a_name(doubt).target == ConceptPage(doubt.concept)
+    assert guides.change_its_mind(example).target == IntervenePage(image=example.item, concept=example.concept)
 
 
 def test_words_of_the_model_are_no_markdown(study: Study) -> None:

@@ -1,13 +1,17 @@
-"""The guided scenarios in words: a hypothesis, what to do, what should change, and what it means."""
+"""The guided scenarios as cards: a hypothesis, what to do, what should change, and what it means."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import streamlit as st
 
 from cbm.study.scenarios import Carrier, Confusion, Doubt, Example, Mistake, Shortcut
-from cbm.ui.frame import navigation
-from cbm.ui.frame.text import counted, percent, plain
+from cbm.ui.frame.formats import counted, percent, plain
+from cbm.ui.frame.state import ConceptPage, IntervenePage, PageState
+from cbm.ui.widgets.thumbnails import strip, theme, thumbnail
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,27 @@ class Guide:
     change: str
     meaning: str
     button: str
-    page: str
+    target: PageState
+    """The page where it is done, with everything preset."""
     model: str | None = None
     """The model that it is about, where that is not the one shown."""
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    """Query parameters beside the model, with everything preset."""
+
+
+@contextlib.contextmanager
+def card(guide: Guide) -> Iterator[None]:
+    """Draw a guide as a card; the button, which is drawn inside the `with` block, is at its foot, so that cards side by side line up."""
+    with st.container(height="stretch", vertical_alignment="distribute", gap="small"):
+        with st.container(gap="small"):
+            st.markdown(f"##### {guide.icon} {guide.title}", anchors=False)
+            if len(guide.uris) > 1:
+                st.image(strip(guide.uris, theme(), rows=1), width=84 * min(3, len(guide.uris)), alt=guide.alt)
+            else:
+                st.image(thumbnail(guide.uris[0]), width=84, alt=guide.alt)
+            st.markdown(guide.hypothesis)
+            st.markdown(f":primary[**Do**] {guide.action}")
+            st.markdown(f":primary[**Expect**] {guide.change}")
+            st.caption(guide.meaning)
+        yield
 
 
 def correct_a_mistake(mistake: Mistake, images: int) -> Guide:
@@ -38,15 +58,14 @@ def correct_a_mistake(mistake: Mistake, images: int) -> Guide:
         title="Correct a wrong prediction",
         icon=":material/tune:",
         uris=(mistake.uri,),
-        alt=f"Image {mistake.item}: {mistake.truth}, taken for {mistake.said}",
+        alt=f"Image {mistake.item}: {mistake.truth}, predicted as {mistake.said}",
         hypothesis=f"The model takes this {_quoted(mistake.truth)} for {_quoted(mistake.said)}. "
         f"One concept, {_concept(mistake.name)}, makes {mistake.share:.0%} of that score.",
         action=f"Ablate {_concept(mistake.name)} {'everywhere' if pays else 'for this image only'}.",
         change=f"The image becomes {_quoted(mistake.truth)}. {_effect(mistake, images, '' if pays else 'Everywhere, of ')}",
         meaning=_balance(mistake.corrected, mistake.newly_wrong),
         button="Correct it",
-        page=navigation.INTERVENE,
-        parameters={"image": mistake.item, "concept": str(mistake.concept)},
+        target=IntervenePage(image=mistake.item, concept=mistake.concept),
     )
 
 
@@ -70,9 +89,8 @@ def remove_a_shortcut(shortcut: Shortcut, planted: bool) -> Guide:
         f"all images together from {percent(shortcut.accuracy_before)} to {percent(shortcut.accuracy_after)}.",
         meaning="The model knew the classes, and took the shorter way. You closed it without training anything again.",
         button="Remove it",
-        page=navigation.INTERVENE,
+        target=IntervenePage(image=shortcut.item, concept=shortcut.concepts[0][0]),
         model=shortcut.model,
-        parameters={"image": shortcut.item, "concept": str(shortcut.concepts[0][0])},
     )
 
 
@@ -82,15 +100,14 @@ def untangle_two_classes(confusion: Confusion, images: int) -> Guide:
         title="Untangle two classes",
         icon=":material/call_split:",
         uris=(confusion.uri,),
-        alt=f"Image {confusion.item}: {confusion.truth}, taken for {confusion.said}",
-        hypothesis=f"{_quoted(confusion.truth)} is taken for {_quoted(confusion.said)} {counted(confusion.count, 'time')}, "
+        alt=f"Image {confusion.item}: {confusion.truth}, predicted as {confusion.said}",
+        hypothesis=f"{_quoted(confusion.truth)} is predicted as {_quoted(confusion.said)} {counted(confusion.count, 'time')}, "
         f"more often than any other pair. {_concept(confusion.name)} supports the wrong one.",
         action=f"Ablate {_concept(confusion.name)} for the class {_quoted(confusion.said)} only.",
         change=_effect(confusion, images),
         meaning=_balance(confusion.corrected, confusion.newly_wrong),
         button="Untangle them",
-        page=navigation.INTERVENE,
-        parameters={"image": confusion.item, "concept": str(confusion.concept)},
+        target=IntervenePage(image=confusion.item, concept=confusion.concept),
     )
 
 
@@ -108,8 +125,7 @@ def question_a_name(doubt: Doubt) -> Guide:
         change="The new name appears on every page. No prediction changes.",
         meaning="A name is a guess, made by comparing vectors. The images are the evidence.",
         button="Look at it",
-        page=navigation.CONCEPT,
-        parameters={"concept": str(doubt.concept)},
+        target=ConceptPage(doubt.concept),
     )
 
 
@@ -121,7 +137,7 @@ def change_its_mind(example: Example) -> Guide:
         title="Ask what would change its mind",
         icon=":material/psychology_alt:",
         uris=(example.uri,),
-        alt=f"Image {example.item}, taken for {example.said}",
+        alt=f"Image {example.item}, predicted as {example.said}",
         hypothesis=f"The model says {_quoted(example.said)}, and {_concept(example.name)} makes {example.share:.0%} of that score.",
         action=f"Ablate {_concept(example.name)} for this image only.",
         change=f"The prediction becomes {_quoted(example.said_without)}." if changes else "The prediction stays: other concepts carry it.",
@@ -129,8 +145,7 @@ def change_its_mind(example: Example) -> Guide:
         if changes
         else "It has more than one reason, and does not need this one.",
         button="Try it",
-        page=navigation.INTERVENE,
-        parameters={"image": example.item, "concept": str(example.concept)},
+        target=IntervenePage(image=example.item, concept=example.concept),
     )
 
 
@@ -148,8 +163,7 @@ def find_out_what_it_carries(carrier: Carrier, images: int) -> Guide:
         f"{_quoted(carrier.fallen)} falls from {percent(carrier.accuracy_before)} to **{percent(carrier.accuracy_after)}**.",
         meaning="What breaks shows what the concept is for. Undo is one click.",
         button="Do it and look",
-        page=navigation.INTERVENE,
-        parameters={"image": carrier.item, "concept": str(carrier.concept)},
+        target=IntervenePage(image=carrier.item, concept=carrier.concept),
     )
 
 

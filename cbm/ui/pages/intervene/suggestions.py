@@ -22,7 +22,6 @@ from cbm.ui.frame.state import IntervenePage
 from cbm.ui.pages.intervene.effect import predictions
 from cbm.ui.widgets import guides
 from cbm.ui.widgets.guides import Guide
-from cbm.ui.widgets.thumbnails import thumbnail
 
 _IMAGE, _MISTAKES = "This image", "A kind of mistake"
 _SHOWN = 6
@@ -186,25 +185,19 @@ def experiments_panel(root: str, model: str) -> None:
 
 def _card(experiment: Experiment, model: str) -> None:
     guide = experiment.guide
-    with st.container(height="stretch", vertical_alignment="distribute", gap="small"):
-        with st.container(gap="small"):
-            st.markdown(f"##### {guide.icon} {guide.title}", anchors=False)
-            st.image(thumbnail(guide.uris[0]), width=84, alt=guide.alt)
-            st.markdown(guide.hypothesis)
-            st.markdown(f":primary[**Do**] {guide.action}")
-            st.markdown(f":primary[**Expect**] {guide.change}")
-            st.caption(guide.meaning)
+    assert isinstance(guide.target, IntervenePage)
+    with guides.card(guide):
         st.button(
             "Do it and look",
             key=IntervenePage.key("experiment", guide.key),
             icon=guide.icon,
             width="stretch",
             on_click=_do,
-            args=(model, guide.parameters["image"], experiment.edits),
+            args=(model, guide.target.image, experiment.edits),
         )
 
 
-def _do(model: str, item: str, made: Sequence[Edit]) -> None:
+def _do(model: str, item: str | None, made: Sequence[Edit]) -> None:
     IntervenePage.put(image=item)
     edits.add(model, *made)
 

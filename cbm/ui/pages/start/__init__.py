@@ -17,13 +17,12 @@ from cbm.ui.frame import cache, chosen, edits, resources
 from cbm.ui.frame.cards import headline_row, page_title
 from cbm.ui.frame.empty import empty_card
 from cbm.ui.frame.formats import percent, plain, points, signed
-from cbm.ui.frame.parameters import Link
 from cbm.ui.frame.state import ConceptsPage, IntervenePage, StartPage
 from cbm.ui.pages.start import own_images, pipeline
 from cbm.ui.widgets import figures, guides, job_panel
 from cbm.ui.widgets.galleries import concept_grid
 from cbm.ui.widgets.guides import Guide
-from cbm.ui.widgets.thumbnails import strip, theme, thumbnail
+from cbm.ui.widgets.thumbnails import thumbnail
 
 SHOWN_CONCEPTS = 8
 BUILD = "Build the demo"
@@ -219,26 +218,9 @@ def _shortcut_of(root: str, model: str, title: str) -> scenarios.Shortcut | None
 def _guides(found: Sequence[Guide]) -> None:
     with st.grid(len(found), min_column_width=270, gap="small", border=True, key=StartPage.key("guides")) as grid:
         for guide in found:
-            with grid.cell():
-                _guide(guide)
-
-
-def _guide(found: Guide) -> None:
-    """One scenario as a card; its button opens the page with everything preset."""
-    # The button is at the foot of its card, however long the text is, so that the three are in line.
-    with st.container(height="stretch", vertical_alignment="distribute", gap="small"):
-        with st.container(gap="small"):
-            st.markdown(f"##### {found.icon} {found.title}", anchors=False)
-            if len(found.uris) > 1:
-                st.image(strip(found.uris, theme(), rows=1), width=84 * min(3, len(found.uris)), alt=found.alt)
-            else:
-                st.image(thumbnail(found.uris[0]), width=84, alt=found.alt)
-            st.markdown(found.hypothesis)
-            st.markdown(f":primary[**Do**] {found.action}")
-            st.markdown(f":primary[**Expect**] {found.change}")
-            st.caption(found.meaning)
-        if st.button(found.button, key=f"guide_{found.key}", icon=found.icon, width="stretch"):
-            Link(found.page, StartPage().link(found.model).parameters | dict(found.parameters)).open()
+            with grid.cell(), guides.card(guide):
+                if st.button(guide.button, key=f"guide_{guide.key}", icon=guide.icon, width="stretch"):
+                    guide.target.link(guide.model).open()
 
 
 # Figures
