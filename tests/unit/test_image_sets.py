@@ -1,24 +1,17 @@
-"""Image sets, a look at a source, and how long encoding takes: what the data page shows, computed without it."""
+"""Image sets for people: cards, titles, tables, rows and tiles."""
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CorruptArtifactError, NotFoundError
-from cbm.core.progress import Progress
 from cbm.embeddings.sets import EmbeddingSet, set_title
-from cbm.images import preview
-from cbm.jobs import Job, encoding_pace
 from cbm.study import image_sets
 from cbm.workspace.workspace import Artifact
 
@@ -42,12 +35,6 @@ def made(labels: list[int], classes: tuple[str, ...] = (), splits: list[str] | N
 
 def artifact(folder: Path, **metrics: object) -> Artifact:
     return Artifact("embeddings", "embeddings-0123456789abcdef", folder, "2026-11-22T10:00:00", {}, (), metrics, {})
-
-
-def png(shade: int = 0) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (9, 9), (shade, 0, 0)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def test_card_counts_only_classes_that_have_images_and_shows_different_ones(tmp_path: Path) -> None:
@@ -126,75 +113,3 @@ def test_tiles_name_the_class_and_the_score() -> None:
     assert first.title == "0.91 · cat"
     assert first.alt == "folder/image 0.png, class cat"
     assert second.title == "0.50 · image 1.png"
-
-
-def test_preview_finds_files_that_are_no_pictures_in_folder_and_zip(tmp_path: Path) -> None:
-    members = {"cat/1.png": png(1), "cat/2.png": png(2), "dog/3.png": png(3), "dog/text.jpg": b"words", "dog/cut.png": png(4)[:40]}
-    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
-        for name, data in members.items():
-            (tmp_path / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "pets" / name).write_bytes(data)
-            archive.writestr(name, data)
-    for source in ("pets", "pets.zip"):
-        seen = preview.look_at(str(tmp_path / source))
-        assert seen.count == 3
-        assert dict(seen.classes) == {"cat": 2, "dog": 1}
-        assert {name for name, _ in seen.rejected} == {"dog/text.jpg", "dog/cut.png"}
-        assert "no picture" in dict(seen.rejected)["dog/text.jpg"]
-        assert seen.labels == ("cat", "dog", "cat")
-        assert seen.unlabelled == 0
-
-
-def test_preview_of_scenes_knows_splits_and_concepts() -> None:
-    seen = preview.look_at("scenes:classes?count=40&seed=0&split=train")
-    assert seen.count == 40
-    assert seen.splits == {"train": 40}
-    assert "striped" in seen.concepts or len(seen.concepts) > 10
-    assert len(seen.uris) == preview.SHOWN
-    assert len(set(seen.labels[:10])) == 10
-
-
-def job(state: str = "done", kind: str = "embed", parameters: dict[str, object] | None = None, **result: object) -> Job:
-    now = datetime.now(UTC)
-    return Job("job-1", kind, parameters or {"backbone": "demo"}, state, Progress(1, 1, ""), 1, now, now, now, False, result, None, "")  # type: ignore[arg-type]
-
-
-def test_pace_comes_from_the_newest_long_enough_run_of_the_same_backbone() -> None:
-    jobs = [
-        job(count=500, reused=500, images_per_second=0.0),
-        job(count=500, reused=490, images_per_second=9000.0),
-        job(count=500, reused=0, images_per_second=80.0, parameters={"backbone": "ViT-B-32", "pretrained": "openai"}),
-        job("failed", count=500, reused=0, images_per_second=1.0),
-        job(count=500, reused=100, images_per_second=50.0),
-        job(count=500, reused=0, images_per_second=20.0),
-    ]
-    found = encoding_pace.earlier(jobs, "demo", None)
-    assert found is not None
-    assert found.images_per_second == 50.0
-    assert "earlier run" in found.source
-    other = encoding_pace.earlier(jobs, "ViT-B-32", "openai")
-    assert other is not None
-    assert other.images_per_second == 80.0
-    assert encoding_pace.earlier(jobs, "ViT-L-14", "openai") is None
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.2, "about 1 second"), (40, "about 40 seconds"), (120, "about 2 minutes"), (3 * 3600, "about 3 hours"), (5 * 86400, "about 5 days")],
-)
-def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
-    assert encoding_pace.in_words(seconds) == words
-
-
-def test_measured_pace_says_so() -> None:
-    from threading import Lock
-
-    from cbm.backbones.backbone import Backbone
-
-    backbone = Backbone("demo", device="cpu")
-    seen = preview.look_at("scenes:classes?count=10&seed=0&split=train")
-    measured = encoding_pace.measure(backbone, seen.probe, Lock())
-    assert measured is not None
-    assert measured.images_per_second > 0
-    assert "measured on 8" in measured.source
-    assert encoding_pace.measure(backbone, ("/nowhere/a.png",)) is None
