@@ -214,7 +214,7 @@ def test_prepared_experiments_stand_where_nothing_was_edited_and_do_what_they_sa
     app.button(key="experiment-mistake").click().run()
     experiment = experiments(study_of(workspace), "")[0]
     assert recipe_of(app).active == experiment.edits
-    assert "".join(app.query_params["image"]) == experiment.guide.parameters["image"]
+    assert "".join(app.query_params["image"]) == experiment.guide.target.image
     assert any(badge.value.endswith("right]") for badge in app.markdown if "badge" in badge.value)
     assert "experiment-mistake" not in {button.key for button in app.button}
 
