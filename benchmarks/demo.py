@@ -79,7 +79,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         workspace = Workspace(arguments.workspace or temporary)
         started = time.perf_counter()
-        result = pipeline.run(workspace, seed=arguments.seed)
+        result = verbs.demo(workspace=workspace, seed=arguments.seed)
         seconds = time.perf_counter() - started
         sources = pipeline.scene_sources(pipeline.FULL, arguments.seed)
         sets = {name: verbs.embed(source, workspace=workspace).embeddings for name, source in sources.items()}

@@ -10,9 +10,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from cbm.core.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from cbm.verbs.base import Verb
 
 
 @dataclass(frozen=True)
@@ -74,3 +77,24 @@ class Registry(Generic[P]):
     def discard(self, name: str) -> None:
         """Take a part back that was added at run time."""
         self._loaded.pop(name, None)
+
+
+VERBS: Registry[Verb[..., Any]] = Registry(
+    "verb",
+    {
+        "demo": "cbm.demo.pipeline:demo",
+        "embed": "cbm.verbs.embed:embed",
+        "import_vectors": "cbm.verbs.import_vectors:import_vectors",
+        "vocabulary": "cbm.verbs.vocabulary:vocabulary",
+        "discover": "cbm.verbs.discover:discover",
+        "sweep": "cbm.verbs.sweep:sweep",
+        "name": "cbm.verbs.name:name",
+        "build": "cbm.verbs.build:build",
+        "train": "cbm.verbs.train:train",
+        "evaluate": "cbm.verbs.evaluate:evaluate",
+        "explain": "cbm.verbs.explain:explain",
+        "edit": "cbm.verbs.edit:edit",
+        "export": "cbm.verbs.export:export",
+        "import_bundle": "cbm.verbs.import_bundle:import_bundle",
+    },
+)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cbm.verbs.results import Demonstrated
+from cbm.demo.pipeline import Demonstrated
 from cbm.workspace.workspace import Workspace
 
 
@@ -25,7 +25,7 @@ def built_demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Dem
     from cbm.demo import pipeline
 
     workspace = Workspace(tmp_path_factory.mktemp("demo") / "workspace")
-    return workspace, pipeline.run(workspace, settings=pipeline.TINY, device="cpu")
+    return workspace, pipeline.demo(workspace=workspace, settings=pipeline.TINY, device="cpu")
 
 
 @pytest.fixture

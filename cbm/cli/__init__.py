@@ -1,4 +1,4 @@
-"""The command line: one verb per stage, thin over `cbm.verbs`; a module for the verbs of each stage."""
+"""The command line: a command per verb of the registry, and those that are no verbs."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ import sys
 
 import typer
 
-from cbm.cli import artifacts, data, discovery, modelling, serving
+from cbm.cli import artifacts, serving
+from cbm.cli.commands import add_verbs
 from cbm.core.errors import CbmError
-
-cli = typer.Typer(
-    name="cbm",
-    help="Discover, name, train, edit and export concept bottleneck models on frozen CLIP embeddings.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-for stage in (data, discovery, modelling, artifacts, serving):
-    cli.add_typer(stage.cli)
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 
+def command_line() -> typer.Typer:
+    """All commands, those of parts included that were registered since the program began."""
+    cli = typer.Typer(
+        name="cbm",
+        help="Discover, name, train, edit and export concept bottleneck models on frozen CLIP embeddings.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    add_verbs(cli)
+    cli.add_typer(artifacts.cli)
+    cli.add_typer(serving.cli)
+    return cli
+
+
 def main() -> None:
     """Entry of `cbm`: errors that a user can mend are printed without a traceback, with exit status 2."""
     try:
-        cli()
+        command_line()()
     except CbmError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(EXIT_BAD_INPUT) from error

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cbm.core.progress import Progress
-    from cbm.verbs.results import VerbResult
+    from cbm.verbs.base import VerbResult
     from cbm.workspace.workspace import Artifact
 
 
 def artifact_record(artifact: Artifact) -> dict[str, Any]:
     """An artefact as `--json` prints it."""
-    from cbm.verbs.results import plain
+    from cbm.verbs.base import plain
 
     return {**plain(artifact), "path": str(artifact.path)}
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import itertools
+import json
+import linecache
 import textwrap
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints, runtime_checkable
 
 from cbm.core.errors import InvalidInputError
@@ -56,6 +60,8 @@ class Field:
     choices: tuple[str, ...] = ()
     """The only values there are, where they are few and known."""
     range: Range = ANY
+    extras: tuple[Any, ...] = dataclasses.field(default=(), compare=False)
+    """What else stands beside the type in `Annotated`, for whoever knows it."""
 
     @property
     def required(self) -> bool:
@@ -98,11 +104,57 @@ def make_settings(settings: type[S], values: Mapping[str, Any], what: str) -> S:
     given = {name: value for name, value in values.items() if value is not None or (name in fields and fields[name].optional)}
     unknown = [name for name in given if name not in fields]
     if unknown:
-        raise InvalidInputError(f"{what[:1].upper()}{what[1:]} takes no {', '.join(unknown)}; leave it out.")
+        raise InvalidInputError(f"{what[:1].upper()}{what[1:]} takes no {', '.join(unknown)}; leave it out. It takes {', '.join(fields)}.")
     missing = [field.name for field in fields.values() if field.required and field.name not in given]
     if missing:
         raise InvalidInputError(f"{what[:1].upper()}{what[1:]} needs {', '.join(missing)}.")
     return settings(**{name: _checked(fields[name], value, what) for name, value in given.items()})
+
+
+def from_json(settings: type[S], values: Mapping[str, Any], what: str) -> S:
+    """`make_settings` of values as JSON holds them: their types are checked, and nested settings and recipes are objects.
+
+    Numbers stay as they were written, since a request's id is a digest of them. That is why neither msgspec nor pydantic does this: both
+    make 1.0 of 1, and neither refuses unknown names or reads `Recipe | str | Path` without a hook for each.
+
+    Raises:
+        InvalidInputError: also where a value is of another type than its field.
+    """
+    fields = {field.name: field for field in settings_fields(settings)}
+    read = {
+        name: value if value is None or name not in fields else value_from_json(fields[name].type, value, f"{name} of {what}")
+        for name, value in values.items()
+    }
+    return make_settings(settings, read, what)
+
+
+def value_from_json(hint: Any, value: Any, what: str) -> Any:
+    """One value of a request as its type has it.
+
+    Args:
+        what: for messages: "width of the verb discover".
+    """
+    if get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(value_from_json(get_args(hint)[0], entry, what) for entry in value)
+    kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    for kind in kinds:
+        if isinstance(value, Mapping) and hasattr(kind, "from_json"):
+            return kind.from_json(json.dumps(value))
+        if isinstance(value, Mapping) and isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            return from_json(kind, value, what)
+        if isinstance(kind, type) and _fits(kind, value):
+            return value
+    wanted = " or ".join(dict.fromkeys(_WORDS.get(get_origin(kind) or kind, "an object") for kind in kinds))
+    raise InvalidInputError(f"{what[:1].upper()}{what[1:]} must be {wanted}, not {json.dumps(value, default=str)}.")
+
+
+_WORDS = {str: "text", Path: "text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list"}
+
+
+def _fits(kind: type[Any], value: Any) -> bool:
+    if kind in (int, float):
+        return isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+    return isinstance(value, str if kind is Path else kind)
 
 
 def _checked(field: Field, value: Any, what: str) -> Any:
@@ -133,6 +185,8 @@ def _field(field: dataclasses.Field[Any], hint: Any, help_text: str) -> Field:
             hint = Union[tuple(part for part in get_args(hint) if part is not type(None))]  # noqa: UP007 - the parts are known only here
         else:
             break
+    if get_origin(hint) is Sequence:
+        hint = tuple[get_args(hint)[0], ...]  # type: ignore[misc]
     choices: tuple[str, ...] = ()
     item = get_args(hint)[0] if get_origin(hint) is tuple else hint
     if get_origin(item) is Literal:
@@ -140,7 +194,7 @@ def _field(field: dataclasses.Field[Any], hint: Any, help_text: str) -> Field:
         hint = tuple[type(choices[0]), ...] if item is not hint else type(choices[0])  # type: ignore[misc]
     choices = next((extra.names for extra in extras if isinstance(extra, Names)), choices)
     limits = next((extra for extra in extras if isinstance(extra, Range)), ANY)
-    return Field(field.name, hint, default, help_text, optional, tuple(choices), limits)
+    return Field(field.name, hint, default, help_text, optional, tuple(choices), limits, extras)
 
 
 @lru_cache(maxsize=256)
@@ -157,9 +211,12 @@ def _helps(settings: Any) -> Mapping[str, str]:
     for base in reversed(settings.__mro__):
         if "__dataclass_fields__" not in vars(base):
             continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for statement, after in zip(body.body, body.body[1:], strict=False):
+        try:
+            body = _classes(inspect.getfile(base)).get(base.__name__) or _parsed(base)
+        except (OSError, TypeError):
+            # Typed into a prompt, where Python keeps no source.
+            continue
+        for statement, after in itertools.pairwise(body):
             if (
                 isinstance(statement, ast.AnnAssign)
                 and isinstance(statement.target, ast.Name)
@@ -169,3 +226,17 @@ def _helps(settings: Any) -> Mapping[str, str]:
             ):
                 found[statement.target.id] = " ".join(after.value.value.split())
     return found
+
+
+@lru_cache(maxsize=256)
+def _classes(file: str) -> Mapping[str, Sequence[ast.stmt]]:
+    """The bodies of a file's classes. `inspect.getsource` parses the file once for each class, which `cbm --help` would feel."""
+    tree = ast.parse("".join(linecache.getlines(file)))
+    return {node.name: node.body for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def _parsed(settings: Any) -> Sequence[ast.stmt]:
+    """The body of a class that is defined inside a function."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(settings))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    return body.body

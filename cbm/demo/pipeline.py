@@ -1,30 +1,32 @@
-"""The whole line on the known-answer world: discover, name, train, edit, export, and compare with the truth."""
+"""The whole pipeline on the known-answer world: discover, name, train, edit, export, and compare with the truth."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from cbm import verbs
-from cbm.bottlenecks.heatmaps import concept_heat_maps
-from cbm.core.errors import Cancelled
 from cbm.core.files import write_json
-from cbm.core.progress import CancelCheck, Progress, ProgressCallback
-from cbm.dictionaries.base import Dictionary, load_dictionary
+from cbm.core.run import Run
+from cbm.core.wording import percent
 from cbm.editing.recipe import AblateConcept, Recipe
-from cbm.embeddings.sets import EmbeddingSet
-from cbm.images.scenes import CONCEPTS, SHORTCUT_BACKGROUNDS, read_scene
-from cbm.metrics.truth import TruthMatch, match_known_concepts, names_right, peak_inside
-from cbm.model.concept_model import ConceptModel
-from cbm.names.concepts import ConceptTable
-from cbm.verbs.common import load_set
-from cbm.verbs.results import Demonstrated
+from cbm.verbs.base import AsJob, OnDevice, Seeded, VerbResult, verb
+from cbm.verbs.discover import Discover, discover
+from cbm.verbs.edit import Edit, edit
+from cbm.verbs.embed import Embed, embed
+from cbm.verbs.export import Export, export
+from cbm.verbs.name import Name, name
+from cbm.verbs.train import Train, train
+from cbm.verbs.vocabulary import MakeVocabulary, vocabulary
 from cbm.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from cbm.dictionaries.base import Dictionary
+    from cbm.embeddings.sets import EmbeddingSet
+    from cbm.metrics.truth import TruthMatch
+    from cbm.model.concept_model import ConceptModel
+    from cbm.names.concepts import ConceptTable
 
 POINTER = "demo.json"
 """File in the workspace that says which artefacts the demo made."""
@@ -57,60 +59,69 @@ TINY = DemoSettings(free=300, free_test=200, train=400, test=200, shortcut_train
 """For tests: the same steps in seconds, without the full demo's quality."""
 
 
-def run(
-    workspace: Workspace,
-    *,
-    settings: DemoSettings = FULL,
-    device: str = "auto",
-    seed: int = 0,
-    progress: ProgressCallback | None = None,
-    cancelled: CancelCheck | None = None,
-) -> Demonstrated:
-    """Run every verb on scenes whose concepts are known; a second run finds everything made.
+@dataclass(frozen=True)
+class Demo(OnDevice, Seeded):
+    settings: DemoSettings = FULL
+    """How much of the world it looks at."""
+
+
+@dataclass(frozen=True)
+class Demonstrated(VerbResult):
+    embeddings: str
+    dictionary: str
+    concepts: str
+    model: str
+    bundle: str
+    metrics: Mapping[str, Any]
+
+
+def _figures(result: Mapping[str, Any]) -> str:
+    return f"accuracy {percent(result['metrics']['accuracy_nec5'])} with 5 concepts per class"
+
+
+_STAGES = (
+    "drawing and encoding scenes",
+    "discovering concepts",
+    "naming them",
+    "training concept models",
+    "removing the shortcut",
+    "comparing with the truth",
+    "exporting",
+)
+
+
+@verb(Demo, job=AsJob("Build the demo", "start", "Open the demo", _figures))
+def demo(settings: Demo, workspace: Workspace, run: Run) -> Demonstrated:
+    """Run the whole pipeline on the known-answer world, offline.
+
+    Runs every verb on scenes whose concepts are known; a second run finds everything made.
 
     The figures compare with the truth: `concepts_discovered` (best latent's AUC above 0.9), `names_right` (top-1, of the discovered ones),
     `pointing_game` (the heat-map's peak lies in the concept's mask), `accuracy_nec5` beside `linear_probe`, and the shortcut task's worst
     group before and after ablating the concepts that are named like its backgrounds.
     """
-    steps = _Steps(progress, cancelled)
-    with steps.next("Drawing and encoding scenes") as tell:
-        sets = {
-            name: verbs.embed(source, workspace=workspace, device=device, progress=tell, cancelled=cancelled).embeddings
-            for name, source in scene_sources(settings, seed).items()
-        }
-    with steps.next("Discovering concepts") as tell:
-        discovered = verbs.discover(
-            [sets["free"], sets["train"], sets["shortcut_train"]],
-            width=settings.width,
-            k=settings.k,
-            epochs=settings.epochs,
-            learning_rate=settings.learning_rate,
-            workspace=workspace,
-            device=device,
-            seed=seed,
-            progress=tell,
-            cancelled=cancelled,
-        )
-    with steps.next("Naming them") as tell:
-        words = verbs.vocabulary("scenes", workspace=workspace, device=device)
-        named = verbs.name(discovered.dictionary, words.vocabulary, workspace=workspace, progress=tell)
-    with steps.next("Training concept models") as tell:
-        common: dict[str, Any] = {"workspace": workspace, "device": device, "seed": seed, "progress": tell, "cancelled": cancelled}
-        trained = verbs.train(named.concepts, sets["train"], test=sets["test"], **common)
-        shortcut = verbs.train(named.concepts, sets["shortcut_train"], test=sets["shortcut_test"], **common)
-    with steps.next("Removing the shortcut"):
-        recipe = ablation_of(ConceptModel.load(workspace.get(shortcut.model).path), SHORTCUT_BACKGROUNDS)
-        edited = verbs.edit(shortcut.model, recipe, workspace=workspace)
-    with steps.next("Comparing with the truth"):
-        truth = measure_against_truth(
-            load_dictionary(workspace.get(discovered.dictionary).path),
-            ConceptTable.load(workspace.get(named.concepts).path),
-            load_set(workspace, sets["free_test"]),
-            settings.located,
-            device,
-        )
-    with steps.next("Exporting"):
-        exported = verbs.export(trained.model, workspace.root / "bundles" / trained.model, workspace=workspace)
+    world = settings.settings
+    stages = run.stages([(title, 1.0) for title in _STAGES])
+    with stages.next() as stage:
+        sources = scene_sources(world, run.seed)
+        sets = {key: embed.function(Embed(source), workspace, stage).embeddings for key, source in sources.items()}
+    with stages.next() as stage:
+        trained_on = [sets["free"], sets["train"], sets["shortcut_train"]]
+        request = Discover(trained_on, width=world.width, k=world.k, epochs=world.epochs, learning_rate=world.learning_rate)
+        discovered = discover.function(request, workspace, stage)
+    with stages.next() as stage:
+        words = vocabulary.function(MakeVocabulary("scenes"), workspace, replace(stage, progress=None))
+        named = name.function(Name(discovered.dictionary, words.vocabulary), workspace, stage)
+    with stages.next() as stage:
+        trained = train.function(Train(named.concepts, sets["train"], test=sets["test"]), workspace, stage)
+        shortcut = train.function(Train(named.concepts, sets["shortcut_train"], test=sets["shortcut_test"]), workspace, stage)
+    with stages.next() as stage:
+        recipe = _shortcut_recipe(workspace, shortcut.model)
+        edited = edit.function(Edit(shortcut.model, recipe), workspace, stage)
+    with stages.next() as stage:
+        truth = _compared_with_truth(workspace, discovered.dictionary, named.concepts, sets["free_test"], world.located, run.device)
+    with stages.next() as stage:
+        exported = export.function(Export(trained.model, workspace.root / "bundles" / trained.model), workspace, stage)
     worst = edited.worst_group or {}
     metrics = {
         **truth,
@@ -131,6 +142,27 @@ def run(
     result = Demonstrated(sets["train"], discovered.dictionary, named.concepts, trained.model, exported.bundle, metrics)
     _write_pointer(workspace, result, sets, shortcut.model, edited.model)
     return result
+
+
+def _shortcut_recipe(workspace: Workspace, model: str) -> Recipe:
+    from cbm.images.scenes import SHORTCUT_BACKGROUNDS
+    from cbm.model.concept_model import ConceptModel
+
+    return ablation_of(ConceptModel.load(workspace.get(model).path), SHORTCUT_BACKGROUNDS)
+
+
+def _compared_with_truth(workspace: Workspace, dictionary: str, concepts: str, images: str, located: int, device: str) -> dict[str, Any]:
+    from cbm.dictionaries.base import load_dictionary
+    from cbm.names.concepts import ConceptTable
+    from cbm.verbs.common import load_set
+
+    return measure_against_truth(
+        load_dictionary(workspace.get(dictionary).path),
+        ConceptTable.load(workspace.get(concepts).path),
+        load_set(workspace, images),
+        located,
+        device,
+    )
 
 
 def scene_sources(settings: DemoSettings, seed: int) -> dict[str, str]:
@@ -160,6 +192,9 @@ def measure_against_truth(
     Args:
         located: scenes per concept with a place whose heat-maps are compared with the masks.
     """
+    from cbm.images.scenes import CONCEPTS
+    from cbm.metrics.truth import match_known_concepts, names_right
+
     codes = dictionary.encode(images.embeddings)
     match = match_known_concepts(codes, images.truth, images.concept_names)
     words = {concept.name: concept.words for concept in CONCEPTS}
@@ -186,22 +221,27 @@ def _pointing_game(
     dictionary: Dictionary, match: TruthMatch, images: EmbeddingSet, located: int, device: str
 ) -> tuple[float, dict[str, float]]:
     """Share of (scene, concept) pairs whose heat-map peaks inside the mask, over all discovered concepts with a place, and for each."""
+    import numpy as np
+
     from cbm.backbones.backbone import Backbone
+    from cbm.bottlenecks.heatmaps import concept_heat_maps
+    from cbm.images.scenes import CONCEPTS, read_scene
+    from cbm.metrics.truth import peak_inside
 
     backbone = Backbone("demo", device=device)
     placed = {concept.name for concept in CONCEPTS if concept.has_place}
     truth = dict(zip(images.concept_names, images.truth.T, strict=True))
     shares: dict[str, float] = {}
     hits = total = 0
-    for name, latent, discovered in zip(match.concepts, match.latents, match.discovered, strict=True):
-        rows = np.flatnonzero(truth[name])[:located]
-        if not discovered or name not in placed or len(rows) == 0:
+    for concept, latent, discovered in zip(match.concepts, match.latents, match.discovered, strict=True):
+        rows = np.flatnonzero(truth[concept])[:located]
+        if not discovered or concept not in placed or len(rows) == 0:
             continue
         scenes = [read_scene(images.items["uri"].iloc[row]) for row in rows]
         patches = backbone.encode_patches(scene.draw(MASK_SIZE) for scene in scenes)
         heat = concept_heat_maps(dictionary, patches, np.array([latent]), images.space)[..., 0]
-        inside = peak_inside(heat, np.stack([scene.masks(MASK_SIZE)[name] for scene in scenes]))
-        shares[name] = float(inside.mean())
+        inside = peak_inside(heat, np.stack([scene.masks(MASK_SIZE)[concept] for scene in scenes]))
+        shares[concept] = float(inside.mean())
         hits, total = hits + int(inside.sum()), total + len(inside)
     return (hits / total if total else 0.0), shares
 
@@ -214,26 +254,3 @@ def _write_pointer(workspace: Workspace, result: Demonstrated, sets: dict[str, s
         "shortcut": {"model": shortcut, "edited": edited, "train": sets["shortcut_train"], "test": sets["shortcut_test"]},
     }
     write_json(workspace.root / POINTER, record)
-
-
-class _Steps:
-    """Progress of the whole out of the progress of its steps, each of one seventh."""
-
-    COUNT = 7
-
-    def __init__(self, progress: ProgressCallback | None, cancelled: CancelCheck | None) -> None:
-        self._progress, self._cancelled = progress, cancelled
-        self._done = 0
-
-    @contextmanager
-    def next(self, title: str) -> Iterator[ProgressCallback]:
-        def tell(inner: Progress) -> None:
-            if self._progress is not None:
-                done = round(1000 * (self._done + inner.fraction))
-                self._progress(Progress(done, 1000 * self.COUNT, title, inner.figures))
-
-        if self._cancelled is not None and self._cancelled():
-            raise Cancelled("The demo was stopped; what was finished is kept, and the next run goes on from there.")
-        tell(Progress(0, 1, title))
-        yield tell
-        self._done += 1

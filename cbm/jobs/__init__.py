@@ -3,7 +3,7 @@
 `Jobs` is what pages and scripts hold; `cbm.jobs.worker` runs what they submit, each job in a process of its own (`cbm.jobs.child`).
 """
 
-from cbm.jobs.records import KINDS, LIVE, Job, State
+from cbm.jobs.records import LIVE, Job, State, job_kinds
 from cbm.jobs.store import Jobs
 
-__all__ = ["KINDS", "LIVE", "Job", "Jobs", "State"]
+__all__ = ["LIVE", "Job", "Jobs", "State", "job_kinds"]

@@ -5,23 +5,19 @@ The worker speaks through standard input: a line asks the job to stop, and the e
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import json
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Any
 
 from cbm.core.errors import Cancelled, CbmError, InvalidInputError
 from cbm.core.files import FileLock
 from cbm.core.progress import Progress
-from cbm.jobs.records import GIVEN
+from cbm.core.run import Run
 from cbm.jobs.store import Jobs
+from cbm.registry import VERBS
 from cbm.workspace.workspace import Workspace
 
 EXIT_FAILED = 1
@@ -42,7 +38,7 @@ def run(workspace: Workspace, identifier: str, attempt: int, stop: threading.Eve
     job = jobs.get(identifier)
     reporter = _Reporter(jobs, identifier, attempt)
     try:
-        result = _call(job.kind, job.parameters, workspace, reporter, stop.is_set)
+        result = VERBS[job.kind].run_request(job.parameters, workspace, Run(reporter, stop.is_set))
         reporter.flush()
     except (Cancelled, Stopped):
         # Whether this was a cancel or the worker's own end is known to the worker.
@@ -52,36 +48,6 @@ def run(workspace: Workspace, identifier: str, attempt: int, stop: threading.Eve
         return EXIT_FAILED
     jobs.finish(identifier, attempt, "done", result=result.record())
     return 0
-
-
-def _call(kind: str, parameters: Mapping[str, Any], workspace: Workspace, progress: Callable[[Progress], None], cancelled: Any) -> Any:
-    verb = importlib.import_module("cbm.demo.pipeline").run if kind == "demo" else getattr(importlib.import_module("cbm.verbs"), kind)
-    signature = inspect.signature(verb)
-    given = dict(zip(GIVEN, (workspace, progress, cancelled), strict=True))
-    arguments = {**_from_json(kind, parameters), **{name: value for name, value in given.items() if name in signature.parameters}}
-    try:
-        signature.bind(**arguments)
-    except TypeError as error:
-        names = ", ".join(name for name in signature.parameters if name not in GIVEN)
-        raise InvalidInputError(f"The parameters do not fit the verb {kind} ({error}); it takes {names}.") from error
-    return verb(**arguments)
-
-
-def _from_json(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters as the verbs take them: tuples for lists, and the two objects that JSON spells out."""
-    arguments: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
-    if kind == "demo" and "settings" in arguments:
-        from cbm.demo.pipeline import DemoSettings
-
-        try:
-            arguments["settings"] = DemoSettings(**arguments["settings"])
-        except TypeError as error:
-            raise InvalidInputError(f"The demo's settings are not as expected ({error}); see cbm.demo.pipeline.DemoSettings.") from error
-    if kind in ("edit", "export") and isinstance(arguments.get("recipe"), dict):
-        from cbm.editing.recipe import Recipe
-
-        arguments["recipe"] = Recipe.from_json(json.dumps(arguments["recipe"]))
-    return arguments
 
 
 class _Reporter:
@@ -99,7 +65,7 @@ class _Reporter:
 
     def flush(self) -> None:
         """Write what was left out so far, if anything."""
-        from cbm.verbs.results import plain
+        from cbm.verbs.base import plain
 
         if self._waiting is not None:
             progress, self._waiting = self._waiting, None

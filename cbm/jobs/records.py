@@ -11,28 +11,12 @@ from typing import Any, Literal
 
 from cbm.core.errors import InvalidInputError
 from cbm.core.progress import Progress
+from cbm.registry import VERBS
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 Interruption = Literal["", "died", "stopped"]
 LIVE: tuple[State, ...] = ("queued", "running")
 RETRYABLE: tuple[State, ...] = ("failed", "cancelled", "interrupted")
-
-KINDS = (
-    "embed",
-    "import_vectors",
-    "vocabulary",
-    "discover",
-    "name",
-    "train",
-    "evaluate",
-    "edit",
-    "export",
-    "import_bundle",
-    "demo",
-    "build",
-    "sweep",
-)
-"""The library verbs that may run as jobs; see `cbm.verbs`."""
 
 MAX_RESUMES = 2
 """How often a job goes on by itself after its worker died: one that kills whoever runs it must not do so for ever."""
@@ -102,14 +86,19 @@ class Job:
         return ((self.finished or datetime.now(UTC)) - self.started).total_seconds()
 
 
+def job_kinds() -> tuple[str, ...]:
+    """The verbs that may run as jobs."""
+    return tuple(verb.name for verb in VERBS if verb.job is not None)
+
+
 def checked_request(kind: str, parameters: Mapping[str, Any]) -> str:
     """The request's parameters as JSON, in one spelling.
 
     Raises:
         InvalidInputError: unknown kind, or parameters that JSON cannot hold.
     """
-    if kind not in KINDS:
-        raise InvalidInputError(f"Unknown kind of job {kind!r}; kinds are {', '.join(KINDS)}.")
+    if kind not in job_kinds():
+        raise InvalidInputError(f"Unknown kind of job {kind!r}; kinds are {', '.join(job_kinds())}.")
     given = [name for name in GIVEN if name in parameters]
     if given:
         raise InvalidInputError(f"The parameter {given[0]!r} is given by the worker; leave it out of the request.")

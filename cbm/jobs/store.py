@@ -53,7 +53,7 @@ class Jobs:
         """Ask for a verb to be run; returns the job's id. An equal request that is waiting or running is joined.
 
         Args:
-            kind: one of `KINDS`.
+            kind: one of `job_kinds()`.
             parameters: the verb's keyword arguments as JSON holds them, without workspace and callbacks. Paths must be absolute, for the
                 worker may run in another folder. `demo` takes `settings` and `edit` takes `recipe` as objects.
             title: what to call it in lists; a joined job keeps its own.

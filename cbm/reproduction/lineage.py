@@ -13,8 +13,8 @@ from cbm.embeddings.sets import EmbeddingSet
 from cbm.images.archive_common import SEPARATOR
 from cbm.names.names import SHIPPED
 from cbm.reproduction.steps import File, Given, Made, Plan, Step
-from cbm.verbs.discovery import training_arguments
-from cbm.verbs.modelling import edit_request, load_model
+from cbm.verbs.discover import training_arguments
+from cbm.verbs.models import edit_request, load_model
 from cbm.workspace.workspace import Artifact, Workspace, artifact_id
 
 _CHECKPOINTS = (".safetensors", ".pt", ".pth", ".bin")

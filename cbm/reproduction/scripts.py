@@ -7,11 +7,10 @@ import shlex
 from typing import Any
 
 from cbm import __version__
+from cbm.registry import VERBS
 from cbm.reproduction.steps import File, Given, Made, Plan, Step
+from cbm.verbs.base import option_name
 
-_COMMANDS = {"import_vectors": "import", "import_bundle": "load"}
-_FLAGS = {"necs": "nec"}
-"""What the command line calls differently."""
 _UNKNOWN = "…"
 
 
@@ -52,7 +51,7 @@ def shell_script(plan: Plan, made: str) -> str:
         lines += [f"# {given.comment}", f"{given.name}={shlex.quote(given.value or _UNKNOWN)}"]
     for file in plan.files:
         lines += [f"cat > {file.name} <<'END'", file.text.rstrip("\n"), "END"]
-    lines += [f"cbm {_COMMANDS.get(step.verb, step.verb)} {_arguments(step)}" for step in plan.steps]
+    lines += [f"cbm {VERBS[step.verb].command} {_arguments(step)}" for step in plan.steps]
     return "\n".join(lines) + "\n"
 
 
@@ -81,8 +80,9 @@ def _block(text: str) -> str:
 
 def _arguments(step: Step) -> str:
     parts = [_shell(value) for value in step.arguments]
+    options = {field.name: option_name(field) for field in VERBS[step.verb].fields}
     for name, value in step.options.items():
-        flag = "--" + _FLAGS.get(name, name).replace("_", "-")
+        flag = options.get(name, f"--{name}")
         parts += [flag] if value is True else [flag, _shell(value)]
     return " ".join(parts)
 

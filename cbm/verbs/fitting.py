@@ -10,15 +10,15 @@ import numpy as np
 from jaxtyping import Float32
 
 from cbm.core.errors import InvalidInputError
-from cbm.core.progress import CancelCheck, ProgressCallback
+from cbm.core.run import Run
 from cbm.dictionaries.base import Dictionary
 from cbm.heads.base import LinearHead
 from cbm.heads.dense_probe import ConvergedProbeConfig, DenseProbeConfig, DnCbmProbeConfig
 from cbm.heads.fit import HeadReport, HeadsConfig, LabelledRows, compare_heads
 from cbm.heads.nec_path import NecPath
 from cbm.metrics.classification import accuracy, group_accuracy
+from cbm.verbs.base import plain
 from cbm.verbs.held_out import Rows
-from cbm.verbs.results import plain
 
 HEADS = ("sparse", "dense", "dn-cbm")
 
@@ -39,9 +39,7 @@ def fit_heads(
     kind: str,
     necs: Sequence[int],
     class_text: Float32[np.ndarray, "classes dim"] | None,
-    seed: int,
-    progress: ProgressCallback | None,
-    cancelled: CancelCheck | None,
+    run: Run,
 ) -> FittedHeads:
     """Fit and measure all heads; see `cbm.heads.fit.compare_heads`.
 
@@ -53,10 +51,10 @@ def fit_heads(
     if not necs:
         raise InvalidInputError("No number of effective concepts was given; give at least one, such as --nec 5.")
     dense: DenseProbeConfig = DnCbmProbeConfig() if kind == "dn-cbm" else ConvergedProbeConfig()
-    config = HeadsConfig(necs=tuple(map(float, necs)), dense=dense, seed=seed)
+    config = HeadsConfig(necs=tuple(map(float, necs)), dense=dense, seed=run.seed)
     rows = [LabelledRows(dictionary.encode(part.embeddings), part.embeddings, part.labels_among(classes)) for part in (training, test)]
     report = compare_heads(
-        rows[0], rows[1], len(classes), class_text_embeddings=class_text, config=config, progress=progress, cancelled=cancelled
+        rows[0], rows[1], len(classes), class_text_embeddings=class_text, config=config, progress=run.progress, cancelled=run.cancelled
     )
     head = report.head("sparse", float(necs[0])) if kind == "sparse" else report.dense
     return FittedHeads(head, plain(_figures(report, head, rows[1], test)))

@@ -9,8 +9,10 @@ import pytest
 from planted import OpenApp, correctable
 from streamlit.testing.v1 import AppTest
 
+from cbm.core.run import Run
 from cbm.editing.recipe import AblateConcept, AblateConcepts, Recipe, ScaleConcept, ZeroWeight
-from cbm.jobs import Jobs, child
+from cbm.jobs import Jobs
+from cbm.registry import VERBS
 from cbm.study.edit_effects import marginals
 from cbm.study.proposals import concept_proposals, confused_pairs
 from cbm.study.study import Study
@@ -305,7 +307,7 @@ def test_edited_model_is_saved_by_a_job_and_can_be_opened(open_app: OpenApp, own
     (job,) = Jobs(own_workspace).list()
     assert (job.kind, "".join(app.query_params["job"])) == ("edit", job.id)
     assert Jobs(own_workspace).claim("a worker")
-    result = child._call(job.kind, job.parameters, own_workspace, lambda _: None, lambda: False)
+    result = VERBS[job.kind].run_request(job.parameters, own_workspace, Run())
     Jobs(own_workspace).finish(job.id, job.attempt, "done", result=result.record())
     app.run()
     saved = Workspace(own_workspace.root).get(result.model, "model")

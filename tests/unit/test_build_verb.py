@@ -13,8 +13,8 @@ from cbm import verbs
 from cbm.core.errors import Cancelled, InvalidInputError, MissingWeightsError, NotFoundError
 from cbm.core.progress import Progress
 from cbm.dictionaries.sizes import sound_size
-from cbm.jobs import KINDS
-from cbm.verbs.results import Built
+from cbm.jobs import job_kinds
+from cbm.verbs.build import Built
 from cbm.workspace.workspace import Workspace
 
 SMALL = "scenes:classes?count=60"
@@ -160,4 +160,4 @@ def test_default_sizes_grow_with_the_images_up_to_what_the_dimension_holds(image
 
 
 def test_the_line_and_sweeps_may_run_as_jobs() -> None:
-    assert {"build", "sweep"} <= set(KINDS)
+    assert {"build", "sweep"} <= set(job_kinds())

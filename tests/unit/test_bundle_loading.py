@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 import planted
 
 from cbm import verbs
-from cbm.cli import cli
+from cbm.cli import command_line
 from cbm.core.errors import CorruptArtifactError, InvalidInputError, MismatchError, NotFoundError
 from cbm.editing.recipe import AblateConcept, Recipe
 from cbm.model.bundle_archive import MOST_FILES, pack, unpack
@@ -140,7 +140,7 @@ def test_what_is_no_bundle_is_refused_in_words(tmp_path: Path, workspace: Worksp
 
 
 def test_the_command_line_loads_a_bundle(bundle: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(cli, ["load", str(bundle), "--workspace", str(tmp_path / "elsewhere"), "--json"])
+    result = CliRunner().invoke(command_line(), ["load", str(bundle), "--workspace", str(tmp_path / "elsewhere"), "--json"])
     assert result.exit_code == 0, result.output
     record = json.loads(result.output.splitlines()[-1])
     assert Workspace(tmp_path / "elsewhere").get(record["model"]).kind == "model"

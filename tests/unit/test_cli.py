@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cbm.cli import main
-from cbm.verbs.results import Demonstrated
+from cbm.demo.pipeline import Demonstrated
 from cbm.workspace.workspace import Workspace
 
 Built = tuple[Workspace, Demonstrated]

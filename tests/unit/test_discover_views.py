@@ -22,7 +22,7 @@ from cbm.study.training_costs import training_cost
 from cbm.ui.pages.discover.new_run import WIDTHS, with_sound
 from cbm.ui.pages.discover.runs import headlines, verdict
 from cbm.ui.pages.discover.sweep import _as_sweep_run
-from cbm.verbs.sweeping import suggest
+from cbm.verbs.sweep import suggest
 from cbm.workspace.workspace import Workspace
 
 DIM, SIZE = 24, 40

@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cbm import verbs
-from cbm.cli import cli
+from cbm.cli import command_line
 from cbm.core.errors import InvalidInputError
 from cbm.dictionaries.base import load_dictionary
 from cbm.editing.recipe import AblateConcept, Recipe, RenameConcept
@@ -29,7 +29,7 @@ from cbm.names.vocabulary import Vocabulary
 from cbm.reproduction import reproduction
 from cbm.verbs.common import load_set
 from cbm.verbs.held_out import select_rows
-from cbm.verbs.modelling import load_model
+from cbm.verbs.models import load_model
 from cbm.workspace.workspace import Workspace
 
 DATA = Path(__file__).parents[1] / "data"
@@ -60,7 +60,7 @@ def copied(unpacked: Path, tmp_path: Path) -> Workspace:
 
 
 def shell(workspace: Workspace, *arguments: str) -> dict[str, Any]:
-    result = CliRunner().invoke(cli, [*arguments, "--workspace", str(workspace.root), "--json"], catch_exceptions=False)
+    result = CliRunner().invoke(command_line(), [*arguments, "--workspace", str(workspace.root), "--json"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout.splitlines()[-1])
 

@@ -109,11 +109,11 @@ def test_a_job_that_kills_its_workers_is_given_up_and_the_others_run(
     (poison / "sitecustomize.py").write_text(
         "import sys\n"
         "if 'cbm.jobs.child' in ' '.join(sys.orig_argv):\n"
-        "    import os, cbm.verbs\n"
-        "    def evaluate(model, on):\n"
+        "    import dataclasses, os; from cbm.registry import VERBS\n"
+        "    def evaluate(settings, workspace, run):\n"
         "        os.kill(os.getppid(), 9)\n"
         "        import time; time.sleep(60)\n"
-        "    cbm.verbs.evaluate = evaluate\n"
+        "    VERBS.add(dataclasses.replace(VERBS['evaluate'], function=evaluate))\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(poison))
     deadly = jobs.submit("evaluate", {"model": "model-1", "on": "embeddings-1"})

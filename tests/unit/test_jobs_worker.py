@@ -183,11 +183,11 @@ def test_an_unexpected_error_is_said_in_one_line_and_kept_in_the_log(jobs: Jobs,
     (broken / "sitecustomize.py").write_text(
         "import sys\n"
         "if 'cbm.jobs.child' in ' '.join(sys.orig_argv):\n"
-        "    import cbm.verbs\n"
-        "    def evaluate(model, on):\n"
+        "    import dataclasses; from cbm.registry import VERBS\n"
+        "    def evaluate(settings, workspace, run):\n"
         "        print('about to divide')\n"
         "        return 1 / 0\n"
-        "    cbm.verbs.evaluate = evaluate\n"
+        "    VERBS.add(dataclasses.replace(VERBS['evaluate'], function=evaluate))\n"
     )
     identifier = jobs.submit("evaluate", {"model": "model-1", "on": "embeddings-1"})
     root = str(Path(__file__).parents[2])

@@ -12,13 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 from cbm import verbs
-from cbm.cli import cli
+from cbm.cli import command_line
 from cbm.core.errors import InvalidInputError
 from cbm.editing.recipe import AblateConcept, Recipe, RenameConcept
 from cbm.model.concept_model import ConceptModel
 from cbm.reproduction import reproduction
 from cbm.reproduction.lineage import _word
-from cbm.verbs.discovery import training_arguments
+from cbm.verbs.discover import training_arguments
 from cbm.workspace.workspace import Draft, Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,7 +91,7 @@ def test_shell_lines_make_the_model_with_a_visitors_edits(workspace: Workspace, 
     assert [call[0] for call in calls] == ["embed", "discover", "vocabulary", "embed", "name", "train", "edit", "edit"]
     monkeypatch.setenv("CBM_WORKSPACE", "workspace")
     for call in calls:
-        result = CliRunner().invoke(cli, call)
+        result = CliRunner().invoke(command_line(), call)
         assert result.exit_code == 0, (call, result.output, result.exception)
     made = ConceptModel.load(Workspace(tmp_path / "workspace").get(script.model).path)
     assert made.recipe == recipe
@@ -117,7 +117,7 @@ def test_files_are_named_by_their_place_only_where_that_may_be_told(workspace: W
 
 
 def test_recorded_training_leads_back_to_the_arguments() -> None:
-    from cbm.verbs.discovery import _training_config
+    from cbm.verbs.discover import _training_config
 
     for given in (
         {"variant": "topk", "width": 96, "k": 5, "epochs": 4, "matryoshka": (0.25, 1.0), "learning_rate": 1e-3, "seed": 3},

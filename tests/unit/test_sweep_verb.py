@@ -11,8 +11,7 @@ import pytest
 from cbm import verbs
 from cbm.core.errors import Cancelled, InvalidInputError
 from cbm.core.progress import Progress
-from cbm.verbs.results import SweepRun
-from cbm.verbs.sweeping import stability, suggest
+from cbm.verbs.sweep import SweepRun, stability, suggest
 from cbm.workspace.workspace import Workspace
 
 GRID = {"widths": (32, 16), "ks": (4, 8), "seeds": (1, 0), "epochs": 3}

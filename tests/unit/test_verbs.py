@@ -13,12 +13,12 @@ import pytest
 from cbm import verbs
 from cbm.core.errors import InvalidInputError, MismatchError, NotFoundError
 from cbm.demo import pipeline
+from cbm.demo.pipeline import Demonstrated
 from cbm.editing.recipe import AblateConcept, Recipe, RenameConcept
 from cbm.embeddings.sets import EmbeddingSet, write_set
 from cbm.model.concept_model import ConceptModel
 from cbm.verbs.common import load_set
-from cbm.verbs.discovery import _hold_out
-from cbm.verbs.results import Demonstrated
+from cbm.verbs.discover import _hold_out
 from cbm.workspace.workspace import Draft, Workspace
 
 Built = tuple[Workspace, Demonstrated]
@@ -42,7 +42,7 @@ def test_the_demo_reports_every_promised_figure(built_demo: Built) -> None:
 def test_the_same_demo_again_makes_nothing_new(built_demo: Built) -> None:
     workspace, result = built_demo
     before = [artifact.id for artifact in workspace.list()]
-    again = pipeline.run(workspace, settings=pipeline.TINY, device="cpu")
+    again = verbs.demo(workspace=workspace, settings=pipeline.TINY, device="cpu")
     assert [artifact.id for artifact in workspace.list()] == before
     assert again.record() == result.record()
 

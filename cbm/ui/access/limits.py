@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 
+from cbm.verbs.base import hosted_limits
+
 MEGABYTE = 2**20
 HOUR = 3600.0
 _MANY_COUNTS = 10_000
@@ -68,7 +70,7 @@ HOSTED = Limits(
     max_text=200,
     keep_days=7,
     max_visitors=500,
-    max_settings={"width": 16_384, "widths": 16_384, "k": 512, "ks": 512, "epochs": 2000, "necs": 1000},
+    max_settings=hosted_limits(),
 )
 DEMO = Limits(
     max_upload_bytes=20 * MEGABYTE,

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from cbm.core.wording import counted as counted
+from cbm.core.wording import percent as percent
+
 _MARKDOWN = "\\`*_{}[]()#+-!|<>~$:"
 
 
 def plain(text: str) -> str:
     """Text that Markdown draws as it is: names come from vocabularies and from users."""
     return "".join("\\" + character if character in _MARKDOWN else character for character in text)
-
-
-def percent(share: float) -> str:
-    """A share as a percentage; two digits below one percent, where they carry the information."""
-    return f"{share:.2%}" if 0 < share < 0.01 else f"{share:.1%}"
 
 
 def points(before: float, after: float) -> str:
@@ -25,11 +23,6 @@ def points(before: float, after: float) -> str:
 def signed(number: float, digits: int = 2) -> str:
     """A number with its sign: "+0.25", "-1.50"."""
     return f"{number:+.{digits}f}"
-
-
-def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """A number and its noun: "1 edit", "1,204 images"; nouns that take more than an "s" bring their plural."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {plural or noun + 's'}"
 
 
 def size(count: float) -> str:

@@ -16,7 +16,7 @@ from cbm.embeddings.sets import EmbeddingSet
 from cbm.jobs import Jobs
 from cbm.study.study import Study
 from cbm.ui.access import modes, visitors
-from cbm.verbs.modelling import load_model
+from cbm.verbs.models import load_model
 from cbm.workspace.workspace import Artifact, Workspace
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ def submit(kind: str, parameters: Mapping[str, Any], *, title: str) -> str:
     """Ask for a verb to be run, and let the address name the job. An equal request that is waiting or running is joined.
 
     Args:
-        kind: one of `cbm.jobs.KINDS`.
+        kind: one of `cbm.jobs.job_kinds()`.
         parameters: the verb's keyword arguments as JSON holds them; paths absolute.
         title: what to call it in the list of jobs: "Encode 2,465 images of caltech".
 

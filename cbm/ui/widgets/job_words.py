@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from cbm.jobs import Job, State
+from cbm.registry import VERBS
 from cbm.ui.frame.text import counted, plain
 
 
@@ -27,21 +28,6 @@ STATES: Mapping[State, StateWords] = {
     "cancelled": StateWords("Cancelled", ":material/cancel:", "gray"),
     "interrupted": StateWords("Interrupted", ":material/power_off:", "orange"),
 }
-KINDS: Mapping[str, str] = {
-    "embed": "Encode images",
-    "import_vectors": "Import vectors",
-    "vocabulary": "Make a vocabulary",
-    "discover": "Discover concepts",
-    "name": "Name concepts",
-    "train": "Train a classifier",
-    "evaluate": "Evaluate a model",
-    "edit": "Measure edits",
-    "export": "Export a model",
-    "import_bundle": "Load a model",
-    "demo": "Build the demo",
-    "build": "Build a classifier",
-    "sweep": "Try several settings",
-}
 _FIGURES: Mapping[str, str] = {
     "fvu": "Unexplained variance (FVU)",
     "l0": "Active concepts per image (L0)",
@@ -57,7 +43,8 @@ _FIGURES: Mapping[str, str] = {
 
 
 def kind(job: Job) -> str:
-    return KINDS.get(job.kind, job.kind.replace("_", " ").capitalize())
+    known = VERBS[job.kind].job if job.kind in VERBS else None
+    return known.title if known else job.kind.replace("_", " ").capitalize()
 
 
 def title(job: Job) -> str:

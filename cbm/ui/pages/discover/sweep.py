@@ -20,8 +20,7 @@ from cbm.ui.pages.discover import measures, records, words
 from cbm.ui.pages.discover.new_run import KS, WIDTHS, choose_sets, with_sound
 from cbm.ui.widgets import figures, job_panel
 from cbm.ui.widgets.figures import discovery as charts
-from cbm.verbs.results import SweepRun
-from cbm.verbs.sweeping import MOST_RUNS, suggest
+from cbm.verbs.sweep import MOST_RUNS, SweepRun, suggest
 
 CHART = "sweep_chart"
 TABLE = "sweep_table"

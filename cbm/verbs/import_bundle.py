@@ -1,62 +1,51 @@
-"""The verbs that take models out of a workspace and into one: export and import_bundle."""
+"""load: an exported bundle into the workspace, as a model."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cbm.core.errors import NotFoundError
-from cbm.core.progress import Progress, ProgressCallback
-from cbm.editing.recipe import Recipe
-from cbm.metrics.classification import accuracy
-from cbm.model.concept_model import ConceptModel
-from cbm.verbs.common import WorkspaceLike, load_set, open_workspace
-from cbm.verbs.held_out import Rows, all_rows, renumbered, test_rows_of
-from cbm.verbs.modelling import load_model, require_model_world
-from cbm.verbs.results import Exported, ImportedBundle
+from cbm.core.run import Run
+from cbm.verbs.base import Argument, AsJob, Settings, VerbResult, verb
 from cbm.workspace.workspace import Draft, Workspace
 
-
-def export(
-    model: str,
-    folder: str | Path,
-    *,
-    formats: Sequence[str] = ("bundle", "onnx", "saelens"),
-    recipe: Recipe | None = None,
-    workspace: WorkspaceLike = None,
-) -> Exported:
-    """Write a model as a folder that works without this project; the ONNX graph is compared with the model on its own test images.
-
-    Args:
-        recipe: takes the place of the model's own edits in what is written; the workspace keeps the model as it is.
-    """
-    from cbm.model.save import save_bundle
-
-    home = open_workspace(workspace)
-    opened = load_model(home, model)
-    if recipe is not None:
-        opened = dataclasses.replace(opened, model=opened.model.with_recipe(recipe))
-    check_on = opened.test_rows(home).embeddings[:512] if opened.has_test_rows(home) else None
-    metrics = dict(opened.artifact.metrics) if opened.artifact else None
-    report = save_bundle(opened.model, folder, formats, metrics=metrics, check_on=check_on)
-    return Exported(str(report.folder), report.files, report.max_abs_difference)
+if TYPE_CHECKING:
+    from cbm.model.concept_model import ConceptModel
+    from cbm.verbs.held_out import Rows
 
 
-def import_bundle(
-    source: str | Path, *, on: str | None = None, workspace: WorkspaceLike = None, progress: ProgressCallback | None = None
-) -> ImportedBundle:
-    """Take an exported bundle into a workspace as a model.
+@dataclass(frozen=True)
+class ImportBundle(Settings):
+    source: Annotated[str | Path, Argument("BUNDLE")]
+    """Folder of an exported bundle, or a .zip of it."""
+    _: KW_ONLY
+    on: str | None = None
+    """Embedding set to show and measure it with; its own test set when absent and here."""
+
+
+@dataclass(frozen=True)
+class ImportedBundle(VerbResult):
+    model: str
+    classes: int
+    concepts: int
+    images: int
+    """That it is shown and measured with here; 0 where none were chosen."""
+    accuracy: float | None
+    """On those of them whose label it knows; None without any."""
+    on: str | None
+
+
+@verb(ImportBundle, command="load", job=AsJob("Load a model", "classify", "Open the model"))
+def import_bundle(settings: ImportBundle, workspace: Workspace, run: Run) -> ImportedBundle:
+    """Load an exported bundle into the workspace.
 
     Its predictions stay as they are. What it was measured on elsewhere is kept on record; the pages of the app show it with the images
     of `on`, or with its own test images where this workspace has the very same set.
-
-    Args:
-        source: the folder that `export` wrote, or a .zip of it.
-        on: embedding set to show and measure it with; labels are used where its classes know them.
 
     Raises:
         NotFoundError: no such folder, file or set.
@@ -66,29 +55,25 @@ def import_bundle(
     """
     from cbm.model.bundle_archive import unpack
     from cbm.model.bundle_files import read_config
+    from cbm.model.concept_model import ConceptModel
 
-    home = open_workspace(workspace)
-    source = Path(source).expanduser()
+    source = Path(settings.source).expanduser()
     if not source.exists():
         raise NotFoundError(f"{source} does not exist. Give the folder of an exported bundle, or a .zip of it.")
     with tempfile.TemporaryDirectory(prefix="cbm-bundle-") as temporary:
         folder = source if source.is_dir() else unpack(source, Path(temporary))
-        if progress is not None:
-            progress(Progress(0, 2, "Checking the bundle"))
+        run.report(0, 2, "Checking the bundle")
         model = ConceptModel.load(folder)
         config = read_config(folder)
         digest = _digest(folder)
-    rows = _rows(home, model, on)
-    if progress is not None:
-        progress(Progress(1, 2, "Measuring"))
+    rows = _rows(workspace, model, settings.on)
+    run.report(1, 2, "Measuring")
     parameters = {"bundle": digest, "measured_on": rows.record() if rows is not None else None}
     measured = None if rows is None else _accuracy(model, rows)
-    artifact = home.create(
-        "model", parameters, () if rows is None else (rows.source.id,), lambda draft: _write(draft, model, config, rows, measured)
-    )
-    return ImportedBundle(
-        artifact.id, len(model.classes), model.head.size, 0 if rows is None else len(rows.rows), measured, rows.source.id if rows else None
-    )
+    parents = () if rows is None else (rows.source.id,)
+    artifact = workspace.create("model", parameters, parents, lambda draft: _write(draft, model, config, rows, measured))
+    shown = 0 if rows is None else len(rows.rows)
+    return ImportedBundle(artifact.id, len(model.classes), model.head.size, shown, measured, rows.source.id if rows else None)
 
 
 def _digest(folder: Path) -> str:
@@ -104,6 +89,10 @@ def _digest(folder: Path) -> str:
 
 def _rows(home: Workspace, model: ConceptModel, on: str | None) -> Rows | None:
     """The images to show a model with: those asked for, else its own test images where they are here."""
+    from cbm.verbs.common import load_set
+    from cbm.verbs.held_out import all_rows, test_rows_of
+    from cbm.verbs.models import require_model_world
+
     own = model.method.get("data", {}).get("test")
     here = own is not None and any(own.get("embeddings") == artifact.id for artifact in home.list("embeddings"))
     if on is None:
@@ -114,6 +103,9 @@ def _rows(home: Workspace, model: ConceptModel, on: str | None) -> Rows | None:
 
 
 def _accuracy(model: ConceptModel, rows: Rows) -> float | None:
+    from cbm.metrics.classification import accuracy
+    from cbm.verbs.held_out import renumbered
+
     labels = renumbered(rows.labels, rows.source.classes, model.classes)
     known = labels >= 0
     if not known.any():

@@ -1,32 +1,26 @@
-"""The verbs that find concepts: discover and name."""
+"""discover: embeddings into a dictionary, whose directions become concepts."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-from jaxtyping import Float32
-
-from cbm.core.errors import Cancelled, InvalidInputError
-from cbm.core.progress import CancelCheck, Progress, ProgressCallback
-from cbm.dictionaries.base import Dictionary, load_dictionary
+from cbm.core.errors import InvalidInputError
+from cbm.core.run import Run
+from cbm.core.wording import percent
 from cbm.dictionaries.configs import VARIANTS, TrainingConfig, dn_cbm, make_variant
-from cbm.dictionaries.trainer import HistoryPoint
-from cbm.metrics.reconstruction import baselines_table, measure_reconstruction
-from cbm.names.assignment import assign_unique, hub_counts, with_threshold
-from cbm.names.concepts import ActivationStatistics, ConceptTable
-from cbm.names.rules import DEFAULT_RULE, Rule, name_concepts
-from cbm.names.threshold import measured_threshold
-from cbm.names.vocabulary import Vocabulary
-from cbm.verbs.common import WorkspaceLike, embedding_parents, join_sets, open_workspace, require_space
-from cbm.verbs.results import Discovered, Named
-from cbm.verbs.stages import Stages
-from cbm.verbs.training import train_once
-from cbm.verbs.words import find_vocabulary, is_source
-from cbm.workspace.workspace import Artifact, Draft, artifact_id
+from cbm.verbs.base import Argument, AsJob, Hosted, OnDevice, Seeded, VerbResult, verb
+from cbm.workspace.workspace import Artifact, Draft, Workspace, artifact_id
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float32
+
+    from cbm.dictionaries.base import Dictionary
+    from cbm.dictionaries.trainer import HistoryPoint
 
 BASELINES = ("kmeans", "pca", "random", "neurons")
 PRESETS = ("dn-cbm",)
@@ -37,63 +31,95 @@ FEWEST_HELD_OUT = 8
 MOST_HELD_OUT = 8192
 
 
-def discover(
-    embeddings: Sequence[str],
-    *,
-    variant: str = "batchtopk",
-    width: int | None = None,
-    k: int = 32,
-    epochs: int | None = None,
-    matryoshka: tuple[float, ...] | None = None,
-    learning_rate: float | None = None,
-    workspace: WorkspaceLike = None,
-    device: str = "auto",
-    seed: int = 0,
-    progress: ProgressCallback | None = None,
-    cancelled: CancelCheck | None = None,
-) -> Discovered:
-    """Train a dictionary on one or more embedding sets, and measure it on rows that it did not see.
+@dataclass(frozen=True)
+class Discover(OnDevice, Seeded):
+    embeddings: Annotated[Sequence[str], Argument("EMB…")]
+    """Ids of one or more embedding sets."""
+    _: KW_ONLY
+    variant: str = "batchtopk"
+    """batchtopk, topk, relu-l1, dn-cbm, kmeans, pca, random or neurons."""
+    width: Annotated[int | None, Hosted(16_384)] = None
+    """Number of latents; eight times the dimension when absent."""
+    k: Annotated[int, Hosted(512)] = 32
+    """Active latents per image."""
+    epochs: Annotated[int | None, Hosted(2000)] = None
+    """Passes over the embeddings; chosen by their number when absent."""
+    matryoshka: tuple[float, ...] | None = None
+    """Cumulative shares of the width that must reconstruct on their own, such as 0.125,0.25,0.5,1."""
+    learning_rate: float | None = None
+    """Of the optimiser; lower where the images hold far fewer concepts than the dictionary has latents."""
 
-    Args:
-        variant: `batchtopk`, `topk`, `relu-l1`, the preset `dn-cbm`, or a baseline: `kmeans`, `pca`, `random`, `neurons`.
-        width: number of latents; eight times the embedding's dimension when absent.
-        k: active latents of an image.
-        matryoshka: cumulative shares of the width that must reconstruct on their own.
-        learning_rate: Adam's; a lower one where the images hold far fewer concepts than the dictionary has latents.
+
+@dataclass(frozen=True)
+class Discovered(VerbResult):
+    dictionary: str
+    fvu: float
+    """On vectors held out of training; see `held_out`."""
+    cosine: float
+    """Mean cosine of reconstruction and embedding, both about the mean."""
+    l0: float
+    dead: float
+    samples_per_second: float
+    seconds: float
+    held_out: int
+    baselines: Mapping[str, Mapping[str, float]]
+    """The same figures for predict-mean, PCA, k-means and random directions."""
+
+
+def _figures(result: Mapping[str, Any]) -> str:
+    return f"unexplained variance {result['fvu']:.3f}, {result['l0']:.1f} concepts per image, {percent(result['dead'])} dead"
+
+
+@verb(Discover, job=AsJob("Discover concepts", "discover", "Open the dictionary", _figures))
+def discover(settings: Discover, workspace: Workspace, run: Run) -> Discovered:
+    """Train a dictionary on embeddings: the directions that become concepts.
+
+    It is measured on rows that it did not see.
 
     Raises:
         InvalidInputError: unknown variant, or settings that do not fit it.
         MismatchError: the sets come from different backbones or spaces.
         Cancelled: training was stopped; the same request goes on from its checkpoint.
     """
-    home = open_workspace(workspace)
-    joined = join_sets(home, embeddings)
-    _refuse_unused(variant, joined.dim, width, epochs=epochs, matryoshka=matryoshka, learning_rate=learning_rate)
-    width = EXPANSION * joined.dim if width is None else width
+    from cbm.verbs.common import join_sets
+
+    variant, k, seed = settings.variant, settings.k, run.seed
+    joined = join_sets(workspace, settings.embeddings)
+    _refuse_unused(
+        variant,
+        joined.dim,
+        settings.width,
+        epochs=settings.epochs,
+        matryoshka=settings.matryoshka,
+        learning_rate=settings.learning_rate,
+    )
+    width = EXPANSION * joined.dim if settings.width is None else settings.width
     if width < 1 or k < 1:
         raise InvalidInputError(f"Width {width} and k {k} must both be at least 1.")
     if variant in BASELINES:
         request: dict[str, Any] = {"variant": variant, "width": width, "k": k, "seed": seed}
     else:
-        config = _training_config(variant, joined.dim, width, k, epochs, matryoshka, learning_rate, seed)
+        config = _training_config(variant, joined.dim, width, k, settings.epochs, settings.matryoshka, settings.learning_rate, seed)
         request = config.to_json()
     parameters = {"training": request, "held_out": HELD_OUT_SHARE, "space": joined.space, "backbone": joined.backbone.to_dict()}
-    checkpoints = home.checkpoints(artifact_id("dictionary", parameters, joined.ids))
+    checkpoints = workspace.checkpoints(artifact_id("dictionary", parameters, joined.ids))
 
     def write(draft: Draft) -> None:
+        from cbm.metrics.reconstruction import baselines_table, measure_reconstruction
+        from cbm.verbs.training import train_once
+
         training, held_out = _hold_out(joined.embeddings, seed)
         if variant in BASELINES:
             dictionary: Dictionary = _fit_baseline(variant, training, width, k, seed)
             history: tuple[HistoryPoint, ...] = ()
             speed, seconds = 0.0, 0.0
         else:
-            trained = train_once(training, config, checkpoints, device=device, progress=progress, cancelled=cancelled)
+            trained = train_once(training, config, checkpoints, device=run.device, progress=run.progress, cancelled=run.cancelled)
             dictionary, history = trained.dictionary, trained.history
             speed, seconds = trained.samples_per_second, trained.seconds
         dictionary.save(draft.path)
         (draft.path / "history.json").write_text(json.dumps([dataclasses.asdict(point) for point in history]) + "\n")
-        if progress is not None:
-            progress(Progress(1, 1, "Comparing it with simpler ways"))
+        run.report(1, 1, "Comparing it with simpler ways")
         everything = measure_reconstruction(dictionary, joined.embeddings)
         draft.metrics.update(
             reconstruction=measure_reconstruction(dictionary, held_out).to_json(),
@@ -107,83 +133,7 @@ def discover(
             seconds=seconds,
         )
 
-    artifact = home.create("dictionary", parameters, joined.ids, write)
-    return _discovered(artifact)
-
-
-def name(
-    dictionary: str,
-    vocabulary: str,
-    *,
-    rule: Rule = DEFAULT_RULE,
-    on: str | None = None,
-    unique: bool = False,
-    pretrained: str | None = None,
-    workspace: WorkspaceLike = None,
-    device: str = "auto",
-    progress: ProgressCallback | None = None,
-    cancelled: CancelCheck | None = None,
-) -> Named:
-    """Give every latent of a dictionary candidate names from a vocabulary, and measure how the latents fire.
-
-    Args:
-        vocabulary: id of a vocabulary, or a list of names (`english`, `attributes`, `scenes`, a .txt, an .npz) to be encoded first.
-        on: embedding set whose images fire the latents; those that the dictionary was trained on when absent.
-        unique: give every name to one latent at most.
-        pretrained: tag or checkpoint file of the backbone that encodes a list of names, where its own are not at hand.
-
-    Raises:
-        MismatchError: vocabulary, dictionary and images come from different backbones.
-        MissingWeightsError: a list of names cannot be encoded, for the backbone's weights are not here.
-    """
-    home = open_workspace(workspace)
-    source = home.get(dictionary, "dictionary")
-    images = join_sets(home, [on] if on else embedding_parents(home, source))
-    stages = Stages([*([("encoding names", 3.0)] if is_source(vocabulary) else ()), ("naming concepts", 2.0)], progress, cancelled)
-    if is_source(vocabulary):
-        with stages.next() as tell:
-            words = find_vocabulary(
-                home, vocabulary, images.backbone, pretrained=pretrained, device=device, progress=tell, cancelled=cancelled
-            )
-    else:
-        words = home.get(vocabulary, "vocabulary")
-    loaded = Vocabulary.load(words)
-    images.backbone.require_match(loaded.backbone, f"{images.ids[0]} and {words.id}")
-    require_space(images.space, source.parameters["space"], images.ids[0], source.id)
-
-    def write(draft: Draft, tell: ProgressCallback) -> None:
-        def begin(step: int, message: str) -> None:
-            if cancelled is not None and cancelled():
-                raise Cancelled("Naming was stopped; nothing of it is kept, and it starts anew.")
-            tell(Progress(step, 3, message))
-
-        bottleneck = load_dictionary(source.path)
-        begin(0, "Encoding images into concepts")
-        codes = bottleneck.encode(images.embeddings)
-        begin(1, "Naming")
-        probes: dict[str, Any] = {"rule": rule, "codes": codes, "embeddings": images.embeddings, "text_mean": loaded.mean}
-        naming = name_concepts(bottleneck.directions, loaded.embeddings, **probes)
-        begin(2, "Measuring how well names fit by chance")
-        naming = with_threshold(naming, measured_threshold(loaded.embeddings, **probes))
-        if unique:
-            naming = assign_unique(naming)
-        details = {"vocabulary": loaded.source, "images": list(images.ids), "backbone": images.backbone.to_dict(), "space": images.space}
-        table = ConceptTable.from_naming(naming, loaded.names, ActivationStatistics.of(codes), details)
-        table.save(draft.path)
-        named_scores = naming.score[naming.named]
-        draft.metrics.update(
-            named=int(naming.named.sum()),
-            unique=len(set(naming.names[naming.named].tolist())),
-            mean_score=float(named_scores.mean()) if len(named_scores) else 0.0,
-            hubs=len(hub_counts(naming)),
-            threshold=naming.threshold,
-        )
-
-    parents = (source.id, words.id, *images.ids)
-    with stages.next() as tell:
-        artifact = home.create("concepts", {"rule": rule, "unique": unique}, parents, lambda draft: write(draft, tell))
-    figures = artifact.metrics
-    return Named(artifact.id, figures["named"], figures["unique"], figures["mean_score"])
+    return _discovered(workspace.create("dictionary", parameters, joined.ids, write))
 
 
 def _discovered(artifact: Artifact) -> Discovered:
@@ -267,6 +217,8 @@ def training_arguments(recorded: Mapping[str, Any], dim: int) -> dict[str, Any]:
 
 def _hold_out(embeddings: Float32[np.ndarray, "rows dim"], seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Training and held-out rows, split at random by `seed`."""
+    import numpy as np
+
     count = len(embeddings)
     # The share of a few dozen images would be a single one, and one vector has no variance to explain.
     fewest = max(2, min(FEWEST_HELD_OUT, count // 4))

@@ -1,23 +1,56 @@
-"""Every metric that applies to a model on an embedding set."""
+"""evaluate: every metric that applies to a model on an embedding set."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from cbm.core.run import Run
+from cbm.verbs.base import AsJob, Settings, VerbResult, verb
+from cbm.workspace.workspace import Workspace
 
-from cbm.dictionaries.base import Dictionary
-from cbm.embeddings.sets import EmbeddingSet
-from cbm.metrics.classification import group_accuracy, number_of_contributing_concepts
-from cbm.metrics.reconstruction import measure_reconstruction
-from cbm.metrics.truth import match_known_concepts
-from cbm.model.concept_model import ConceptModel
-from cbm.verbs.held_out import renumbered
+if TYPE_CHECKING:
+    from cbm.embeddings.sets import EmbeddingSet
+    from cbm.model.concept_model import ConceptModel
+
+
+@dataclass(frozen=True)
+class Evaluate(Settings):
+    model: str
+    """Id of a concept model, or the folder of a bundle."""
+    on: str
+    """Embedding set to measure on."""
+
+
+@dataclass(frozen=True)
+class Evaluated(VerbResult):
+    metrics: Mapping[str, Any]
+
+
+@verb(Evaluate, job=AsJob("Evaluate a model", "classify", "Open the classifier"))
+def evaluate(settings: Evaluate, workspace: Workspace, run: Run) -> Evaluated:
+    """Every metric that applies to a model on an embedding set: labels, groups and known concepts decide which."""
+    from cbm.verbs.common import load_set
+    from cbm.verbs.models import load_model, require_model_world
+
+    loaded = load_model(workspace, settings.model).model
+    images = load_set(workspace, settings.on)
+    require_model_world(images, loaded)
+    return Evaluated(evaluate_model(loaded, images))
 
 
 def evaluate_model(model: ConceptModel, images: EmbeddingSet) -> dict[str, Any]:
     """Figures by name: reconstruction always; accuracy where there are labels, worst group where there are groups, discovery and naming
     of known concepts where the set has them."""
+    import numpy as np
+
+    from cbm.dictionaries.base import Dictionary
+    from cbm.metrics.classification import group_accuracy, number_of_contributing_concepts
+    from cbm.metrics.reconstruction import measure_reconstruction
+    from cbm.metrics.truth import match_known_concepts
+    from cbm.verbs.held_out import renumbered
+
     codes = model.encode(images.embeddings)
     weight = np.ascontiguousarray(model.effective_head.weight.T, np.float32)
     metrics: dict[str, Any] = {
@@ -53,4 +86,6 @@ def evaluate_model(model: ConceptModel, images: EmbeddingSet) -> dict[str, Any]:
 
 
 def _share_with_named_concept(model: ConceptModel, codes: Any) -> float:
+    import numpy as np
+
     return float((codes @ model.concepts.named.astype(np.float32) != 0).mean())

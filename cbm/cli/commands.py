@@ -1,0 +1,104 @@
+"""Commands made from the registry: a verb's settings are its arguments and options, and the docstrings of the fields their help.
+
+typer rather than tyro, which reads dataclasses by itself: tyro starts no faster, knows no environment variables, shows None as a type
+("--width {None}|INT"), explains a wrong number by every type that it tried, and takes lists apart at spaces where scripts write "5,10,15".
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import typer
+
+from cbm.cli.options import DeviceOption, JsonOption, SeedOption, WorkspaceOption, numbers
+from cbm.cli.printing import print_result, progress_bar
+from cbm.core.run import Run
+from cbm.core.settings import Field, settings_fields
+from cbm.registry import VERBS, Registry
+from cbm.verbs.base import Argument, Verb, is_argument, open_workspace, option_name
+
+_PLAIN = (str, int, float, bool, Path)
+
+
+def add_verbs(cli: typer.Typer) -> None:
+    """A command for each verb of the registry."""
+    for verb in VERBS:
+        cli.command(verb.command, help=verb.summary, epilog=_parts_help(verb))(_command(verb))
+
+
+def _command(verb: Verb[..., Any]) -> Callable[..., None]:
+    offered = [field for field in verb.fields if _type(field) is not None]
+
+    def command(**given: Any) -> None:
+        settings = {field.name: _read(field, given[field.name], is_argument(verb, field)) for field in offered}
+        hows = {name: given[name] for name in verb.takes}
+        with progress_bar() as progress:
+            request = verb.settings(**{name: value for name, value in settings.items() if value is not None})
+            result = verb.function(request, open_workspace(given["workspace"]), Run(progress, **hows))
+        print_result(result, given["json"])
+
+    parameters = [_parameter(field, is_argument(verb, field)) for field in offered]
+    common = {"workspace": (WorkspaceOption, None), "json": (JsonOption, False), "device": (DeviceOption, "auto"), "seed": (SeedOption, 0)}
+    for name, (annotation, default) in common.items():
+        if name not in ("device", "seed") or name in verb.takes:
+            parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return command
+
+
+def _parameter(field: Field, argument: bool) -> inspect.Parameter:
+    default: Any = inspect.Parameter.empty if field.required else field.default
+    if argument:
+        metavar = next((extra.metavar for extra in field.extras if isinstance(extra, Argument)), None)
+        info: Any = typer.Argument(help=field.help, metavar=metavar)
+        annotation = list[field.item_type] if field.many else _type(field)  # type: ignore[name-defined]
+    else:
+        low, high = field.range
+        bounds: dict[str, Any] = {"min": low, "max": high} if field.item_type in (int, float) and not field.many else {}
+        info = typer.Option(option_name(field), help=field.help, **bounds)
+        annotation = _type(field)
+        if field.many and default not in (None, inspect.Parameter.empty):
+            default = ",".join(map(str, default))
+    if field.optional:
+        annotation = annotation | None
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, info])
+
+
+def _type(field: Field) -> Any:
+    """The type that typer reads; None for a setting that a command line cannot give."""
+    if field.choices:
+        return Literal[field.choices] if not field.many else str
+    if field.many:
+        return str
+    kinds = get_args(field.type) or (field.type,)
+    return next((kind for kind in _PLAIN if kind in kinds), None)
+
+
+def _read(field: Field, value: Any, argument: bool) -> Any:
+    if not field.many or value is None:
+        return value
+    if argument:
+        return tuple(value)
+    if field.item_type is str:
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(numbers(value, field.item_type, option_name(field)))
+
+
+def _parts_help(verb: Verb[..., Any]) -> str | None:
+    """What can be chosen where a registry says so: the parts with what each does and the settings that it takes."""
+    lines: list[str] = []
+    for field in verb.fields:
+        for registry in field.extras:
+            if isinstance(registry, Registry):
+                lines += [f"{option_name(field)} is one of:", *_parts(registry)]
+    return "\n\n".join(lines) or None
+
+
+def _parts(registry: Registry[Any]) -> Iterator[str]:
+    for part in registry:
+        yield f"  {part.name}: {part.summary}"
+        for field in settings_fields(part.settings):
+            yield f"      {field.name.replace('_', '-')}: {field.help}"

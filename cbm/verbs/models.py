@@ -1,0 +1,88 @@
+"""Models where verbs find them: in the workspace or in a bundle's folder, with the images they were tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cbm.backbones.architectures import DEMO
+from cbm.backbones.reference import BackboneReference
+from cbm.core.errors import NotFoundError
+from cbm.editing.recipe import Recipe
+from cbm.embeddings.sets import EmbeddingSet
+from cbm.model.concept_model import ConceptModel
+from cbm.verbs.common import require_space
+from cbm.verbs.held_out import Rows, test_rows_of
+from cbm.workspace.workspace import Artifact, Workspace
+
+if TYPE_CHECKING:
+    from cbm.backbones.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model and where it came from."""
+
+    model: ConceptModel
+    artifact: Artifact | None
+    """None for a bundle outside the workspace."""
+
+    def has_test_rows(self, workspace: Workspace) -> bool:
+        record = self.model.method.get("data", {}).get("test")
+        return record is not None and any(record["embeddings"] == artifact.id for artifact in workspace.list("embeddings"))
+
+    def test_rows(self, workspace: Workspace) -> Rows:
+        """The images the model was tested on.
+
+        Raises:
+            NotFoundError: they are not in this workspace.
+        """
+        if not self.has_test_rows(workspace):
+            raise NotFoundError("The images this model was tested on are not in this workspace; name an embedding set with --on.")
+        return test_rows_of(workspace, self.model.method["data"]["test"])
+
+
+def load_model(workspace: Workspace, model: str) -> OpenedModel:
+    """The concept model of an artefact id, or of a bundle's folder."""
+    if Path(model).is_dir():
+        return OpenedModel(ConceptModel.load(model), None)
+    artifact = workspace.get(model, "model")
+    return OpenedModel(ConceptModel.load(artifact.path), artifact)
+
+
+def as_recipe(recipe: Recipe | str | Path, model: ConceptModel) -> Recipe:
+    """A recipe, or the one in a JSON file, its concepts looked up in `model`.
+
+    Raises:
+        NotFoundError: no such file.
+        InvalidInputError: not a recipe; the message names the edit and the field.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    try:
+        text = Path(recipe).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotFoundError(f"The recipe {recipe} cannot be read ({error}).") from error
+    return Recipe.from_json(text, model.concepts_named)
+
+
+def edit_request(parent: str, recipe: Recipe, rows: Rows) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Parameters and parents of the model that `edit` makes of a model's id, the whole recipe, and the rows to measure on."""
+    return {"recipe": recipe.to_json(), "measured_on": rows.record()}, tuple(dict.fromkeys((parent, rows.source.id)))
+
+
+def require_model_world(images: EmbeddingSet, model: ConceptModel) -> None:
+    """Raises MismatchError where images come from another backbone or space than the model."""
+    if model.backbone is not None:
+        model.backbone.require_match(images.backbone, f"the model and {images.id}")
+    require_space(images.space, model.space, images.id, "the model")
+
+
+def backbone_of(reference: BackboneReference, pretrained: str | None, device: str) -> Backbone:
+    """The backbone of a reference, loaded; `pretrained` takes the place of the weights that the reference remembers."""
+    from cbm.backbones.backbone import Backbone
+
+    if reference.architecture == DEMO:
+        return Backbone(DEMO, None, device=device)
+    return Backbone(reference.architecture, pretrained or reference.pretrained, device=device)

@@ -1,0 +1,174 @@
+"""train: named concepts and labelled images into a concept model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cbm.core.errors import MissingWeightsError, NotFoundError
+from cbm.core.run import Run
+from cbm.core.wording import percent
+from cbm.editing.recipe import NameEdit, Recipe
+from cbm.verbs.base import AsJob, Hosted, OnDevice, Option, Seeded, VerbResult, verb
+from cbm.workspace.workspace import Artifact, Draft, Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float32
+
+    from cbm.embeddings.sets import EmbeddingSet
+    from cbm.names.concepts import ConceptTable
+
+NECS = (5, 10, 15, 20, 25, 30)
+
+
+@dataclass(frozen=True)
+class Train(OnDevice, Seeded):
+    concepts: str
+    """Id of named concepts."""
+    on: str
+    """Labelled embedding set to train on."""
+    _: KW_ONLY
+    test: str | None = None
+    """Labelled set to test on; the test split of --on, or a held-out fifth of every class, when absent."""
+    head: str = "sparse"
+    """sparse (the model holds the head of the first NEC listed), dense, or dn-cbm (the published probe)."""
+    necs: Annotated[Sequence[int], Option("nec"), Hosted(1000)] = NECS
+    """Numbers of effective concepts per class to report."""
+    names_from: str | None = None
+    """Model whose renamed, merged and hidden concepts are carried over."""
+
+
+@dataclass(frozen=True)
+class PathPoint(VerbResult):
+    nec: float
+    reached: bool
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Trained(VerbResult):
+    model: str
+    accuracy: float
+    nec_path: tuple[PathPoint, ...]
+    linear_probe: float
+    random_concepts: tuple[PathPoint, ...]
+    zero_shot: float | None
+    """None where no backbone weights are at hand to encode the class names."""
+    dense: float
+    """Accuracy of the dense head on the same concepts."""
+
+
+def figures(result: Mapping[str, Any]) -> str:
+    return f"accuracy {percent(result['accuracy'])}, linear probe {percent(result['linear_probe'])}"
+
+
+@verb(Train, job=AsJob("Train a classifier", "classify", "Open the classifier", figures))
+def train(settings: Train, workspace: Workspace, run: Run) -> Trained:
+    """Train a concept model beside its baselines: the linear probe, zero-shot, and the same head on random directions.
+
+    Raises:
+        InvalidInputError: no labels, an unknown head, or a first NEC that no optimum reaches.
+        MismatchError: concepts and images come from different backbones or spaces.
+    """
+    from cbm.names.concepts import ConceptTable
+    from cbm.verbs.common import load_set
+    from cbm.verbs.held_out import training_and_test
+
+    source = workspace.get(settings.concepts, "concepts")
+    table = ConceptTable.load(source.path)
+    images = load_set(workspace, settings.on)
+    tests = load_set(workspace, settings.test) if settings.test else None
+    for part in (images, tests) if tests else (images,):
+        _require_same_world(part, table, source.id)
+    training_rows, test_rows = training_and_test(images, tests, run.seed)
+    kept = _name_edits(workspace, settings.names_from)
+    parameters = {
+        "head": settings.head,
+        "necs": list(settings.necs),
+        "seed": run.seed,
+        "test": test_rows.selection,
+        "training": training_rows.selection,
+        "names": kept.to_json() if len(kept) else None,
+    }
+    parents = tuple(dict.fromkeys((source.id, images.id, test_rows.source.id)))
+
+    def write(draft: Draft) -> None:
+        from cbm.dictionaries.base import load_dictionary
+        from cbm.model.concept_model import ConceptModel
+        from cbm.model.save import write_model
+        from cbm.verbs.fitting import fit_heads
+
+        dictionary = load_dictionary(workspace.get(source.parents[0]).path)
+        text = _class_embeddings(workspace, source, images, run.device)
+        fitted = fit_heads(dictionary, training_rows, test_rows, images.classes, settings.head, settings.necs, text, run)
+        draft.metrics.update(fitted.metrics)
+        method = {
+            "name": "Discover-then-Name",
+            "head": settings.head,
+            "seed": run.seed,
+            "concepts": source.id,
+            "naming": dict(table.details),
+            "data": {"training": training_rows.record(), "test": test_rows.record()},
+            "metrics": fitted.metrics,
+        }
+        model = ConceptModel(dictionary, fitted.head, table, images.classes, kept, images.backbone, images.space, method)
+        write_model(model, draft.path)
+
+    return _trained(workspace.create("model", parameters, parents, write))
+
+
+def _name_edits(workspace: Workspace, names_from: str | None) -> Recipe:
+    """The renames, merges and hides of a model: what survives when a head is trained anew."""
+    from cbm.verbs.models import load_model
+
+    if names_from is None:
+        return Recipe()
+    return Recipe.of(*(edit for edit in load_model(workspace, names_from).model.recipe.active if isinstance(edit, NameEdit)))
+
+
+def _require_same_world(images: EmbeddingSet, table: ConceptTable, concepts: str) -> None:
+    from cbm.backbones.reference import BackboneReference
+    from cbm.verbs.common import require_space
+
+    BackboneReference.from_dict(table.details["backbone"]).require_match(images.backbone, f"{concepts} and {images.id}")
+    require_space(images.space, table.details["space"], images.id, concepts)
+
+
+def _class_embeddings(
+    workspace: Workspace, concepts: Artifact, images: EmbeddingSet, device: str
+) -> Float32[np.ndarray, "classes dim"] | None:
+    """Text embeddings of the class names, for zero-shot: from the vocabulary if it holds them all, else from the backbone if it is here."""
+    from cbm.names.vocabulary import Vocabulary
+    from cbm.verbs.models import backbone_of
+
+    vocabulary = Vocabulary.load(workspace.get(concepts.parents[1]))
+    rows = {word.casefold(): row for row, word in enumerate(vocabulary.names)}
+    names = [name.replace("_", " ").casefold() for name in images.classes]
+    if all(name in rows for name in names):
+        return vocabulary.embeddings[[rows[name] for name in names]]
+    if images.backbone.is_foreign:
+        # Whoever brings vectors asked for no weights, and loading the stated tag might download them.
+        return None
+    try:
+        backbone = backbone_of(images.backbone, None, device)
+    except (MissingWeightsError, NotFoundError):
+        return None
+    # A checkpoint is remembered by its file name, and another file of that name may lie here.
+    if not backbone.reference.matches(images.backbone):
+        return None
+    return backbone.encode_texts(names, templates=("a photo of a {}.",))
+
+
+def _trained(artifact: Artifact) -> Trained:
+    figures = artifact.metrics
+    return Trained(
+        model=artifact.id,
+        accuracy=figures["accuracy"],
+        nec_path=tuple(PathPoint(**point) for point in figures["nec_path"]),
+        linear_probe=figures["linear_probe"],
+        random_concepts=tuple(PathPoint(**point) for point in figures["random_concepts"]),
+        zero_shot=figures["zero_shot"],
+        dense=figures["dense"],
+    )
