@@ -17,7 +17,7 @@ def artifact_record(artifact: Artifact) -> dict[str, Any]:
     """An artefact as `--json` prints it."""
     from cbm.verbs.base import plain
 
-    return {**plain(artifact), "path": str(artifact.path)}
+    return dict(plain(artifact.record()))
 
 
 def dumps(record: Any) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.metadata
-import json
 import os
 import shutil
 import tempfile
@@ -13,55 +11,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from cbm.core.errors import CorruptArtifactError, InvalidInputError, NotFoundError
 from cbm.core.files import REMOVED, FileLock, age, is_free, publish_folder, remove_folder, write_json
 from cbm.core.paths import DEFAULT_WORKSPACE
+from cbm.workspace.artifacts import RECORD, Artifact
+from cbm.workspace.ids import ArtifactId, matching
+from cbm.workspace.requests import KINDS, Kind, Request
+from cbm.workspace.schema import SCHEMA_VERSION, first_request, request_record
 
-SCHEMA_VERSION = 1
-KINDS = ("embeddings", "vocabulary", "dictionary", "concepts", "model")
 FRESH_SECONDS = 60.0
 """A draft may be this young before its writer holds its lock."""
 UNLOCKED_SECONDS = 24 * 3600.0
 """Drafts without a lock are those of earlier versions; one that nobody wrote to for a day was left behind."""
+A = TypeVar("A", bound=Artifact)
 _RECORDED_LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "open_clip_torch", "safetensors")
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """One finished folder of the workspace."""
-
-    kind: str
-    id: str
-    path: Path
-    created: str
-    parameters: Mapping[str, Any]
-    parents: tuple[str, ...]
-    metrics: Mapping[str, Any]
-    libraries: Mapping[str, str]
-    schema: int = SCHEMA_VERSION
-
-    @classmethod
-    def read(cls, folder: Path) -> Artifact:
-        try:
-            record = json.loads((folder / "artifact.json").read_text(encoding="utf-8"))
-            if record["schema"] != SCHEMA_VERSION:
-                raise CorruptArtifactError(
-                    f"{folder} has schema {record['schema']}, this version reads {SCHEMA_VERSION}; make the artefact again."
-                )
-            return cls(
-                kind=record["kind"],
-                id=record["id"],
-                path=folder,
-                created=record["created"],
-                parameters=record["parameters"],
-                parents=tuple(record["parents"]),
-                metrics=record["metrics"],
-                libraries=record["libraries"],
-            )
-        except (KeyError, TypeError, ValueError, OSError) as error:
-            raise CorruptArtifactError(f"{folder} is not a readable artefact ({error}); remove the folder and make it again.") from error
 
 
 @dataclass(frozen=True)
@@ -72,10 +37,9 @@ class Draft:
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
-def artifact_id(kind: str, parameters: Mapping[str, Any], parents: Sequence[str] = ()) -> str:
-    """The id that `create` gives: kind, then 16 hexadecimal digits of a digest of kind, parameters and parents."""
-    request = json.dumps([SCHEMA_VERSION, kind, parameters, list(parents)], sort_keys=True, separators=(",", ":"))
-    return f"{kind}-{hashlib.sha256(request.encode()).hexdigest()[:16]}"
+def artifact_id(kind: Kind, parameters: Mapping[str, Any], parents: Sequence[str] = ()) -> ArtifactId:
+    """The id of what `create` makes of these."""
+    return first_request(kind, parameters, [ArtifactId(parent) for parent in parents]).id
 
 
 class Workspace:
@@ -102,8 +66,17 @@ class Workspace:
         """Where the work on an unfinished artefact may leave what it needs to resume; removed when the artefact is finished."""
         return self.root / "checkpoints" / identifier
 
-    def list(self, kind: str | None = None) -> list[Artifact]:
-        """All finished artefacts that can be read, oldest first; `damaged` has the others."""
+    @overload
+    def list(self, of_kind: type[A]) -> list[A]: ...
+    @overload
+    def list(self, of_kind: str | None = None) -> list[Artifact]: ...
+    def list(self, of_kind: Any = None) -> list[Any]:
+        """All finished artefacts that can be read, oldest first; `damaged` has the others.
+
+        Args:
+            of_kind: the class of one kind, such as `ModelArtifact`; every kind when absent.
+        """
+        kind = _kind(of_kind)
         artifacts = [found for found in self._read_all() if isinstance(found, Artifact)]
         return sorted((a for a in artifacts if kind in (None, a.kind)), key=lambda a: (a.created, a.id))
 
@@ -112,48 +85,51 @@ class Workspace:
         return tuple(found for found in self._read_all() if isinstance(found, CorruptArtifactError))
 
     def _read_all(self) -> Iterator[Artifact | CorruptArtifactError]:
-        for file in sorted((self.root / "artifacts").glob("*/artifact.json")):
+        for file in sorted((self.root / "artifacts").glob(f"*/{RECORD}")):
             if not file.parent.name.startswith("."):
                 try:
                     yield Artifact.read(file.parent)
                 except CorruptArtifactError as error:
                     yield error
 
-    def get(self, prefix: str, kind: str | None = None) -> Artifact:
+    @overload
+    def get(self, prefix: str, of_kind: type[A]) -> A: ...
+    @overload
+    def get(self, prefix: str, of_kind: str | None = None) -> Artifact: ...
+    def get(self, prefix: str, of_kind: Any = None) -> Any:
         """The artefact whose id, or the digits after its kind, start with `prefix`.
+
+        Args:
+            of_kind: the class of one kind, such as `ModelArtifact`; every kind when absent.
 
         Raises:
             NotFoundError: none, or more than one, fits.
         """
-        fitting = [
-            folder
-            for folder in sorted((self.root / "artifacts").glob("*-*"))
-            if not folder.name.startswith(".") and (folder.name.startswith(prefix) or folder.name.partition("-")[2].startswith(prefix))
-            if prefix and kind in (None, folder.name.partition("-")[0])
-        ]
-        exact = [folder for folder in fitting if folder.name == prefix]
-        fitting = exact or fitting
+        kind = _kind(of_kind)
+        present = [folder.name for folder in sorted((self.root / "artifacts").glob("*-*")) if not folder.name.startswith(".")]
+        fitting = [name for name in matching(prefix, present) if kind in (None, ArtifactId(name).kind)]
         wanted = kind or "artefact"
         if not fitting:
-            known = ", ".join(a.id for a in self.list(kind)[-5:]) or "none yet"
+            known = ", ".join(a.id for a in self.list(of_kind)[-5:]) or "none yet"
             raise NotFoundError(f"No {wanted} {prefix!r} in {self.root}. Known: {known}. See `cbm list`.")
         if len(fitting) > 1:
-            names = ", ".join(folder.name for folder in fitting[:5])
-            raise NotFoundError(f"{prefix!r} fits {len(fitting)} artefacts ({names}); give more digits.")
-        return Artifact.read(fitting[0])
+            raise NotFoundError(f"{prefix!r} fits {len(fitting)} artefacts ({', '.join(fitting[:5])}); give more digits.")
+        return Artifact.read(self.root / "artifacts" / fitting[0])
 
-    def find(self, kind: str, parameters: Mapping[str, Any], parents: Sequence[str] = ()) -> Artifact | None:
+    @overload
+    def find(self, request: Request[A], /) -> A | None: ...
+    @overload
+    def find(self, request: Kind, parameters: Mapping[str, Any], parents: Sequence[str] = (), /) -> Artifact | None: ...
+    def find(self, request: Any, *rest: Any) -> Any:
         """The finished artefact of exactly this request, if there is one."""
-        folder = self.root / "artifacts" / artifact_id(kind, parameters, parents)
-        return Artifact.read(folder) if (folder / "artifact.json").is_file() else None
+        folder = self.root / "artifacts" / _request(request, *rest).id
+        return Artifact.read(folder) if (folder / RECORD).is_file() else None
 
-    def create(
-        self,
-        kind: str,
-        parameters: Mapping[str, Any],
-        parents: Sequence[str],
-        write: Callable[[Draft], None],
-    ) -> Artifact:
+    @overload
+    def create(self, request: Request[A], write: Callable[[Draft], None], /) -> A: ...
+    @overload
+    def create(self, request: Kind, parameters: Mapping[str, Any], parents: Sequence[str], write: Callable[[Draft], None], /) -> Any: ...
+    def create(self, request: Any, *rest: Any) -> Any:
         """The artefact of this request: the finished one, or a new one whose files `write` puts into the draft.
 
         Nothing is visible under the id before `write` has returned and everything has reached the disk.
@@ -161,41 +137,37 @@ class Workspace:
         Raises:
             NotFoundError: a parent is missing.
         """
-        if kind not in KINDS:
-            raise InvalidInputError(f"Unknown kind {kind!r}; kinds are {', '.join(KINDS)}.")
-        finished = self.find(kind, parameters, parents)
+        asked, write = _request(request, *rest[:-1]), rest[-1]
+        finished = self.find(asked)
         if finished is not None:
             return finished
-        for parent in parents:
+        for parent in asked.parents:
             self.get(parent)
-        identifier = artifact_id(kind, parameters, parents)
-        folder = self.root / "artifacts" / identifier
+        folder = self.root / "artifacts" / asked.id
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{identifier}-", dir=folder.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{asked.id}-", dir=folder.parent))
         lock = FileLock(_lock_of(temporary))
         lock.acquire()
         try:
             draft = Draft(temporary)
             write(draft)
             record = {
-                "kind": kind,
-                "id": identifier,
+                **request_record(asked),
+                "id": asked.id,
                 "schema": SCHEMA_VERSION,
                 "created": datetime.now(UTC).isoformat(timespec="microseconds"),
-                "parameters": parameters,
-                "parents": list(parents),
                 "metrics": draft.metrics,
                 "libraries": _library_versions(),
             }
-            write_json(temporary / "artifact.json", record, sort_keys=True)
-            publish_folder(temporary, folder, proof="artifact.json")
+            write_json(temporary / RECORD, record, sort_keys=True)
+            publish_folder(temporary, folder, proof=RECORD)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         finally:
             lock.release()
             _lock_of(temporary).unlink(missing_ok=True)
-        shutil.rmtree(self.checkpoints(identifier), ignore_errors=True)
+        shutil.rmtree(self.checkpoints(asked.id), ignore_errors=True)
         return Artifact.read(folder)
 
     def remove(self, identifier: str) -> None:
@@ -221,6 +193,20 @@ class Workspace:
             elif path.suffix == ".lock" and not path.with_suffix("").is_dir() and age(path) > FRESH_SECONDS and is_free(path):
                 path.unlink(missing_ok=True)
         return swept
+
+
+def _kind(of_kind: type[Artifact] | str | None) -> str | None:
+    if of_kind is None or isinstance(of_kind, str):
+        return of_kind
+    return None if of_kind is Artifact else of_kind.kind_name
+
+
+def _request(request: Request[Any] | Kind, parameters: Mapping[str, Any] | None = None, parents: Sequence[str] = ()) -> Request[Any]:
+    if isinstance(request, Request):
+        return request
+    if request not in KINDS:
+        raise InvalidInputError(f"Unknown kind {request!r}; kinds are {', '.join(KINDS)}.")
+    return first_request(request, parameters or {}, [ArtifactId(parent) for parent in parents])
 
 
 def _lock_of(draft: Path) -> Path:

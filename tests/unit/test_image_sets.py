@@ -13,7 +13,8 @@ from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CorruptArtifactError, NotFoundError
 from cbm.embeddings.sets import EmbeddingSet, set_title
 from cbm.study import image_sets
-from cbm.workspace.workspace import Artifact
+from cbm.workspace import ArtifactId, EmbeddingsArtifact
+from cbm.workspace.requests import OtherRequest
 
 DEMO = BackboneReference("demo", "demo", "0" * 32)
 
@@ -33,8 +34,9 @@ def made(labels: list[int], classes: tuple[str, ...] = (), splits: list[str] | N
     return EmbeddingSet("embeddings-0123456789abcdef", np.eye(count, 4, dtype=np.float32), items, classes, (), DEMO, "l2", "pets.zip")
 
 
-def artifact(folder: Path, **metrics: object) -> Artifact:
-    return Artifact("embeddings", "embeddings-0123456789abcdef", folder, "2026-11-22T10:00:00", {}, (), metrics, {})
+def artifact(folder: Path, **metrics: object) -> EmbeddingsArtifact:
+    identifier = ArtifactId("embeddings-0123456789abcdef")
+    return EmbeddingsArtifact(identifier, folder, "2026-11-22T10:00:00", OtherRequest("embeddings", {}), metrics, {})
 
 
 def test_card_counts_only_classes_that_have_images_and_shows_different_ones(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cbm.core.errors import CorruptArtifactError, InvalidInputError, NotFoundError
+from cbm.workspace import ModelArtifact
 from cbm.workspace.workspace import Draft, Workspace, artifact_id
 
 
@@ -82,7 +83,7 @@ def test_a_unique_prefix_finds_and_an_ambiguous_one_says_so(workspace: Workspace
     with pytest.raises(NotFoundError, match="cbm list"):
         workspace.get("zzz")
     with pytest.raises(NotFoundError):
-        workspace.get(made[0].id, kind="model")
+        workspace.get(made[0].id, ModelArtifact)
 
 
 def test_parents_must_exist_and_cannot_be_removed_first(workspace: Workspace) -> None:

@@ -57,7 +57,7 @@ def draw(steps: Sequence[Step]) -> None:
 
 def of_model(root: str, model: str, edits: int) -> list[Step]:
     """The cards of a model in the workspace."""
-    known = {artifact.id: artifact for kind in KINDS for artifact in resources.artifacts(root, kind)}
+    known = {str(artifact.id): artifact for kind in KINDS for artifact in resources.artifacts(root, kind)}
     return finished(resources.study(root, model), lineage_of(model, known), edits)
 
 
