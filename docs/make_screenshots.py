@@ -126,7 +126,7 @@ def every_page(browser: Browser, shown: Shown, scheme: str, width: int, suffix: 
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     context.set_default_timeout(TIMEOUT)
     page = context.new_page()
-    strongest = max(shown.study.concept_tiles(Recipe()), key=lambda tile: tile.predictiveness * tile.named)
+    strongest = max(shown.study.concepts(Recipe()), key=lambda tile: tile.predictiveness * tile.named)
     image = wrong_image(shown.study)
     addresses = {
         "start": ("/", TALLEST),

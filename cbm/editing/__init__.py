@@ -1,1 +1,1 @@
-"""Edits, recipes, what they do to a head, and which edits would help."""
+"""Edits and recipes, what they do to a head and to held-out images, and which would help."""

@@ -140,6 +140,14 @@ NameEdit: TypeAlias = RenameConcept | MergeConcepts | HideConcept | HideConcepts
 Edit: TypeAlias = ActivationEdit | WeightEdit | NameEdit
 
 
+@dataclass(frozen=True)
+class Step:
+    """One entry of a recipe."""
+
+    edit: Edit
+    enabled: bool = True
+
+
 def describe(edit: Edit) -> str:
     """One line for people, such as: Ablate “water” for class landbird."""
     match edit:

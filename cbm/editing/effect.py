@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Int
 
 from cbm.core.errors import InvalidInputError, MismatchError
-from cbm.editing.recipe import Recipe
+from cbm.editing.recipe import NameEdit, Recipe
 from cbm.editing.scoring import ScoredSet
-from cbm.model.concept_model import CodesLike, ConceptModel
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,12 @@ class EditEffect:
         """Worst-group accuracy after."""
         return None if self.worst_after is None else self.worst_after.after
 
+    @property
+    def moved(self) -> tuple[PartEffect, ...]:
+        """The groups and classes whose accuracy changed, the largest change first."""
+        moved = [part for part in (*self.per_group, *self.per_class) if part.right_before != part.right_after]
+        return tuple(sorted(moved, key=lambda part: -abs(part.after - part.before)))
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready figures; rows as counts."""
         return {
@@ -95,34 +100,6 @@ class EditEffect:
         }
 
 
-def measure_effect(
-    before: ConceptModel,
-    after: ConceptModel,
-    images: CodesLike | Float32[np.ndarray, "rows dim"],
-    labels: Int[np.ndarray, " rows"],
-    groups: Int[np.ndarray, " rows"] | None = None,
-    group_names: Sequence[str] | None = None,
-    items: Sequence[str] | None = None,
-) -> EditEffect:
-    """Compare two states of one model (or two heads on one dictionary) on held-out images.
-
-    Args:
-        images: embeddings in the model's space, or unedited activations.
-        labels: class of each row, −1 where unknown.
-        groups: group of each row, −1 where it has none.
-
-    Raises:
-        InvalidInputError: no row has a label, or a label is not a class.
-        MismatchError: labels, groups or class lists do not fit.
-    """
-    if before.classes != after.classes:
-        raise MismatchError("The models before and after have different classes; an effect compares predictions of one task.")
-    codes = before.encode(images) if isinstance(images, np.ndarray) else images
-    predicted_before = before.predict_codes(codes, items).labels
-    predicted_after = after.predict_codes(codes, items).labels
-    return compare_predictions(predicted_before, predicted_after, labels, before.classes, groups, group_names)
-
-
 def measure_recipe(
     scored: ScoredSet,
     before: Recipe,
@@ -131,9 +108,52 @@ def measure_recipe(
     groups: Int[np.ndarray, " rows"] | None = None,
     group_names: Sequence[str] | None = None,
 ) -> EditEffect:
-    """`measure_effect` of one recipe against another on codes that are scored already: fast enough for an interaction."""
+    """Compare two recipes of one model on held-out images: fast enough for an interaction.
+
+    Args:
+        labels: class of each row, −1 where unknown.
+        groups: group of each row, −1 where it has none.
+
+    Raises:
+        InvalidInputError: no row has a label, or a label is not a class.
+        MismatchError: labels or groups do not fit the rows.
+    """
     predicted_before, predicted_after = scored.apply(before).argmax(axis=1), scored.apply(after).argmax(axis=1)
     return compare_predictions(predicted_before, predicted_after, labels, scored.classes, groups, group_names)
+
+
+@dataclass(frozen=True)
+class MarginalEffect:
+    """What one edit does on top of those before it."""
+
+    corrected: int
+    newly_wrong: int
+    changed: int
+    """Rows whose prediction it changes, right or not."""
+
+
+def marginal_effects(
+    recipe: Recipe, labels: Int[np.ndarray, " rows"], predict: Callable[[Recipe], Int[np.ndarray, " rows"]]
+) -> tuple[MarginalEffect | None, ...]:
+    """For each step of a recipe that is done: what it adds to those before it. None where it is switched off or changes names only.
+
+    Args:
+        predict: predicted class of every row under a recipe.
+    """
+    found: list[MarginalEffect | None] = []
+    done = Recipe()
+    before = predict(done)
+    for step in recipe.steps[: recipe.position]:
+        if not step.enabled or isinstance(step.edit, NameEdit):
+            found.append(None)
+            continue
+        done = done.append(step.edit)
+        after = predict(done)
+        right_before, right_after = (labels >= 0) & (before == labels), (labels >= 0) & (after == labels)
+        counts = (right_after & ~right_before, right_before & ~right_after, before != after)
+        found.append(MarginalEffect(*(int(rows.sum()) for rows in counts)))
+        before = after
+    return tuple(found)
 
 
 def compare_predictions(
@@ -144,7 +164,7 @@ def compare_predictions(
     groups: Int[np.ndarray, " rows"] | None = None,
     group_names: Sequence[str] | None = None,
 ) -> EditEffect:
-    """The effect, from predicted classes of the same rows."""
+    """The effect, from predicted classes of the same rows; see `measure_recipe`."""
     labels = np.asarray(labels)
     groups = np.full(len(labels), -1) if groups is None else np.asarray(groups)
     if not before.shape == after.shape == labels.shape == groups.shape:

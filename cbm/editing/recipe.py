@@ -41,12 +41,14 @@ from cbm.editing.edits import (
     Scope,
     SetConcept,
     SetWeight,
+    Step,
     WeightEdit,
     ZeroWeight,
     class_of,
     concepts_of,
     describe,
 )
+from cbm.editing.recipe_json import steps_from_json, steps_to_json
 
 __all__ = [
     "AblateConcept",
@@ -94,14 +96,6 @@ class Decisions:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One entry of a recipe."""
-
-    edit: Edit
-    enabled: bool = True
-
-
-@dataclass(frozen=True)
 class Recipe:
     """An ordered list of edits with a pointer; every method returns a new recipe, nothing changes in place.
 
@@ -126,6 +120,16 @@ class Recipe:
     def active(self) -> tuple[Edit, ...]:
         """The edits that apply now, in order."""
         return tuple(step.edit for step in self.steps[: self.position] if step.enabled)
+
+    @property
+    def changes_predictions(self) -> bool:
+        """Whether an active edit does more than change names."""
+        return any(not isinstance(edit, NameEdit) for edit in self.active)
+
+    @property
+    def prediction_state(self) -> str:
+        """The active edits that can change a prediction, as a text to key caches by: equal texts, equal predictions."""
+        return repr([edit for edit in self.active if not isinstance(edit, NameEdit)])
 
     @property
     def can_undo(self) -> bool:
@@ -229,9 +233,7 @@ class Recipe:
 
     def to_json(self) -> str:
         """The recipe as a JSON object; `Recipe.from_json` gives an equal recipe back."""
-        from cbm.editing.recipe_json import recipe_to_json
-
-        return recipe_to_json(self)
+        return steps_to_json(self.steps, self.position)
 
     @classmethod
     def from_json(cls, text: str, find_concepts: Callable[[str], Sequence[int]] | None = None) -> Recipe:
@@ -244,9 +246,7 @@ class Recipe:
         Raises:
             InvalidInputError: the message names the edit and the field.
         """
-        from cbm.editing.recipe_json import recipe_from_json
-
-        return recipe_from_json(text, find_concepts)
+        return cls(*steps_from_json(text, find_concepts))
 
 
 def _joined_members(concepts: Iterable[int], groups: Mapping[int, tuple[int, ...]], first_of: Mapping[int, int]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""A recipe as JSON: written in one way, read with every field checked."""
+"""The steps of a recipe as JSON: written in one way, read with every field checked. `Recipe.to_json` and `from_json` use it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import fields
 from typing import Any
 
 from cbm.core.errors import InvalidInputError
-from cbm.editing import recipe as kinds
-from cbm.editing.recipe import AblateConcepts, ClassScope, Edit, GlobalScope, HideConcepts, ImageScope, MergeConcepts, Recipe, Scope, Step
+from cbm.editing import edits as kinds
+from cbm.editing.edits import AblateConcepts, ClassScope, Edit, GlobalScope, HideConcepts, ImageScope, MergeConcepts, Scope, Step
 
 SCHEMA_VERSION = 1
 LARGEST_NUMBER = 1e9
@@ -31,13 +31,14 @@ _EDIT_TYPES: dict[str, type] = {
 _EDIT_NAMES = {edit_type: name for name, edit_type in _EDIT_TYPES.items()}
 
 
-def recipe_to_json(recipe: Recipe) -> str:
-    steps = [{"edit": _EDIT_NAMES[type(step.edit)], "enabled": step.enabled, **_edit_fields(step.edit)} for step in recipe.steps]
-    return json.dumps({"schema": SCHEMA_VERSION, "position": recipe.position, "edits": steps}, indent=2, ensure_ascii=False) + "\n"
+def steps_to_json(steps: Sequence[Step], position: int) -> str:
+    """The document: the steps in order, and how many of them count as done."""
+    records = [{"edit": _EDIT_NAMES[type(step.edit)], "enabled": step.enabled, **_edit_fields(step.edit)} for step in steps]
+    return json.dumps({"schema": SCHEMA_VERSION, "position": position, "edits": records}, indent=2, ensure_ascii=False) + "\n"
 
 
-def recipe_from_json(text: str, find_concepts: Callable[[str], Sequence[int]] | None = None) -> Recipe:
-    """Read what `recipe_to_json` wrote, or what a person wrote by hand; see `Recipe.from_json`."""
+def steps_from_json(text: str, find_concepts: Callable[[str], Sequence[int]] | None = None) -> tuple[tuple[Step, ...], int]:
+    """Read what `steps_to_json` wrote, or what a person wrote by hand: the steps, and how many are done; see `Recipe.from_json`."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -61,7 +62,7 @@ def recipe_from_json(text: str, find_concepts: Callable[[str], Sequence[int]] | 
         steps += _read_steps(index, record, find_concepts)
         if index + 1 == position:
             done = len(steps)
-    return Recipe(tuple(steps), done)
+    return tuple(steps), done
 
 
 def _edit_fields(edit: Edit) -> dict[str, Any]:

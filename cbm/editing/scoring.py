@@ -16,7 +16,7 @@ import scipy.sparse
 from jaxtyping import Float, Float32, Float64, Int
 
 from cbm.core.codes import Codes
-from cbm.core.errors import InvalidInputError, MismatchError
+from cbm.core.errors import InvalidInputError, MismatchError, NotFoundError
 from cbm.editing.recipe import (
     AblateConcept,
     AblateConcepts,
@@ -90,12 +90,39 @@ class EffectiveHead:
     def activations_seen(
         self, concepts: Int[np.ndarray, " some"], activations: Float[np.ndarray, " some"]
     ) -> Float64[np.ndarray, "some classes"]:
-        """One image's activations of some concepts after the edits, as each class sees them."""
+        """Activations of some concepts after the edits, as each class sees them."""
         seen = np.repeat(np.asarray(activations, np.float64)[:, None], len(self.bias), axis=1)
         for row, concept in enumerate(concepts.tolist()):
             if concept in self.maps:
                 seen[row] = self.maps[concept].factor * seen[row] + self.maps[concept].offset
         return seen
+
+    def activations_seen_by(self, class_index: int, concept: int, activations: Float[np.ndarray, " rows"]) -> Float64[np.ndarray, " rows"]:
+        """One concept's activations in many rows after the edits, as one class sees them."""
+        entry = self.maps.get(concept)
+        seen = np.asarray(activations, np.float64)
+        return seen.copy() if entry is None else entry.factor[class_index] * seen + entry.offset[class_index]
+
+    def contributions_of(
+        self, concepts: Int[np.ndarray, " some"], activations: Float[np.ndarray, " some"]
+    ) -> Float64[np.ndarray, "some classes"]:
+        """activation × weight of single activations, edits in force; of one image or of several."""
+        return self.weights_of(concepts) * self.activations_seen(concepts, activations)
+
+
+def class_index(classes: Sequence[str], target: int | str) -> int:
+    """Index of a class given by name or index.
+
+    Raises:
+        NotFoundError: there is no such class.
+    """
+    if isinstance(target, str):
+        if target not in classes:
+            raise NotFoundError(f"The model has no class {target!r}; its classes: {', '.join(classes[:20])}.")
+        return list(classes).index(target)
+    if not 0 <= target < len(classes):
+        raise NotFoundError(f"The model has no class {target}; its {len(classes)} classes count from 0.")
+    return int(target)
 
 
 def fold_recipe(head: LinearHead, classes: Sequence[str], recipe: Recipe, item: str | None = None) -> EffectiveHead:
@@ -216,6 +243,10 @@ class ScoredSet:
             found.setdefault(item, []).append(row)
         return found
 
+    def rows_of_item(self, item: str) -> list[int]:
+        """The rows of an item; empty where there is none of that name."""
+        return self._rows_of_item.get(item, [])
+
     def active_rows(self, concepts: Sequence[int] | Int[np.ndarray, " some"]) -> Int[np.ndarray, " rows"]:
         """Rows in which any of the concepts is active, in order."""
         columns = self._columns
@@ -266,7 +297,7 @@ class ScoredSet:
                 weight = np.ascontiguousarray(effective.weight[:, changed])
                 logits[np.ix_(rows, changed)] = self._score(rows, weight, effective.bias[changed])
         for item in recipe.image_items():
-            rows = np.array(self._rows_of_item.get(item, []), dtype=np.int64)
+            rows = np.array(self.rows_of_item(item), dtype=np.int64)
             if len(rows):
                 effective = _fold(self._base, self._bias, self.classes, recipe, item)
                 logits[rows] = self._score(rows, effective.weight, effective.bias)

@@ -15,11 +15,11 @@ from jaxtyping import Float32, Int
 
 from cbm.core.arrays import softmax
 from cbm.core.codes import Codes
-from cbm.core.errors import InvalidInputError, MismatchError, NotFoundError
+from cbm.core.errors import CbmError, InvalidInputError, MismatchError, NotFoundError
+from cbm.editing.contributions import contributions
 from cbm.editing.recipe import AblateConcept, Decisions, Edit, GlobalScope, Recipe, Scope
-from cbm.editing.scoring import EffectiveHead, ScoredSet, fold_recipe
-from cbm.metrics.classification import confusion_matrix
-from cbm.model.explanations import ClassView, Confusion, Counterfactual, Explanation, list_contributions, shown_concepts, smallest_ablation
+from cbm.editing.scoring import EffectiveHead, ScoredSet, class_index, fold_recipe
+from cbm.model.explanations import ClassWeights, Counterfactual, Explanation, list_contributions, smallest_ablation
 
 if TYPE_CHECKING:
     from cbm.backbones.reference import BackboneReference
@@ -45,8 +45,8 @@ CodesLike: TypeAlias = Codes | scipy.sparse.csr_matrix
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """Class scores of a batch."""
+class Predictions:
+    """Class scores of a batch of images."""
 
     logits: Float32[np.ndarray, "batch classes"]
     classes: tuple[str, ...]
@@ -182,7 +182,7 @@ class ConceptModel:
             raise InvalidInputError(f"Row {row} of the embeddings holds values that are no finite numbers; encode or import it again.")
         return self.bottleneck.encode(embeddings)
 
-    def predict(self, embeddings: Float32[np.ndarray, "batch dim"], items: Sequence[str] | None = None) -> Prediction:
+    def predict(self, embeddings: Float32[np.ndarray, "batch dim"], items: Sequence[str] | None = None) -> Predictions:
         """Class scores of embeddings in the model's `space`, with the recipe in effect.
 
         Args:
@@ -190,7 +190,7 @@ class ConceptModel:
         """
         return self.predict_codes(self.encode(embeddings), items)
 
-    def predict_codes(self, codes: CodesLike, items: Sequence[str] | None = None) -> Prediction:
+    def predict_codes(self, codes: CodesLike, items: Sequence[str] | None = None) -> Predictions:
         """Class scores of unedited activations, with the recipe in effect.
 
         Raises:
@@ -204,29 +204,11 @@ class ConceptModel:
         for row, item in enumerate(items or ()) if edited_items else ():
             if item in edited_items:
                 logits[row] = self._head_for(item).logits(rows[row])[0]
-        return Prediction(logits, self.classes)
+        return Predictions(logits, self.classes)
 
     def scored(self, codes: CodesLike, items: Sequence[str] | None = None) -> ScoredSet:
         """The codes with their unedited logits, for fast re-scoring under many recipes."""
         return ScoredSet(codes, self.head, self.classes, items)
-
-    def confusion(
-        self, images: CodesLike | Float32[np.ndarray, "batch dim"], labels: Int[np.ndarray, " batch"], items: Sequence[str] | None = None
-    ) -> Confusion:
-        """Counts of true and predicted classes over the rows whose label is not −1, from embeddings or from unedited activations.
-
-        Raises:
-            InvalidInputError: no row has a label, or a label is not a class.
-        """
-        labels = np.asarray(labels)
-        labelled = labels >= 0
-        if not labelled.any():
-            raise InvalidInputError("No row has a label: confusion has nothing to count. Use a labelled embedding set.")
-        if labels.max() >= len(self.classes):
-            raise InvalidInputError(f"Label {labels.max()} is not a class; the model's {len(self.classes)} classes count from 0.")
-        prediction = self.predict(images, items) if isinstance(images, np.ndarray) else self.predict_codes(images, items)
-        predicted = prediction.labels
-        return Confusion(confusion_matrix(predicted[labelled], labels[labelled], len(self.classes)), self.classes)
 
     # Explanations
 
@@ -239,11 +221,10 @@ class ConceptModel:
         head, indices, values = self._one_row(codes, item)
         logits = head.logits(self._rows(codes))[0]
         predicted = int(logits.argmax())
-        class_index = predicted if target is None else self.class_index(target)
-        shown = shown_concepts(head, indices, values, self.decisions)
-        contributions = list_contributions(shown, head, class_index, self.names, self.decisions.hidden)
-        bias = float(self.head.bias[class_index])
-        return Explanation(item, self.classes, logits, softmax(logits[None])[0], predicted, class_index, bias, contributions)
+        index = predicted if target is None else self.class_index(target)
+        shown = contributions(head, indices, values, self.decisions)
+        listed = list_contributions(shown, head, index, self.names, self.decisions.hidden)
+        return Explanation(item, self.classes, logits, softmax(logits[None])[0], predicted, index, float(self.head.bias[index]), listed)
 
     def counterfactual(self, embedding: Float32[np.ndarray, " dim"], item: str | None = None) -> Counterfactual:
         """The smallest set of concept ablations that changes one image's prediction, exactly minimal; merged concepts count as one."""
@@ -252,7 +233,7 @@ class ConceptModel:
     def counterfactual_codes(self, codes: CodesLike, item: str | None = None) -> Counterfactual:
         """`counterfactual`, from the unedited activations of one image (one row)."""
         head, indices, values = self._one_row(codes, item)
-        shown = shown_concepts(head, indices, values, self.decisions)
+        shown = contributions(head, indices, values, self.decisions)
         logits = self.head.bias.astype(np.float64) + shown.contributions.sum(axis=0)
         predicted = int(logits.argmax())
         removed = smallest_ablation(logits, shown.contributions)
@@ -264,7 +245,7 @@ class ConceptModel:
         names = tuple(self.names[concept] for concept in concepts)
         return Counterfactual(True, concepts, names, members, predicted, int(after.argmax()), after.astype(np.float32))
 
-    def class_view(self, target: int | str) -> ClassView:
+    def class_weights(self, target: int | str) -> ClassWeights:
         """The weights that make a class, with the edits in effect."""
         index = self.class_index(target)
         weights = self.effective_head.weight[:, index]
@@ -272,7 +253,7 @@ class ConceptModel:
         concepts = concepts[np.argsort(-weights[concepts], kind="stable")]
         names = tuple(self.names[concept] for concept in concepts)
         bias = float(self.effective_head.bias[index])
-        return ClassView(self.classes[index], bias, concepts, names, weights[concepts], self.decisions.hidden)
+        return ClassWeights(self.classes[index], bias, concepts, names, weights[concepts], self.decisions.hidden)
 
     def class_index(self, target: int | str) -> int:
         """Index of a class given by name or index.
@@ -280,13 +261,7 @@ class ConceptModel:
         Raises:
             NotFoundError: the model has no such class.
         """
-        if isinstance(target, str):
-            if target not in self.classes:
-                raise NotFoundError(f"The model has no class {target!r}; its classes: {', '.join(self.classes[:20])}.")
-            return self.classes.index(target)
-        if not 0 <= target < len(self.classes):
-            raise NotFoundError(f"The model has no class {target}; its {len(self.classes)} classes count from 0.")
-        return int(target)
+        return class_index(self.classes, target)
 
     # Storage
 
@@ -298,9 +273,13 @@ class ConceptModel:
             NotFoundError: there is no such folder.
             CorruptArtifactError: a file is missing, changed, or of a newer version.
         """
-        from cbm.model.load import load_bundle
+        from cbm.model.load import read_parts, unfit
 
-        return load_bundle(Path(folder))
+        parts = read_parts(Path(folder))
+        try:
+            return cls(**vars(parts))
+        except CbmError as error:
+            raise unfit(Path(folder), error) from error
 
     def _rows(self, codes: CodesLike) -> scipy.sparse.csr_matrix:
         rows = codes.to_csr() if isinstance(codes, Codes) else scipy.sparse.csr_matrix(codes)

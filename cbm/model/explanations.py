@@ -1,15 +1,14 @@
-"""Why a linear head decided as it did: contributions, counterfactual ablations, class views, confusion."""
+"""Why a linear head decided as it did: contributions, counterfactual ablations, the weights of a class."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int
 
-from cbm.editing.recipe import Decisions
+from cbm.editing.contributions import Contributions
 from cbm.editing.scoring import EffectiveHead
 
 
@@ -32,6 +31,11 @@ class Contribution:
     members: tuple[int, ...]
     """The concepts that were merged into this one, itself first; one entry where nothing was merged."""
     hidden: bool
+
+    @property
+    def edited(self) -> bool:
+        """Whether an edit that is in force changes the activation."""
+        return self.activation != self.activation_before
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class Counterfactual:
 
 
 @dataclass(frozen=True)
-class ClassView:
+class ClassWeights:
     """What a class is made of: its non-zero weights, with the edits in effect."""
 
     class_name: str
@@ -118,75 +122,8 @@ class ClassView:
         return [entry for entry in entries if entry[2] * sign > 0 and entry[0] not in self.hidden][:count]
 
 
-@dataclass(frozen=True)
-class Confusion:
-    """Counts of (true class, predicted class) over labelled rows."""
-
-    matrix: Int[np.ndarray, "classes classes"]
-    classes: tuple[str, ...]
-
-    @property
-    def count(self) -> int:
-        return int(self.matrix.sum())
-
-    @property
-    def accuracy(self) -> float:
-        return float(np.trace(self.matrix) / self.count)
-
-    @cached_property
-    def per_class(self) -> Float64[np.ndarray, " classes"]:
-        """Recall of every class; NaN for a class without rows."""
-        counts = self.matrix.sum(axis=1)
-        return np.divide(np.diag(self.matrix), counts, out=np.full(len(counts), np.nan), where=counts > 0)
-
-    def most_confused(self, count: int = 10) -> list[tuple[str, str, int]]:
-        """(true class, predicted class, rows) of the commonest mistakes."""
-        mistakes = self.matrix - np.diag(np.diag(self.matrix))
-        order = np.argsort(-mistakes, axis=None, kind="stable")[:count]
-        pairs = zip(*np.unravel_index(order, mistakes.shape), strict=True)
-        return [
-            (self.classes[true], self.classes[predicted], int(mistakes[true, predicted]))
-            for true, predicted in pairs
-            if mistakes[true, predicted]
-        ]
-
-
-@dataclass(frozen=True)
-class ShownConcepts:
-    """One image's active concepts as they are shown: merged ones added up."""
-
-    concepts: Int[np.ndarray, " shown"]
-    members: tuple[tuple[int, ...], ...]
-    activations: Float64[np.ndarray, "shown classes"]
-    """After the edits, as each class sees them."""
-    activations_before: Float64[np.ndarray, " shown"]
-    contributions: Float64[np.ndarray, "shown classes"]
-
-
-def shown_concepts(
-    head: EffectiveHead, indices: Int[np.ndarray, " active"], values: Float[np.ndarray, " active"], decisions: Decisions
-) -> ShownConcepts:
-    """Contributions of one image's active concepts to every class, merged as the user decided."""
-    standing_for = decisions.standing_for
-    all_concepts = np.union1d(indices, np.array(head.always_on, dtype=np.int64)).astype(np.int64)
-    before = np.zeros(len(all_concepts))
-    before[np.searchsorted(all_concepts, indices)] = values
-    after = head.activations_seen(all_concepts, before)
-    contributions = head.weights_of(all_concepts) * after
-    shown = np.array([standing_for.get(concept, concept) for concept in all_concepts.tolist()], dtype=np.int64)
-    firsts, group = np.unique(shown, return_inverse=True)
-
-    def added(rows: np.ndarray) -> np.ndarray:
-        total = np.zeros((len(firsts), *rows.shape[1:]))
-        np.add.at(total, group, rows)
-        return total
-
-    members = tuple(decisions.groups.get(concept, (concept,)) for concept in firsts.tolist())
-    return ShownConcepts(firsts, members, added(after), added(before), added(contributions))
-
-
 def list_contributions(
-    shown: ShownConcepts, weights: EffectiveHead, target: int, names: Sequence[str], hidden: frozenset[int]
+    shown: Contributions, weights: EffectiveHead, target: int, names: Sequence[str], hidden: frozenset[int]
 ) -> tuple[Contribution, ...]:
     """The contributions to one class, the largest first."""
     contributions = shown.contributions[:, target]

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CbmError, CorruptArtifactError, NotFoundError
-from cbm.dictionaries.base import load_dictionary
+from cbm.dictionaries.base import Dictionary, load_dictionary
 from cbm.editing.recipe import Recipe
 from cbm.heads.base import LinearHead
 from cbm.model.bundle_files import DICTIONARY, RECIPE, TENSORS, read_config, verify_sums
-from cbm.model.concept_model import ConceptModel
 from cbm.names.concepts import ConceptTable
 
 
-def load_bundle(folder: Path) -> ConceptModel:
-    """The model in `folder`; its predictions equal those of the model that was saved.
+@dataclass(frozen=True)
+class ModelParts:
+    """What a bundle holds, read and not yet put together: the fields of a `ConceptModel`."""
+
+    bottleneck: Dictionary
+    head: LinearHead
+    concepts: ConceptTable
+    classes: tuple[str, ...]
+    recipe: Recipe
+    backbone: BackboneReference | None
+    space: str
+    method: Mapping[str, Any]
+
+
+def unfit(folder: Path, error: Exception) -> CorruptArtifactError:
+    """What to say of parts that were read but do not belong together."""
+    return CorruptArtifactError(f"The bundle {folder} does not fit together ({error}). Export the model again.")
+
+
+def read_parts(folder: Path) -> ModelParts:
+    """The parts of the model in `folder`; `ConceptModel.load` puts them together.
 
     Raises:
         NotFoundError: there is no such folder.
@@ -36,7 +57,7 @@ def load_bundle(folder: Path) -> ConceptModel:
                 raise TypeError(f"method and head details must be objects, not {record!r}"[:100])
         if not isinstance(config["classes"], list) or not all(isinstance(name, str) for name in config["classes"]):
             raise TypeError("classes must be a list of names")
-        return ConceptModel(
+        return ModelParts(
             bottleneck=load_dictionary(folder / DICTIONARY),
             head=LinearHead(tensors["head.weight"], tensors["head.bias"], config["head"]["kind"], config["head"]["details"]),
             concepts=ConceptTable.load(folder),
@@ -47,4 +68,4 @@ def load_bundle(folder: Path) -> ConceptModel:
             method=config["method"],
         )
     except (KeyError, TypeError, ValueError, AttributeError, OSError, SafetensorError, CbmError) as error:
-        raise CorruptArtifactError(f"The bundle {folder} does not fit together ({error}). Export the model again.") from error
+        raise unfit(folder, error) from error

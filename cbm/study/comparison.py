@@ -1,10 +1,10 @@
-"""Two models on the images that both were held out from: who is right where, class by class. Plain values, no Streamlit."""
+"""Two models on the held-out images that they have in common: which is right where, class by class."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,6 @@ from jaxtyping import Bool, Int
 from cbm.core.errors import MismatchError
 from cbm.editing.recipe import Recipe
 from cbm.study.study import Study
-from cbm.ui.widgets.figures.nec import NecLevel, NecSeries, NecStand, NecView, Role, levels_of, path_of
 
 Outcome = Literal["left", "right", "differently", "alike", "both"]
 
@@ -89,7 +88,7 @@ def align(left: Study, right: Study) -> Alignment:
     sets = (left.held_out.name or left.held_out.id, right.held_out.name or right.held_out.id)
     same = left.held_out.id == right.held_out.id
     if same and (left is right or left.items == right.items):
-        everything = np.arange(left.images)
+        everything = np.arange(left.image_count)
         return Alignment(everything, everything, sets, same)
     first, second = _keys(left, same), _keys(right, same)
     rows = np.flatnonzero((first != "") & ~first.duplicated())
@@ -116,13 +115,10 @@ def _keys(study: Study, same_set: bool) -> pd.Series:
 
 def compare(left: Study, right: Study, recipes: tuple[Recipe, Recipe], aligned: Alignment) -> Comparison:
     """Who is right where; classes are matched by their names."""
-    predicted = (
-        left.scored.apply(recipes[0])[aligned.left].argmax(axis=1),
-        right.scored.apply(recipes[1])[aligned.right].argmax(axis=1),
-    )
-    names = list(dict.fromkeys([*left.classes, *right.classes]))
+    predicted = left.predicted(recipes[0])[aligned.left], right.predicted(recipes[1])[aligned.right]
+    names = list(dict.fromkeys([*left.class_names, *right.class_names]))
     number = {name: index for index, name in enumerate(names)}
-    translate = [np.array([number[name] for name in study.classes] + [-1]) for study in (left, right)]
+    translate = [np.array([number[name] for name in study.class_names] + [-1]) for study in (left, right)]
     said = translate[0][predicted[0]], translate[1][predicted[1]]
     truths = translate[0][left.labels[aligned.left]], translate[1][right.labels[aligned.right]]
     known = (truths[0] >= 0) & (truths[0] == truths[1])
@@ -161,36 +157,3 @@ def _mcnemar(left_only: int, right_only: int) -> float | None:
 
     total = left_only + right_only
     return float(binomtest(left_only, total, 0.5).pvalue) if total else None
-
-
-def _levels(metrics: tuple[Mapping[str, Any], Mapping[str, Any]], kind: str) -> list[NecLevel]:
-    """One baseline of both models: a single line where they agree as far as the chart can tell."""
-    levels = [levels_of(record, kinds=(kind,)) for record in metrics]
-    values = {round(level.accuracy, 3) for side in levels for level in side}
-    if len(values) == 1:
-        return [NecLevel(kind, values.pop(), kind)]
-    if kind != "linear probe":
-        return []  # Two more lines would say little here, and crowd the curves.
-    return [NecLevel(f"{level.name} {letter}", level.accuracy, kind) for letter, side in zip("AB", levels, strict=True) for level in side]
-
-
-def nec_view(metrics: tuple[Mapping[str, Any], Mapping[str, Any]], necs: tuple[float, float], comparison: Comparison) -> NecView:
-    """Both recorded paths on one chart; equal ones are drawn once, and so are equal baselines."""
-    paths = [path_of(record.get("nec_path")) for record in metrics]
-    if paths[0] and paths[0] == paths[1]:
-        series = [NecSeries("A and B", paths[0])]
-    else:
-        series = [NecSeries("A", paths[0]), NecSeries("B", paths[1], "other")]
-    randoms = list(dict.fromkeys(path_of(record.get("random_concepts")) for record in metrics))
-    series += [NecSeries("random directions", points, "random") for points in randoms[:1] if len(randoms) == 1]
-    kept = tuple(entry for entry in series if entry.points)
-    shown = tuple(level for kind in ("linear probe", "dense head") for level in _levels(metrics, kind))
-    last = max((entry.points[-1][0] for entry in kept), default=0.0)
-    accuracies = comparison.left_accuracy, comparison.right_accuracy
-    roles: tuple[Role, Role] = ("model", "other")
-    stands = tuple(
-        NecStand(f"{letter}, on the images in common", nec, accuracy, role)
-        for letter, nec, accuracy, role in zip("AB", necs, accuracies, roles, strict=True)
-        if accuracy is not None and nec <= max(last * 1.5, 1.0)
-    )
-    return NecView(kept, shown, stands)

@@ -1,6 +1,6 @@
 """All concepts of a model as columns: what they look like under a visitor's recipe, which fit a search and the filters, and in which order.
 
-Everything is vectorised over concepts, so that 8192 of them cost a few milliseconds. No Streamlit in here.
+Everything is vectorised over concepts, so that 8192 of them cost a few milliseconds.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float32, Int
 
 from cbm.editing.recipe import Recipe
 from cbm.names.names import same_name_key
+from cbm.study.concept_view import ConceptSummary
 from cbm.study.study import Study
-from cbm.study.views import ConceptTile
 
 DENSE = 0.10
 """Share of the images from which a concept counts as dense: too common to tell images apart by."""
@@ -89,8 +89,8 @@ def concept_columns(study: Study) -> ConceptColumns:
     """The columns of a study, computed once."""
     found = _columns.get(study)
     if found is None:
-        tiles = study.tiles
-        of_class = {name: index for index, name in enumerate(study.classes)}
+        tiles = study.unedited_concepts
+        of_class = {name: index for index, name in enumerate(study.class_names)}
         keys = [same_name_key(tile.name) for tile in tiles]
         spellings = {key: number for number, key in enumerate(dict.fromkeys(keys))}
         found = _columns[study] = ConceptColumns(
@@ -111,7 +111,7 @@ def concept_columns(study: Study) -> ConceptColumns:
 
 def _fires_for(study: Study) -> Int[np.ndarray, " concepts"]:
     known = np.flatnonzero(study.labels >= 0)
-    member = scipy.sparse.csr_matrix((np.ones(len(known)), (study.labels[known], known)), shape=(len(study.classes), study.images))
+    member = scipy.sparse.csr_matrix((np.ones(len(known)), (study.labels[known], known)), shape=(len(study.class_names), study.image_count))
     sums = np.asarray((member @ abs(study.columns)).todense())
     return np.where(sums.max(axis=0, initial=0) > 0, sums.argmax(axis=0) if len(sums) else 0, -1)
 
@@ -130,9 +130,9 @@ class ShownConcepts:
     """Concept -> its new name, where that differs."""
     groups: Mapping[int, tuple[int, ...]]
 
-    def tile(self, study: Study, concept: int) -> ConceptTile:
+    def tile(self, study: Study, concept: int) -> ConceptSummary:
         """One of them as a card shows it, without pictures."""
-        tile = study.tiles[concept]
+        tile = study.unedited_concepts[concept]
         name = self.names[concept]
         return replace(tile, name=name, hidden=bool(self.hidden[concept]), renamed_from=tile.name if name != tile.name else None)
 
@@ -263,7 +263,7 @@ def arrange(
 def concept_frame(study: Study, shown: ShownConcepts, concepts: Int[np.ndarray, " some"]) -> pd.DataFrame:
     """The concepts as a table, for the eye or a file."""
     columns = shown.columns
-    classes = np.array([*study.classes, ""], dtype=object)
+    classes = np.array([*study.class_names, ""], dtype=object)
     return pd.DataFrame(
         {
             "concept": concepts,

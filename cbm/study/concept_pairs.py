@@ -136,16 +136,9 @@ def pair_list(left: Study, right: Study, recipes: tuple[Recipe, Recipe], matches
 
 def contribution_shares(study: Study, recipe: Recipe) -> Float[np.ndarray, " concepts"]:
     """How much of all contributions to all class scores each concept carries on the held-out images; sums to 1."""
-    weight = np.abs(study.model.with_recipe(recipe).effective_head.weight).sum(axis=1)
+    weight = np.abs(study.scored.head_for(recipe).weight).sum(axis=1)
     size = np.asarray(abs(study.scored.codes).sum(axis=0)).ravel() * weight
     return size / max(float(size.sum()), 1e-30)
-
-
-def strongest_rows(study: Study, concept: int, count: int) -> list[int]:
-    """The held-out images that have most of a concept."""
-    start, stop = study.columns.indptr[concept : concept + 2]
-    order = np.argsort(-study.columns.data[start:stop], kind="stable")[:count]
-    return study.columns.indices[start:stop][order].tolist()
 
 
 def _alone(study: Study, recipe: Recipe, concepts: np.ndarray, shares: np.ndarray) -> tuple[LoneConcept, ...]:

@@ -63,7 +63,7 @@ def candidates(
         near: concepts with a nearly equal direction beside them.
     """
     fits = shown.standing.copy()
-    found = find(shown, query.text, study.classes, related)
+    found = find(shown, query.text, study.class_names, related)
     if found is not None:
         fits &= found.fits
     if query.of_class is not None:

@@ -1,4 +1,4 @@
-"""What a concept fires on: its activations over the held-out images, cut into rows of pictures. No Streamlit in here."""
+"""What a concept fires on: its activations over the held-out images, and what follows from them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import scipy.sparse
 from jaxtyping import Bool, Float32, Float64, Int
 
 from cbm.core.codes import Codes
-from cbm.editing.recipe import Recipe
+from cbm.editing.scoring import EffectiveHead
 from cbm.metrics.truth import area_under_roc
-from cbm.study.study import Study
 
 _KNOWN = 3
 _FEWEST_BINS, _MOST_BINS = 6, 16
@@ -88,12 +87,20 @@ class Known:
     """Rows that do not have it although this one says yes, the strongest first."""
 
 
-def firing(study: Study, members: Sequence[int]) -> Firing:
-    """The activations of a concept, or of several that were merged into one."""
-    total = np.asarray(study.columns[:, list(members)].sum(axis=1), np.float32).ravel()
+def firing(columns: scipy.sparse.csc_matrix, members: Sequence[int]) -> Firing:
+    """The activations of a concept, or of several that were merged into one.
+
+    >>> fired = firing(scipy.sparse.csc_matrix([[0.0, 2.0], [0.5, 0.0], [0.0, 3.0]]), [1])
+    >>> fired.rows.tolist(), fired.values.tolist(), fired.frequency
+    ([2, 0], [3.0, 2.0], 0.6666666666666666)
+
+    Args:
+        columns: activations [images, concepts].
+    """
+    total = np.asarray(columns[:, list(members)].sum(axis=1), np.float32).ravel()
     rows = np.flatnonzero(total)
     rows = rows[np.argsort(-total[rows], kind="stable")]
-    return Firing(tuple(members), rows, total[rows], study.images)
+    return Firing(tuple(members), rows, total[rows], columns.shape[0])
 
 
 def examples(fired: Firing, *, concept: int, sample: int, count: int) -> Examples:
@@ -138,9 +145,12 @@ def _digits(edges: Float64[np.ndarray, " edges"]) -> int:
     return next((digits for digits in range(6) if abs(round(step, digits) - step) < 1e-9 * max(1.0, step)), 6)
 
 
-def high_and_low(study: Study, fired: Firing, class_name: str, count: int) -> tuple[list[int], list[int]]:
-    """Rows of a class on which the concept fires most, and on which it is weakest (silent ones first); the two never overlap."""
-    members = np.flatnonzero(study.labels == study.model.class_index(class_name))
+def high_and_low(fired: Firing, members: Int[np.ndarray, " some"], count: int) -> tuple[list[int], list[int]]:
+    """Of some images, those on which the concept fires most and those on which it is weakest (silent ones first); never the same ones.
+
+    Args:
+        members: rows of the images, such as those of one class.
+    """
     strengths = fired.dense()[members]
     order = members[np.argsort(-strengths, kind="stable")]
     firing = frozenset(fired.rows.tolist())
@@ -148,26 +158,30 @@ def high_and_low(study: Study, fired: Firing, class_name: str, count: int) -> tu
     return [row for row in order[:share].tolist() if row in firing], order[max(share, len(order) - count) :][::-1].tolist()
 
 
-def class_weights(study: Study, fired: Firing, recipe: Recipe) -> tuple[tuple[str, float], ...]:
-    """(class, weight) of the classes that use the concept, largest |weight| first, with the recipe's weight edits.
+def class_weights(
+    head: EffectiveHead, columns: scipy.sparse.csc_matrix, members: Sequence[int], classes: Sequence[str]
+) -> tuple[tuple[str, float], ...]:
+    """(class, weight) of the classes that use the concept, largest |weight| first, with the head's weight edits.
 
     Merged concepts keep their own weights; they are shown as their mean, weighted by how much each of them fires.
     """
-    own = study.scored.head_for(recipe).weights_of(np.array(fired.members))
-    mass = np.asarray(abs(study.columns[:, list(fired.members)]).sum(axis=0), np.float64).ravel()
+    own = head.weights_of(np.array(members))
+    mass = np.asarray(abs(columns[:, list(members)]).sum(axis=0), np.float64).ravel()
     share = mass / mass.sum() if mass.sum() > 0 else np.full(len(mass), 1 / len(mass))
     weights = share @ own
     order = np.argsort(-np.abs(weights), kind="stable")
-    return tuple((study.classes[index], float(weights[index])) for index in order if weights[index] != 0)
+    return tuple((classes[index], float(weights[index])) for index in order if weights[index] != 0)
 
 
-def known_concepts(study: Study, fired: Firing) -> tuple[Known, ...]:
-    """The known concepts that this one agrees with best, best first, with the images on which they differ at the best cut."""
-    names = study.held_out.concept_names
+def known_concepts(fired: Firing, truth: Bool[np.ndarray, "images known"], names: Sequence[str]) -> tuple[Known, ...]:
+    """The known concepts that this one agrees with best, best first, with the images on which they differ at the best cut.
+
+    Args:
+        truth: which image has which known concept; `names` are theirs.
+    """
     if not names:
         return ()
-    column = scipy.sparse.csr_matrix((fired.values, (fired.rows, np.zeros_like(fired.rows))), shape=(study.images, 1), dtype=np.float32)
-    truth = study.held_out.truth
+    column = scipy.sparse.csr_matrix((fired.values, (fired.rows, np.zeros_like(fired.rows))), shape=(fired.images, 1), dtype=np.float32)
     auc = area_under_roc(Codes.from_csr(column), truth)[0]
     best = [index for index in np.argsort(-np.nan_to_num(auc), kind="stable")[:_KNOWN].tolist() if not np.isnan(auc[index])]
     strengths = fired.dense()

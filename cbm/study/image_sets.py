@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int
 from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CorruptArtifactError, NotFoundError
 from cbm.embeddings.sets import CONCEPT_PREFIX, UNKNOWN, EmbeddingSet, set_title
-from cbm.study.views import PictureTile
+from cbm.study.images import PictureTile
 from cbm.workspace.workspace import Artifact
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""How concepts relate to each other: which fire together, and which point the same way. No Streamlit in here."""
+"""How concepts relate to each other: which fire together, and which point the same way."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def co_firing(study: Study, fired: Firing, decisions: Decisions, count: int) -> 
     """The concepts that share most of their images with this one, by Jaccard index, from sparse codes alone."""
     if not len(fired.rows):
         return ()
-    together = np.bincount(study.scored.codes[fired.rows].indices, minlength=study.concepts)
+    together = np.bincount(study.scored.codes[fired.rows].indices, minlength=study.concept_count)
     alone = np.diff(study.columns.indptr)
     either = len(fired.rows) + alone - together
     jaccard = together / np.maximum(either, 1)
-    lift = together * study.images / np.maximum(len(fired.rows) * alone, 1)
+    lift = together * study.image_count / np.maximum(len(fired.rows) * alone, 1)
     jaccard[left_out(fired, decisions)] = -1.0
     jaccard[together < _FEWEST_TOGETHER] = -1.0
     order = np.argsort(-jaccard, kind="stable")[:count]
@@ -80,7 +80,7 @@ def left_out(fired: Firing, decisions: Decisions) -> Sequence[int]:
     return sorted({*fired.members, *decisions.hidden, *merged})
 
 
-def merge_candidates(study: Study, names: Sequence[str], wanted: str, left_out: Sequence[int], count: int) -> tuple[int, ...]:
+def merge_candidates(names: Sequence[str], wanted: str, left_out: Sequence[int], count: int) -> tuple[int, ...]:
     """Concepts whose name holds what was typed, those that begin with it first; a number finds its concept."""
     key = wanted.strip().casefold()
     if not key:
@@ -88,6 +88,6 @@ def merge_candidates(study: Study, names: Sequence[str], wanted: str, left_out: 
     skipped = set(left_out)
     found = [index for index, name in enumerate(names) if key in name.casefold() and index not in skipped]
     found.sort(key=lambda index: (not names[index].casefold().startswith(key), len(names[index]), index))
-    if key.isascii() and key.isdigit() and int(key) < study.concepts and int(key) not in skipped:
+    if key.isascii() and key.isdigit() and int(key) < len(names) and int(key) not in skipped:
         found = [int(key), *(index for index in found if index != int(key))]
     return tuple(found[:count])

@@ -1,6 +1,6 @@
 """What the guided scenarios are about, found in the model itself: which mistake to correct, what to ablate, which name to doubt.
 
-Every figure is measured on the held-out images under the very recipe that the scenario asks for. No Streamlit in here.
+Every figure is measured on the held-out images under the very recipe that the scenario asks for.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 import scipy.sparse
 
 from cbm.core.codes import Codes
-from cbm.editing.concept_suggestions import sweep_concepts
-from cbm.editing.effect import measure_recipe
-from cbm.editing.recipe import AblateConcept, ClassScope, Recipe
+from cbm.editing.contributions import Contributions, contributions
+from cbm.editing.effect import EditEffect
+from cbm.editing.recipe import AblateConcept, ClassScope, Decisions, GlobalScope, Recipe, Scope
+from cbm.editing.sweep import sweep_concepts
 from cbm.metrics.truth import area_under_roc
-from cbm.study.ablations import gain, group_accuracy, measure, single_fixes, situation, without
 from cbm.study.study import Study
 
 _MISTAKES = 400
@@ -50,7 +50,7 @@ class Mistake:
 
 
 @dataclass(frozen=True)
-class Confusion:
+class ConfusedClasses:
     """Two classes that are mixed up, and what forbidding one concept to the wrong one does about it."""
 
     truth: str
@@ -115,28 +115,55 @@ class Doubt:
     top_class: str | None
 
 
+def _measured(study: Study, concepts: Sequence[int], scope: Scope | None = None) -> EditEffect | None:
+    """What ablating the concepts, on top of the stored edits, does to the held-out images."""
+    stored = study.model.recipe
+    edits = (AblateConcept(concept, study.name(concept, stored), scope or GlobalScope()) for concept in concepts)
+    return study.effect(stored.append(*edits), stored)
+
+
+def _contributions(study: Study, row: int) -> Contributions:
+    """Of one image, as the model is stored; every concept for itself."""
+    codes = study.scored.codes[row]
+    head = study.scored.head_for(study.model.recipe, study.item(row))
+    return contributions(head, codes.indices.astype(np.int64), codes.data, Decisions({}, {}, frozenset()))
+
+
+def _single_fixes(study: Study, rows: Sequence[int]) -> list[tuple[int, int, float]]:
+    """(row, concept, share of the wrong score) for each concept without which the model would be right about an image."""
+    logits, predicted = study.logits(), study.predicted()
+    fixes = []
+    for row in rows:
+        shown = _contributions(study, row)
+        right = (logits[row] - shown.contributions).argmax(axis=1) == study.labels[row]
+        sizes = np.abs(shown.contributions[:, predicted[row]])
+        shares = sizes / max(float(sizes.sum()), 1e-12)
+        fixes += [(row, int(shown.concepts[place]), float(shares[place])) for place in np.flatnonzero(right & (sizes > 0))]
+    return fixes
+
+
 def find_mistake(study: Study) -> Mistake | None:
     """The wrong prediction whose correction by one ablation does most good; None where no single ablation corrects any."""
-    codes, weight, logits = situation(study)
-    wrong = np.flatnonzero((study.labels >= 0) & (logits.argmax(axis=1) != study.labels))[:_MISTAKES]
-    fixes = single_fixes(codes, weight, logits, study.labels, wrong)
+    predicted = study.predicted()
+    wrong = np.flatnonzero((study.labels >= 0) & (predicted != study.labels))[:_MISTAKES]
+    fixes = _single_fixes(study, wrong.tolist())
     if not fixes:
         return None
     concepts, counts = np.unique([concept for _, concept, _ in fixes], return_counts=True)
-    tried = concepts[np.argsort(-counts, kind="stable")[:_CANDIDATES]]
-    columns = codes.tocsc()
-    gains = {int(concept): gain(columns, weight, logits, study.labels, int(concept)) for concept in tried}
+    tried = concepts[np.argsort(-counts, kind="stable")[:_CANDIDATES]].tolist()
+    gains = sweep_concepts(study.scored, study.model.recipe, study.labels, only=tried).net
     named = study.model.concepts.named
-    best = max(gains, key=lambda concept: (gains[concept], bool(named[concept]), -concept))
+    best = max(tried, key=lambda concept: (gains[concept], bool(named[concept]), -concept))
     row, _, share = max((fix for fix in fixes if fix[1] == best), key=lambda fix: (fix[2], -fix[0]))
-    effect = measure(study, [best])
+    effect = _measured(study, [best])
+    assert effect is not None  # an ablation, and labels
     return Mistake(
         item=study.item(row),
         uri=study.uris[row],
-        truth=study.classes[study.labels[row]],
-        said=study.classes[int(logits[row].argmax())],
+        truth=study.class_names[study.labels[row]],
+        said=study.class_names[predicted[row]],
         concept=best,
-        name=study.name(best, study.model.recipe),
+        name=study.name(best),
         share=share,
         corrected=len(effect.corrected),
         newly_wrong=len(effect.newly_wrong),
@@ -147,43 +174,41 @@ def find_mistake(study: Study) -> Mistake | None:
 
 def find_shortcut(study: Study, model: str, title: str) -> Shortcut | None:
     """The ablations that lift the worst group most, found one after another; None without groups, or where none helps."""
-    judged = None if study.groups is None else np.where(study.labels >= 0, study.groups, -1)
-    if judged is None or not (judged >= 0).any():
+    before = study.groups()
+    if before is None or study.group_labels is None:
         return None
-    codes, weight, logits = situation(study)
-    columns = codes.tocsc()
-    tried = [tile.index for tile in sorted(study.concept_tiles(Recipe()), key=lambda tile: -tile.predictiveness)[:_CANDIDATES]]
-    worst = int(np.nanargmin(group_accuracy(logits, study.labels, judged)))
+    listed = sorted(study.concepts(Recipe()), key=lambda concept: -concept.predictiveness)
+    tried = [concept.index for concept in listed[:_CANDIDATES]]
+    judged = np.where(study.labels >= 0, study.group_labels, -1)
+    counts = np.bincount(judged[judged >= 0])
+    present = counts > 0
     chosen: list[int] = []
+    recipe, reached = study.model.recipe, before.mean
     # Guided by the mean over groups: one ablation may free one group while another stays the worst.
-    reached = float(np.nanmean(group_accuracy(logits, study.labels, judged)))
     while len(chosen) < _MOST_ABLATED:
         options = [concept for concept in tried if concept not in chosen]
-        results = [
-            float(np.nanmean(group_accuracy(without(columns, weight, logits, concept), study.labels, judged))) for concept in options
-        ]
-        if not results or max(results) < reached + _LEAST_GAIN:
+        net = sweep_concepts(study.scored, recipe, study.labels, groups=judged, only=options).net_by_group[options]
+        means = reached + (net[:, present] / counts[present]).mean(axis=1)
+        if not options or means.max() < reached + _LEAST_GAIN:
             break
-        best, reached = options[int(np.argmax(results))], max(results)
+        best, reached = options[int(means.argmax())], float(means.max())
         chosen.append(best)
-        logits = without(columns, weight, logits, best)
-    if not chosen:
+        recipe = recipe.append(AblateConcept(best, study.name(best)))
+    members = np.flatnonzero((judged == before.worst.index) & (study.predicted() != study.labels))
+    effect = _measured(study, chosen) if chosen else None
+    if effect is None or effect.worst_group_before is None or effect.worst_group_after is None or not len(members):
         return None
-    base = situation(study)[2]
-    members = np.flatnonzero((judged == worst) & (base.argmax(axis=1) != study.labels))
-    effect = measure(study, chosen)
-    before, after = effect.worst_group_before, effect.worst_group_after
-    if before is None or after is None or after < before + _LEAST_GAIN or not len(members):
+    if effect.worst_group_after < effect.worst_group_before + _LEAST_GAIN:
         return None
     return Shortcut(
         model=model,
         title=title,
         item=study.item(int(members[0])),
         uri=study.uris[int(members[0])],
-        group=study.held_out.groups[worst],
-        concepts=tuple((concept, study.name(concept, study.model.recipe)) for concept in chosen),
-        worst_before=before,
-        worst_after=after,
+        group=before.worst.name,
+        concepts=tuple((concept, study.name(concept)) for concept in chosen),
+        worst_before=effect.worst_group_before,
+        worst_after=effect.worst_group_after,
         accuracy_before=effect.accuracy_before,
         accuracy_after=effect.accuracy_after,
     )
@@ -191,21 +216,20 @@ def find_shortcut(study: Study, model: str, title: str) -> Shortcut | None:
 
 def find_example(study: Study) -> Example | None:
     """The right prediction that its three weightiest concepts explain best, all of them named; None where nothing is right."""
-    codes, weight, logits = situation(study)
-    said = logits.argmax(axis=1)
-    right = np.flatnonzero(said == study.labels) if study.labelled_images else np.arange(study.images)
+    predicted = study.predicted()
+    right = np.flatnonzero(predicted == study.labels) if study.labelled_images else np.arange(study.image_count)
     named, names = study.model.concepts.named, study.model.concepts.names
     best: tuple[float, int, int, float] | None = None
     for row in right[:: max(1, len(right) // _MISTAKES)].tolist():
-        concepts = codes.indices[codes.indptr[row] : codes.indptr[row + 1]]
-        contributions = codes.data[codes.indptr[row] : codes.indptr[row + 1]] * weight[said[row], concepts]
-        if len(concepts) == 0 or not contributions.any():
+        shown = _contributions(study, row)
+        concepts, values = shown.concepts, shown.contributions[:, predicted[row]]
+        if not values.any():
             continue
-        sizes = np.abs(contributions) / np.abs(contributions).sum()
-        top = np.argsort(-contributions, kind="stable")[:3]
+        sizes = np.abs(values) / np.abs(values).sum()
+        top = np.argsort(-values, kind="stable")[:3]
         # A reason that is given twice counts once.
         told = dict(zip((names[concept] for concept in concepts[top[::-1]]), top[::-1], strict=True)).values()
-        readable = sum(float(sizes[at]) for at in told if named[concepts[at]] and contributions[at] > 0)
+        readable = sum(float(sizes[at]) for at in told if named[concepts[at]] and values[at] > 0)
         # Three reasons read better than one that is nearly all.
         readable -= max(0.0, float(sizes[top[0]]) - 0.6)
         if best is None or readable > best[0]:
@@ -213,40 +237,37 @@ def find_example(study: Study) -> Example | None:
     if best is None:
         return None
     _, row, concept, share = best
-    after = without(study.scored.codes.tocsc(), weight, logits, concept)[row].argmax()
-    name = study.name(concept, study.model.recipe)
-    return Example(row, study.item(row), study.uris[row], study.classes[said[row]], concept, name, share, study.classes[after])
+    name = study.name(concept)
+    without = study.model.recipe.append(AblateConcept(concept, name))
+    said, said_without = (study.class_names[label] for label in (predicted[row], study.predicted(without)[row]))
+    return Example(row, study.item(row), study.uris[row], said, concept, name, share, said_without)
 
 
-def find_confusion(study: Study) -> Confusion | None:
+def find_confusion(study: Study) -> ConfusedClasses | None:
     """The pair of classes that is confused most, and the concept that is best forbidden to the wrong one; None where nothing helps."""
-    codes, weight, logits = situation(study)
-    said = logits.argmax(axis=1)
-    wrong = np.flatnonzero((study.labels >= 0) & (said != study.labels))
-    if not len(wrong):
+    pairs = study.confusions().pairs(1)
+    if not pairs:
         return None
-    pairs, counts = np.unique(np.stack([study.labels[wrong], said[wrong]]), axis=1, return_counts=True)
-    truth, taken_for = pairs[:, counts.argmax()].tolist()
-    rows = wrong[(study.labels[wrong] == truth) & (said[wrong] == taken_for)]
-    pushes = np.asarray(codes[rows].mean(axis=0)).ravel() * weight[taken_for]
+    truth, taken_for, count = pairs[0]
+    rows = np.flatnonzero((study.labels == truth) & (study.predicted() == taken_for))
+    stored, codes = study.model.recipe, study.scored.codes
+    pushes = np.asarray(codes[rows].mean(axis=0)).ravel() * study.scored.head_for(stored).weight[:, taken_for]
     tried = [concept for concept in np.argsort(-pushes, kind="stable")[:_CANDIDATES].tolist() if pushes[concept] > 0]
-    columns = codes.tocsc()
-    only = np.zeros_like(weight)
-    only[taken_for] = weight[taken_for]
-    gains = {concept: gain(columns, only, logits, study.labels, concept) for concept in tried}
-    if not gains or max(gains.values()) <= 0:
+    gains = sweep_concepts(study.scored, stored, study.labels, class_index=taken_for, only=tried).net
+    best = max(tried, key=lambda concept: (gains[concept], -concept), default=None)
+    if best is None or gains[best] <= 0:
         return None
-    best = max(gains, key=lambda concept: (gains[concept], -concept))
-    effect = measure(study, [best], ClassScope(study.classes[taken_for]))
+    effect = _measured(study, [best], ClassScope(study.class_names[taken_for]))
+    assert effect is not None  # an ablation, and labels
     row = next((int(row) for row in rows if codes[row, best] != 0), int(rows[0]))
-    return Confusion(
-        truth=study.classes[truth],
-        said=study.classes[taken_for],
-        count=int(counts.max()),
+    return ConfusedClasses(
+        truth=study.class_names[truth],
+        said=study.class_names[taken_for],
+        count=count,
         item=study.item(row),
         uri=study.uris[row],
         concept=best,
-        name=study.name(best, study.model.recipe),
+        name=study.name(best),
         corrected=len(effect.corrected),
         newly_wrong=len(effect.newly_wrong),
         accuracy_before=effect.accuracy_before,
@@ -259,7 +280,7 @@ def find_doubt(study: Study) -> Doubt | None:
 
     Where known concepts tell the truth, one that is surely about something else than its name says comes first.
     """
-    tiles = [tile for tile in study.concept_tiles(Recipe()) if tile.named and tile.top_class is not None and tile.frequency > 0]
+    tiles = [tile for tile in study.concepts(Recipe()) if tile.named and tile.top_class is not None and tile.frequency > 0]
     if not tiles:
         return None
     weighty = sorted(tiles, key=lambda tile: -tile.predictiveness)[:_CANDIDATES]
@@ -314,20 +335,18 @@ def find_carrier(study: Study) -> Carrier | None:
     """None where no ablation of a single concept makes an image wrong."""
     if not study.labelled_images:
         return None
-    stored = study.model.recipe
-    concept = int(sweep_concepts(study.scored, stored, study.labels).newly_wrong.argmax())
-    name = study.name(concept, stored)
-    effect = measure_recipe(study.scored, stored, stored.append(AblateConcept(concept, name)), study.labels)
-    if not len(effect.newly_wrong):
+    concept = int(sweep_concepts(study.scored, study.model.recipe, study.labels).newly_wrong.argmax())
+    effect = _measured(study, [concept])
+    if effect is None or not len(effect.newly_wrong):
         return None
     row = int(effect.newly_wrong[0])
     fallen = max(effect.per_class, key=lambda part: part.before - part.after)
     return Carrier(
         concept,
-        name,
+        study.name(concept),
         study.item(row),
         study.uris[row],
-        study.classes[study.labels[row]],
+        study.class_names[study.labels[row]],
         len(effect.corrected),
         len(effect.newly_wrong),
         fallen.name,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int
+import scipy.sparse
+from jaxtyping import Float32, Float64
 
+from cbm.core.arrays import softmax
+from cbm.editing.contributions import Contributions, contributions
 from cbm.editing.recipe import AblateConcept, ClassScope, Edit, GlobalScope, ImageScope, Recipe, ScaleConcept, Scope, SetConcept
 from cbm.editing.scoring import EffectiveHead
 from cbm.study.study import Study
@@ -64,6 +67,24 @@ class SteeringView:
     unused: tuple[tuple[int, str], ...]
     """Active concepts for which no class has a weight: they have no slider, but could be given a weight."""
 
+    @property
+    def predicted(self) -> str:
+        return self.classes[int(self.logits.argmax())]
+
+    @property
+    def predicted_before(self) -> str:
+        return self.classes[int(self.logits_before.argmax())]
+
+    @property
+    def probabilities(self) -> Float32[np.ndarray, " classes"]:
+        """Under the edits in force."""
+        return softmax(self.logits[None])[0]
+
+    @property
+    def probabilities_before(self) -> Float32[np.ndarray, " classes"]:
+        """Without any edit."""
+        return softmax(self.logits_before[None])[0]
+
 
 def steering_view(study: Study, row: int, recipe: Recipe, target: str | None = None, asked: int | None = None) -> SteeringView:
     """The sliders of one held-out image.
@@ -76,118 +97,80 @@ def steering_view(study: Study, row: int, recipe: Recipe, target: str | None = N
     head = study.scored.head_for(recipe, item)
     codes = study.scored.codes[row]
     logits = np.asarray(head.logits(codes)[0])
-    target_index = study.classes.index(target) if target in study.classes else int(logits.argmax())
-    groups = _grouped(study, recipe, head, codes.indices.astype(np.int64), codes.data.astype(np.float64), asked)
+    target_index = study.class_names.index(target) if target in study.class_names else int(logits.argmax())
+    also = () if asked is None else (asked,)
+    shown = contributions(head, codes.indices.astype(np.int64), codes.data, recipe.decisions(), also)
+    sliders = _sliders(study, head, shown, codes, recipe)
     # The order must not jump while sliders move: it is by what concepts are worth to the classes in question, not by what is left of it.
     before = study.scored.base_logits[row]
     truth = int(study.labels[row]) if study.labels[row] >= 0 else None
     asking = sorted({target_index, int(before.argmax())} | (set() if truth is None else {truth}))
-    worth = np.abs(groups.unit[:, asking]).max(axis=1, initial=0)
-    anywhere = np.abs(groups.unit).max(axis=1, initial=0) + np.abs(groups.contributions).max(axis=1, initial=0)
-    first = groups.concepts == asked
+    worth = np.abs(sliders.unit[:, asking]).max(axis=1, initial=0)
+    anywhere = np.abs(sliders.unit).max(axis=1, initial=0) + np.abs(shown.contributions).max(axis=1, initial=0)
+    first = shown.concepts == asked
     order = np.lexsort((-anywhere, -worth, ~first))
     # A slider of a concept that no class uses would move nothing.
     order = order[(anywhere > 0)[order] | first[order]][:MOST_ROWS]
-    kept = groups.take(order)
-    positions = kept.seen[:, target_index] / kept.strengths
-    difference = np.abs(kept.contributions - positions[:, None] * kept.unit).max(axis=1, initial=0)
+    kept = shown.take(order)
+    unit, strengths = sliders.unit[order], sliders.strengths[order]
+    positions = kept.activations[:, target_index] / strengths
+    difference = np.abs(kept.contributions - positions[:, None] * unit).max(axis=1, initial=0)
     uneven = np.flatnonzero(difference > 1e-6 * (1 + np.abs(logits).max()))
-    contributions = groups.contributions[:, target_index].sum(), kept.contributions[:, target_index].sum()
     return SteeringView(
         item=item,
-        classes=study.classes,
+        classes=study.class_names,
         target=target_index,
         truth=truth,
         rows=tuple(
-            SteeringRow(concept, study.name(concept, recipe), members, strength, position, silent)
-            for concept, members, strength, position, silent in zip(
-                kept.concepts.tolist(), kept.members, kept.strengths.tolist(), positions.tolist(), kept.silent.tolist(), strict=True
+            SteeringRow(
+                int(shown.concepts[place]),
+                study.name(int(shown.concepts[place]), recipe),
+                sliders.members[place],
+                float(sliders.strengths[place]),
+                float(position),
+                bool(shown.activations_before[place] == 0),
             )
+            for place, position in zip(order.tolist(), positions, strict=True)
         ),
-        unit=kept.unit.astype(np.float32),
-        before=kept.before.astype(np.float32),
+        unit=unit.astype(np.float32),
+        before=kept.contributions_before.astype(np.float32),
         now={int(place): kept.contributions[place].astype(np.float32) for place in uneven},
         logits=logits,
         logits_before=before,
-        rest=float(contributions[0] - contributions[1]),
+        rest=float(shown.contributions[:, target_index].sum() - kept.contributions[:, target_index].sum()),
         bias=float(study.model.head.bias[target_index]),
         more=int((anywhere > 0).sum()) - int((anywhere[order] > 0).sum()),
-        unused=tuple((concept, study.name(concept, recipe)) for concept in groups.concepts[(anywhere == 0) & ~first].tolist()),
+        unused=tuple((concept, study.name(concept, recipe)) for concept in shown.concepts[(anywhere == 0) & ~first].tolist()),
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Groups:
-    """The shown concepts of one image: merged ones added up."""
+class _Sliders:
+    """What a slider of every shown concept would move."""
 
-    concepts: Int[np.ndarray, " shown"]
     members: tuple[tuple[int, ...], ...]
+    """Those that have a strength."""
     strengths: Float64[np.ndarray, " shown"]
-    silent: np.ndarray
-    seen: Float64[np.ndarray, "shown classes"]
-    contributions: Float64[np.ndarray, "shown classes"]
     unit: Float64[np.ndarray, "shown classes"]
-    before: Float64[np.ndarray, "shown classes"]
-
-    def take(self, order: np.ndarray) -> _Groups:
-        members = tuple(self.members[place] for place in order.tolist())
-        return _Groups(
-            self.concepts[order],
-            members,
-            self.strengths[order],
-            self.silent[order],
-            self.seen[order],
-            self.contributions[order],
-            self.unit[order],
-            self.before[order],
-        )
 
 
-def _grouped(study: Study, recipe: Recipe, head: EffectiveHead, indices: np.ndarray, values: np.ndarray, asked: int | None) -> _Groups:
-    standing_for = recipe.decisions().standing_for
-    extra = [*head.always_on, *([] if asked is None else [asked])]
-    concepts = np.union1d(indices, np.array(extra, dtype=np.int64)).astype(np.int64)
-    activations = np.zeros(len(concepts))
-    activations[np.searchsorted(concepts, indices)] = values
-    firsts, group = np.unique([standing_for.get(concept, concept) for concept in concepts.tolist()], return_inverse=True)
-
-    def added(rows: np.ndarray) -> np.ndarray:
-        total = np.zeros((len(firsts), *rows.shape[1:]))
-        np.add.at(total, group, rows)
-        return total
-
-    silent = added(activations) == 0
-    strengths = activations.copy()
-    for place in np.flatnonzero(silent[group] & (concepts == firsts[group])).tolist():
-        strengths[place] = usual_strength(study, int(concepts[place]))
-    for place in np.flatnonzero(added(strengths) == 0).tolist():  # the one that stands for a silent group is not at hand here
-        member = int(np.flatnonzero(group == place)[0])
-        strengths[member] = usual_strength(study, int(concepts[member]))
-    weights = head.weights_of(concepts)
-    seen = head.activations_seen(concepts, activations)
-    moved = strengths > 0
-    members = tuple(tuple(concepts[(group == place) & moved].tolist()) for place in range(len(firsts)))
-    return _Groups(
-        firsts.astype(np.int64),
-        members,
-        added(strengths),
-        silent,
-        added(seen),
-        contributions=added(weights * seen),
-        unit=added(weights * strengths[:, None]),
-        before=added(head.base[concepts] * activations[:, None]),
-    )
+def _sliders(study: Study, head: EffectiveHead, shown: Contributions, codes: scipy.sparse.csr_matrix, recipe: Recipe) -> _Sliders:
+    strength = dict(zip(codes.indices.tolist(), codes.data.astype(float).tolist(), strict=True))
+    for place in np.flatnonzero(shown.activations_before == 0).tolist():
+        first = int(shown.concepts[place])
+        strength[first] = usual_strength(study, first)
+    concepts = np.array(sorted(strength), dtype=np.int64)
+    # At multiplier 1 every concept has its own strength, whatever edits of activations are in force.
+    unedited = replace(head, maps={})
+    moved = contributions(unedited, concepts, np.array([strength[concept] for concept in concepts.tolist()]), recipe.decisions())
+    members = tuple(tuple(member for member in sorted(group) if strength.get(member)) for group in moved.members)
+    return _Sliders(members, moved.activations_before, moved.contributions)
 
 
 def usual_strength(study: Study, concept: int) -> float:
     """Mean activation of a concept over the held-out images on which it fires; 1 where it never does."""
     start, stop = study.columns.indptr[concept : concept + 2]
     return float(study.columns.data[start:stop].mean()) if stop > start else 1.0
-
-
-def group_of(study: Study, row: int) -> str | None:
-    """The group that an image belongs to."""
-    return None if study.groups is None or study.groups[row] < 0 else study.held_out.groups[study.groups[row]]
 
 
 def scope_of(kind: ScopeKind, item: str, class_name: str) -> Scope:

@@ -1,33 +1,40 @@
-"""A concept model beside its held-out images: what every page asks about, answered in plain values. No Streamlit in here."""
+"""A concept model beside its held-out images: what people ask about it, answered in plain values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 import scipy.sparse
-from jaxtyping import Int
+from jaxtyping import Float32, Int
 
-from cbm.core.arrays import softmax
 from cbm.core.errors import NotFoundError
-from cbm.editing.effect import measure_recipe
-from cbm.editing.recipe import NameEdit, Recipe
+from cbm.editing.effect import EditEffect, MarginalEffect, marginal_effects, measure_recipe
+from cbm.editing.recipe import Recipe
+from cbm.editing.scoring import ScoredSet
 from cbm.embeddings.sets import EmbeddingSet
-from cbm.metrics import classification
 from cbm.model.concept_model import ConceptModel
-from cbm.study.views import Bar, ConceptTile, EffectView, PictureTile, PredictionView
+from cbm.study.concept_view import ConceptSummary, ConceptView
+from cbm.study.confusions import ClassRow, Confusions, count_confusions
+from cbm.study.evidence import Firing, class_weights, firing, known_concepts
+from cbm.study.groups import Groups, measure_groups
+from cbm.study.images import JudgedImage, Subject
+from cbm.study.prediction import Prediction, predict_image
 
-_BARS = 9
-_PROBABILITIES = 5
-_EFFECT_PICTURES = 24
+_KEPT_MODELS = 4
+_CANDIDATES = 5
+_CLASSES = 12
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """One concept model on one held-out embedding set. Shared by all visitors and never changed: recipes come in as arguments."""
+    """One concept model on one held-out embedding set. It never changes and may be shared.
+
+    Recipes come in as arguments; without one, the edits that the model was stored with are in force.
+    """
 
     model: ConceptModel
     held_out: EmbeddingSet
@@ -38,15 +45,15 @@ class Study:
     # Images
 
     @property
-    def classes(self) -> tuple[str, ...]:
+    def class_names(self) -> tuple[str, ...]:
         return self.model.classes
 
     @property
-    def concepts(self) -> int:
+    def concept_count(self) -> int:
         return self.model.head.size
 
     @property
-    def images(self) -> int:
+    def image_count(self) -> int:
         return len(self.items)
 
     @cached_property
@@ -64,65 +71,15 @@ class Study:
         translate = np.array([*(known.get(name, -1) for name in self.held_out.classes), -1], dtype=np.int64)
         return translate[self.held_out.items["label"].to_numpy(dtype=np.int64)]
 
-    @cached_property
-    def groups(self) -> Int[np.ndarray, " images"] | None:
-        groups = self.held_out.items["group"].to_numpy(dtype=np.int64)
-        return groups if len(self.held_out.groups) and (groups >= 0).any() else None
-
-    @cached_property
-    def scored(self) -> Any:
-        """Held-out activations with their logits, for re-scoring under a visitor's recipe."""
-        return self.model.scored(self.model.encode(np.asarray(self.held_out.embeddings)), self.items)
-
-    @cached_property
-    def columns(self) -> scipy.sparse.csc_matrix:
-        """Held-out activations [images, concepts] by concept."""
-        return self.scored.codes.tocsc()
-
-    @cached_property
-    def _predicted_before(self) -> Int[np.ndarray, " images"]:
-        """Without any edit."""
-        return self.scored.base_logits.argmax(axis=1)
-
-    @cached_property
-    def _predicted_as_stored(self) -> Int[np.ndarray, " images"]:
-        """With the edits that the model was stored with, and no others."""
-        return self.scored.apply(self.model.recipe).argmax(axis=1)
-
     @property
     def labelled_images(self) -> int:
         return int((self.labels >= 0).sum())
 
     @cached_property
-    def accuracy(self) -> float | None:
-        """Accuracy of the model as it is stored, on the labelled held-out images; 0 to 1, None without any."""
-        if not self.labelled_images:
-            return None
-        return classification.accuracy(self._predicted_as_stored[self.labels >= 0], self.labels[self.labels >= 0])
-
-    @cached_property
-    def worst_group(self) -> tuple[str, float] | None:
-        """Name and accuracy of the group that fares worst, as the model is stored; None without groups."""
-        groups = None if self.groups is None else np.where(self.labels >= 0, self.groups, -1)
-        if groups is None or not (groups >= 0).any():
-            return None
-        right = classification.group_accuracy(self._predicted_as_stored, self.labels, groups)
-        return self.held_out.groups[right.worst_group], right.worst
-
-    @cached_property
-    def concepts_used(self) -> int:
-        return int((self.model.head.weight != 0).any(axis=0).sum())
-
-    @property
-    def nec(self) -> float:
-        return self.model.head.nec
-
-    def warm(self) -> None:
-        """Compute what every page needs, so that the first visitor's click does not wait for it."""
-        _ = self.tiles, self._predicted_before, self._predicted_as_stored
-
-    def item(self, row: int) -> str:
-        return self.items[row]
+    def group_labels(self) -> Int[np.ndarray, " images"] | None:
+        """Group of every image, −1 where it has none; None without groups."""
+        groups = self.held_out.items["group"].to_numpy(dtype=np.int64)
+        return groups if len(self.held_out.groups) and (groups >= 0).any() else None
 
     @cached_property
     def _row_of_item(self) -> dict[str, int]:
@@ -139,31 +96,178 @@ class Study:
             raise NotFoundError(f"No held-out image is called {item!r}. Choose one of those shown.")
         return row
 
-    def rows(self, *, wrong_only: bool = False, truth: str | None = None) -> list[int]:
-        """Rows of the images to choose from; "wrong" means before any edit, so that a corrected image stays in the list."""
-        wanted = np.ones(self.images, bool)
+    def item(self, row: int) -> str:
+        return self.items[row]
+
+    def truth_of(self, row: int) -> str | None:
+        return None if self.labels[row] < 0 else self.class_names[self.labels[row]]
+
+    def group_of(self, row: int) -> str | None:
+        return None if self.group_labels is None or self.group_labels[row] < 0 else self.held_out.groups[self.group_labels[row]]
+
+    def rows(self, *, wrong_only: bool = False, truth: str | None = None, search: str = "") -> list[int]:
+        """Rows of the images to choose from.
+
+        Args:
+            wrong_only: those that are wrong before any edit, so that a corrected image stays in the list.
+            truth: those of this class.
+            search: those whose name has this in it, in any letter case.
+        """
+        wanted = np.ones(self.image_count, bool)
         if wrong_only:
-            wanted &= (self.labels >= 0) & (self._predicted_before != self.labels)
+            wanted &= (self.labels >= 0) & (self.predicted(Recipe()) != self.labels)
         if truth is not None:
             wanted &= self.labels == self.model.class_index(truth)
-        return np.flatnonzero(wanted).tolist()
+        rows = np.flatnonzero(wanted).tolist()
+        key = search.strip().casefold()
+        return [row for row in rows if key in self.items[row].casefold()] if key else rows
 
-    def _class_of(self, row: int) -> str | None:
-        return None if self.labels[row] < 0 else self.classes[self.labels[row]]
+    def subject(self, row: int) -> Subject:
+        """One held-out image with what the model needs to judge it."""
+        embedding = np.asarray(self.held_out.embeddings[row], np.float32)
+        item = self.items[row]
+        return Subject(item, item, row, self.scored.codes[row], embedding, self.truth_of(row), self.uris[row], self.group_of(row))
 
-    def picture(self, row: int, recipe: Recipe) -> PictureTile:
-        """An image with what the model says about it under the recipe."""
-        return self._picture(row, int(self.scored.apply(recipe)[row].argmax()))
+    def picture(self, row: int, recipe: Recipe | None = None) -> JudgedImage:
+        """One image with the class that the model takes it for."""
+        return self.pictures([row], recipe)[0]
 
-    def pictures(self, rows: Sequence[int], recipe: Recipe) -> list[PictureTile]:
-        predicted = self.scored.apply(recipe)[list(rows)].argmax(axis=1)
-        return [self._picture(row, int(label)) for row, label in zip(rows, predicted, strict=True)]
+    def pictures(self, rows: Sequence[int], recipe: Recipe | None = None, titles: Sequence[str] | None = None) -> list[JudgedImage]:
+        """Images with the class that the model takes each for.
 
-    def _picture(self, row: int, predicted: int) -> PictureTile:
-        truth, says = self._class_of(row), self.classes[predicted]
-        correct = None if truth is None else truth == says
-        verdict = f"taken for {says}" if truth is None else f"{truth}, taken for {says}"
-        return PictureTile(row, self.uris[row], says, f"Image {self.items[row]}: {verdict}", correct)
+        Args:
+            titles: a line for each; the predicted class when absent.
+        """
+        predicted = self.predicted(recipe)[list(rows)].tolist()
+        found = []
+        for place, (row, label) in enumerate(zip(rows, predicted, strict=True)):
+            truth, says = self.truth_of(row), self.class_names[label]
+            correct = None if truth is None else truth == says
+            item, title = self.items[row], titles[place] if titles else says
+            alt = f"Image {item}: {'' if truth is None else f'{truth}, '}predicted as {says}"
+            found.append(JudgedImage(row, self.uris[row], title, alt, correct, item=item, truth=truth, predicted=says))
+        return found
+
+    # Scores
+
+    @cached_property
+    def scored(self) -> ScoredSet:
+        """Held-out activations with their logits, for re-scoring under one recipe after another."""
+        return self.model.scored(self.model.encode(np.asarray(self.held_out.embeddings)), self.items)
+
+    @cached_property
+    def columns(self) -> scipy.sparse.csc_matrix:
+        """Held-out activations [images, concepts] by concept."""
+        return self.scored.codes.tocsc()
+
+    def logits(self, recipe: Recipe | None = None) -> Float32[np.ndarray, "images classes"]:
+        """Class scores of every image; read-only."""
+        return self.scored.apply(self.model.recipe if recipe is None else recipe)
+
+    def predicted(self, recipe: Recipe | None = None) -> Int[np.ndarray, " images"]:
+        """Predicted class of every image."""
+        # Asked again and again without edits, and as the model was stored.
+        if recipe is None or recipe == self.model.recipe:
+            return self._predicted_as_stored
+        return self._predicted_before if recipe == _NONE else self._argmax(recipe)
+
+    def _argmax(self, recipe: Recipe) -> Int[np.ndarray, " images"]:
+        return self.scored.apply(recipe).argmax(axis=1)
+
+    @cached_property
+    def _predicted_before(self) -> Int[np.ndarray, " images"]:
+        return self._argmax(_NONE)
+
+    @cached_property
+    def _predicted_as_stored(self) -> Int[np.ndarray, " images"]:
+        return self._argmax(self.model.recipe)
+
+    @property
+    def nec(self) -> float:
+        """Number of effective concepts: mean count of non-zero weights per class."""
+        return self.model.head.nec
+
+    @cached_property
+    def concepts_used(self) -> int:
+        return int((self.model.head.weight != 0).any(axis=0).sum())
+
+    @cached_property
+    def accuracy(self) -> float | None:
+        """Accuracy of the model as it is stored, on the labelled held-out images; 0 to 1, None without any."""
+        return self.confusions().accuracy
+
+    def confusions(self, recipe: Recipe | None = None, only: Int[np.ndarray, " rows"] | None = None) -> Confusions:
+        """Which classes are taken for which; all zero where no image has a label.
+
+        Args:
+            only: rows to count; all held-out images when absent.
+        """
+        labels = self.labels
+        if only is not None:
+            labels = np.where(np.isin(np.arange(self.image_count), only), labels, -1)
+        return count_confusions(self.predicted(recipe), labels, self.class_names)
+
+    def classes(self, recipe: Recipe | None = None) -> tuple[ClassRow, ...]:
+        """Every class in figures."""
+        return self.confusions(recipe).rows
+
+    def groups(self, recipe: Recipe | None = None) -> Groups | None:
+        """Accuracy by group; None where no labelled image has a group."""
+        return measure_groups(self.predicted(recipe), self.labels, self.group_labels, self.held_out.groups)
+
+    def confused_rows(self, truth: int, predicted: int, recipe: Recipe | None = None) -> list[int]:
+        """The images of one class that are taken for another (or for itself), the surest predictions first."""
+        logits = self.logits(recipe)
+        rows = np.flatnonzero((self.labels == truth) & (logits.argmax(axis=1) == predicted))
+        rest = logits[rows]
+        margin = rest[:, predicted] - np.delete(rest, predicted, axis=1).max(axis=1, initial=-np.inf)
+        return rows[np.argsort(-margin, kind="stable")].tolist()
+
+    # Predictions and edits
+
+    @cached_property
+    def _edited(self) -> Any:
+        """Kept, because folding the edits of a large model takes longer than all else about one image."""
+        return lru_cache(maxsize=_KEPT_MODELS)(self.model.with_recipe)
+
+    def edited(self, recipe: Recipe | None = None) -> ConceptModel:
+        """The model under a recipe."""
+        model: ConceptModel = self.model if recipe is None else self._edited(recipe)
+        return model
+
+    def prediction(self, image: int | str | Subject, recipe: Recipe | None = None, target: str | None = None) -> Prediction:
+        """What the model says about one image, and why.
+
+        Args:
+            image: row or name of a held-out image, or a picture from outside.
+            target: class whose logit is explained; the predicted one when absent or unknown.
+
+        Raises:
+            NotFoundError: no held-out image is called so.
+        """
+        subject = image if isinstance(image, Subject) else self.subject(self.row_of(image) if isinstance(image, str) else image)
+        unedited = self.scored.base_logits[[subject.row]] if subject.row is not None else self.scored.head_for(_NONE).logits(subject.codes)
+        return predict_image(self.edited(recipe), subject, unedited[0], self.concept_names, target)
+
+    def effect(self, recipe: Recipe, since: Recipe | None = None) -> EditEffect | None:
+        """What a recipe does to the held-out images; None where it changes names only, or where no image has a label.
+
+        Args:
+            since: what to compare with; the model without any edit when absent.
+        """
+        if not self.labelled_images or not recipe.changes_predictions:
+            return None
+        return measure_recipe(self.scored, since or _NONE, recipe, self.labels, self.group_labels, self.held_out.groups or None)
+
+    def marginal_effects(
+        self, recipe: Recipe, predict: Callable[[Recipe], Int[np.ndarray, " images"]] | None = None
+    ) -> tuple[MarginalEffect | None, ...]:
+        """For each step that is done: what it adds to those before it. None where it is switched off or changes names only.
+
+        Args:
+            predict: `predicted` with a memory, where there is one.
+        """
+        return marginal_effects(recipe, self.labels, predict or self.predicted)
 
     # Concepts
 
@@ -173,13 +277,14 @@ class Study:
         Raises:
             NotFoundError: there is not.
         """
-        if not 0 <= concept < self.concepts:
+        if not 0 <= concept < self.concept_count:
             raise NotFoundError(
-                f"There is no concept {concept}: this model's {self.concepts:,} concepts count from 0. Choose one from the list."
+                f"There is no concept {concept}: this model's {self.concept_count:,} concepts count from 0. Choose one from the list."
             )
 
-    def name(self, concept: int, recipe: Recipe) -> str:
+    def name(self, concept: int, recipe: Recipe | None = None) -> str:
         """A name that tells the concept from others of the same name: "red", or "red #12" where several concepts are called red."""
+        recipe = self.model.recipe if recipe is None else recipe
         return recipe.decisions().names.get(concept, self.concept_names[concept])
 
     @cached_property
@@ -188,130 +293,108 @@ class Study:
         return self.model.concepts.labels
 
     @cached_property
-    def tiles(self) -> tuple[ConceptTile, ...]:
-        """Every concept as it was named, without decisions and pictures."""
+    def unedited_concepts(self) -> tuple[ConceptSummary, ...]:
+        """Every concept as it was named."""
         table = self.model.concepts
         head = self.model.head.weight
         counts = np.diff(self.columns.indptr)
-        mean_size = np.asarray(abs(self.columns).sum(axis=0)).ravel() / max(1, self.images)
+        mean_size = np.asarray(abs(self.columns).sum(axis=0)).ravel() / max(1, self.image_count)
         predictiveness = mean_size * np.abs(head).mean(axis=0)
         strongest = head.argmax(axis=0)
         used, raises = np.any(head != 0, axis=0).tolist(), np.any(head > 0, axis=0).tolist()
         named = table.named
         scores = table.frame["score"].to_numpy()
         return tuple(
-            ConceptTile(
+            ConceptSummary(
                 index=index,
                 name=name,
                 named=bool(named[index]),
-                frequency=float(counts[index] / max(1, self.images)),
+                frequency=float(counts[index] / max(1, self.image_count)),
                 name_score=float(scores[index]),
                 predictiveness=float(predictiveness[index]),
-                top_class=self.classes[strongest[index]] if raises[index] else None,
+                top_class=self.class_names[strongest[index]] if raises[index] else None,
                 uris=(),
                 used=used[index],
             )
             for index, name in enumerate(table.names)
         )
 
-    def concept_tiles(self, recipe: Recipe) -> list[ConceptTile]:
-        """Every concept as the visitor decided to see it, without pictures; of merged ones, the one that stands for all."""
-        decisions = recipe.decisions()
+    def concepts(self, recipe: Recipe | None = None) -> list[ConceptSummary]:
+        """Every concept as a recipe shows it; of merged ones, the one that stands for all."""
+        decisions = (self.model.recipe if recipe is None else recipe).decisions()
         standing_for = decisions.standing_for
-        tiles = list(self.tiles)
+        found = list(self.unedited_concepts)
         for index in decisions.names.keys() | decisions.hidden:
-            tile = tiles[index]
-            name = decisions.names.get(index, tile.name)
-            tiles[index] = replace(tile, name=name, hidden=index in decisions.hidden, renamed_from=tile.name if name != tile.name else None)
-        return [tile for tile in tiles if standing_for.get(tile.index, tile.index) == tile.index]
+            concept = found[index]
+            name = decisions.names.get(index, concept.name)
+            renamed_from = concept.name if name != concept.name else None
+            found[index] = replace(concept, name=name, hidden=index in decisions.hidden, renamed_from=renamed_from)
+        return [concept for concept in found if standing_for.get(concept.index, concept.index) == concept.index]
 
-    def with_pictures(self, tiles: Sequence[ConceptTile], count: int = 6) -> list[ConceptTile]:
-        """The tiles with the addresses of the images on which each concept is strongest."""
-        return [replace(tile, uris=tuple(self.uris[row] for row in self._strongest_rows(tile.index, count))) for tile in tiles]
+    def with_pictures(self, concepts: Sequence[ConceptSummary], count: int = 6) -> list[ConceptSummary]:
+        """The concepts with the images on which each is strongest."""
+        return [replace(concept, uris=tuple(self.uris[row] for row in self.strongest_rows(concept.index, count))) for concept in concepts]
 
-    def _column(self, concept: int) -> tuple[np.ndarray, np.ndarray]:
-        start, stop = self.columns.indptr[concept : concept + 2]
-        return self.columns.indices[start:stop], self.columns.data[start:stop]
+    def firing_pictures(self, fired: Firing, rows: Sequence[int], recipe: Recipe | None = None) -> list[JudgedImage]:
+        """Images titled by how strongly a concept fires on them: 0.00 where it is silent."""
+        strengths = fired.dense()
+        return self.pictures(rows, recipe, [f"{strengths[row]:.2f}" for row in rows])
 
-    def _strongest_rows(self, concept: int, count: int) -> list[int]:
-        rows, values = self._column(concept)
-        return rows[np.argsort(-values, kind="stable")[:count]].tolist()
+    def strongest_rows(self, concept: int, count: int) -> list[int]:
+        """The images that have most of a concept."""
+        return self.firing((concept,)).rows[:count].tolist()
 
-    # Predictions
+    def firing(self, members: Sequence[int]) -> Firing:
+        """Where a concept, or several together, fire and how strongly."""
+        return firing(self.columns, members)
 
-    def prediction(self, row: int, recipe: Recipe, target: str | None = None) -> PredictionView:
-        """One image's prediction, with the contributions to the class `target` (the one that is predicted now when absent)."""
-        item = self.items[row]
-        target = target if target in self.classes else None
-        edited = self.model.with_recipe(recipe)
-        explanation = edited.explain_codes(self.scored.codes[row], item, target)
-        entries = [entry for entry in explanation.contributions if not entry.hidden]
-        telling = [entry for entry in entries if entry.contribution != 0 or entry.activation != entry.activation_before][:_BARS]
-        before = softmax(self.scored.base_logits[row : row + 1])[0]
-        after = explanation.probabilities
-        truth = self._class_of(row)
-        named = {name for name in (truth, explanation.predicted_class, self.classes[before.argmax()], explanation.target_class) if name}
-        ranked = np.argsort(-after, kind="stable")
-        listed = [index for index in ranked if self.classes[index] in named]
-        listed += [index for index in ranked if index not in listed][: max(0, min(_PROBABILITIES, len(self.classes)) - len(listed))]
-        bars = tuple(
-            Bar(
-                entry.concept,
-                self.name(entry.concept, recipe),
-                entry.contribution,
-                entry.activation,
-                abs(entry.share),
-                edited=entry.activation != entry.activation_before,
-            )
-            for entry in telling
-        )
-        return PredictionView(
-            row=row,
-            item=item,
-            uri=self.uris[row],
-            truth=truth,
-            group=None if self.groups is None or self.groups[row] < 0 else self.held_out.groups[self.groups[row]],
-            predicted_before=self.classes[int(before.argmax())],
-            predicted_after=explanation.predicted_class,
-            probabilities=tuple(
-                (self.classes[index], float(before[index]), float(after[index])) for index in sorted(listed, key=lambda i: -after[i])
-            ),
-            target=explanation.target_class,
-            bars=bars,
-            rest=explanation.logit - explanation.bias - sum(bar.value for bar in bars),
-            bias=explanation.bias,
-            logit=explanation.logit,
-            active=tuple(
-                (entry.concept, self.name(entry.concept, recipe))
-                for entry in [*telling, *(entry for entry in entries if entry not in telling)]
-            ),
-        )
+    def concept(self, concept: int | str, recipe: Recipe | None = None) -> ConceptView:
+        """Everything about one concept.
 
-    def effect(self, recipe: Recipe) -> EffectView | None:
-        """What the recipe does to the held-out images, against the model without edits.
+        Args:
+            concept: its number, or its name; of several of one name, the one that decides most.
 
-        None where it changes names only, or where no image has a label.
+        Raises:
+            NotFoundError: there is no such concept; the message suggests similar names.
         """
-        if not self.labelled_images or all(isinstance(edit, NameEdit) for edit in recipe.active):
-            return None
-        effect = measure_recipe(self.scored, Recipe(), recipe, self.labels, self.groups, self.held_out.groups or None)
-        after = self.scored.apply(recipe).argmax(axis=1)
-
-        def tiles(rows: np.ndarray) -> tuple[PictureTile, ...]:
-            pictures = [self._picture(row, int(after[row])) for row in rows[:_EFFECT_PICTURES].tolist()]
-            return tuple(tile if tile.correct else replace(tile, title=f"{self._class_of(tile.row)} → {tile.title}") for tile in pictures)
-
-        moved = [part for part in (*effect.per_group, *effect.per_class) if part.right_before != part.right_after]
-        return EffectView(
-            images=effect.count,
-            accuracy_before=effect.accuracy_before,
-            accuracy_after=effect.accuracy_after,
-            worst_group_before=effect.worst_group_before,
-            worst_group_after=effect.worst_group_after,
-            worst_group=None if effect.worst_after is None else effect.worst_after.name,
-            corrected_count=len(effect.corrected),
-            newly_wrong_count=len(effect.newly_wrong),
-            corrected=tiles(effect.corrected),
-            newly_wrong=tiles(effect.newly_wrong),
-            moved=tuple((part.name, part.before, part.after) for part in sorted(moved, key=lambda part: -abs(part.after - part.before))),
+        recipe = self.model.recipe if recipe is None else recipe
+        if isinstance(concept, str):
+            named = {edit.concept for edit in self.edited(recipe).ablate(concept)}
+            concept = max(sorted(named), key=lambda index: self.unedited_concepts[index].predictiveness)
+        self.check_concept(concept)
+        decisions = recipe.decisions()
+        shown = decisions.standing_for.get(concept, concept)
+        members = decisions.groups.get(shown, (shown,))
+        listed = self.concepts(recipe)
+        position = next(position for position, entry in enumerate(listed) if entry.index == shown)
+        fired = self.firing(members)
+        return ConceptView(
+            summary=replace(listed[position], frequency=fired.frequency),
+            asked=concept,
+            fired=fired,
+            names=tuple((member, self.concept_names[member]) for member in members),
+            candidates=tuple(self.model.concepts.candidates(shown)[:_CANDIDATES]),
+            class_weights=class_weights(self.scored.head_for(recipe), self.columns, members, self.class_names)[:_CLASSES],
+            known=known_concepts(fired, self.held_out.truth, self.held_out.concept_names) if self.held_out.concept_names else (),
+            before=_next_shown(listed, position, -1),
+            after=_next_shown(listed, position, 1),
+            items=self.items,
+            uris=self.uris,
         )
+
+    def warm(self) -> None:
+        """Compute what every page needs, so that the first visitor's click does not wait for it."""
+        _ = self.unedited_concepts, self._predicted_before, self._predicted_as_stored
+
+
+_NONE = Recipe()
+
+
+def _next_shown(concepts: Sequence[ConceptSummary], position: int, step: int) -> int | None:
+    """The next concept in a direction that fires and is not hidden."""
+    position += step
+    while 0 <= position < len(concepts):
+        if concepts[position].frequency > 0 and not concepts[position].hidden:
+            return concepts[position].index
+        position += step
+    return None

@@ -1,4 +1,4 @@
-"""One image to ask a model about: a held-out one, or a picture from outside; what is near it, and what is at a patch of it."""
+"""A picture from outside as a model sees it; which held-out images are near an image, and which concepts are at a patch of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse
 from jaxtyping import Float32
 from PIL import Image
 
@@ -15,39 +14,11 @@ from cbm.core.codes import Codes
 from cbm.core.errors import InvalidInputError
 from cbm.dictionaries.base import Dictionary
 from cbm.embeddings.sets import to_space
+from cbm.study.images import Subject
 from cbm.study.study import Study
 
 UPLOADED = "upload:"
 """What the names of uploaded images begin with, so that no edit and no address ever takes one for a held-out image."""
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """One image with what the model needs to judge it."""
-
-    item: str
-    title: str
-    row: int | None
-    """Row of the held-out images; None for an uploaded one."""
-    codes: scipy.sparse.csr_matrix
-    """Its unedited activations, [1, concepts]."""
-    embedding: Float32[np.ndarray, " dim"]
-    """In the space of the model."""
-    truth: str | None
-    uri: str | None
-    """Where its picture is; None for an uploaded one."""
-    picture: Image.Image | None = None
-    """The uploaded picture."""
-    patches: Float32[np.ndarray, "rows columns dim"] | None = None
-    """Patch embeddings of an uploaded picture, which nothing else keeps; None where the backbone has none."""
-
-
-def held_out(study: Study, row: int) -> Subject:
-    """An image of the held-out set."""
-    truth = None if study.labels[row] < 0 else study.classes[study.labels[row]]
-    embedding = np.asarray(study.held_out.embeddings[row], np.float32)
-    item = study.item(row)
-    return Subject(item, item, row, study.scored.codes[row], embedding, truth, study.uris[row])
 
 
 def from_outside(
@@ -65,14 +36,7 @@ def from_outside(
     """
     own = to_space(embedding[None], study.model.space)  # type: ignore[arg-type]
     digest = hashlib.sha256(picture.tobytes()).hexdigest()[:16]
-    return Subject(f"{UPLOADED}{digest}", name, None, study.model.encode(own).to_csr(), own[0], None, None, picture, patches)
-
-
-def rows_to_choose(study: Study, *, wrong_only: bool, truth: str | None, search: str) -> list[int]:
-    """Held-out rows that pass the filters; the search looks for a part of the item's name."""
-    rows = study.rows(wrong_only=wrong_only, truth=truth)
-    key = search.strip().casefold()
-    return [row for row in rows if key in study.items[row].casefold()] if key else rows
+    return Subject(f"{UPLOADED}{digest}", name, None, study.model.encode(own).to_csr(), own[0], None, None, None, picture, patches)
 
 
 @dataclass(frozen=True)

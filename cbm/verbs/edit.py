@@ -53,7 +53,7 @@ def _figures(result: Mapping[str, Any]) -> str:
 @verb(Edit, job=AsJob("Measure edits", "intervene", "Open the edited model", _figures))
 def edit(settings: Edit, workspace: Workspace, run: Run) -> Edited:
     """Apply a recipe to a model and measure what it changes on held-out data."""
-    from cbm.editing.effect import measure_effect
+    from cbm.editing.effect import measure_recipe
     from cbm.verbs.common import load_set
     from cbm.verbs.held_out import all_rows
     from cbm.verbs.models import as_recipe, load_model, require_model_world
@@ -67,7 +67,8 @@ def edit(settings: Edit, workspace: Workspace, run: Run) -> Edited:
     rows = all_rows(load_set(workspace, settings.on)).labelled() if settings.on else opened.test_rows(workspace)
     require_model_world(rows.source, before)
     groups = rows.groups if (rows.groups >= 0).any() else None
-    effect = measure_effect(before, after, rows.embeddings, rows.labels_among(before.classes), groups, rows.source.groups, rows.items)
+    scored = before.scored(before.encode(rows.embeddings), rows.items)
+    effect = measure_recipe(scored, before.recipe, after.recipe, rows.labels_among(before.classes), groups, rows.source.groups)
     return _edited(_write_edited(workspace, opened.artifact, after, rows, effect), effect)
 
 

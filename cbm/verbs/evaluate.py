@@ -45,35 +45,34 @@ def evaluate_model(model: ConceptModel, images: EmbeddingSet) -> dict[str, Any]:
     of known concepts where the set has them."""
     import numpy as np
 
+    from cbm.core.codes import Codes
     from cbm.dictionaries.base import Dictionary
-    from cbm.metrics.classification import group_accuracy, number_of_contributing_concepts
+    from cbm.metrics.classification import number_of_contributing_concepts
     from cbm.metrics.reconstruction import measure_reconstruction
     from cbm.metrics.truth import match_known_concepts
-    from cbm.verbs.held_out import renumbered
+    from cbm.study.study import Study
 
-    codes = model.encode(images.embeddings)
+    study = Study(model, images)
+    codes = Codes.from_csr(study.scored.codes)
     weight = np.ascontiguousarray(model.effective_head.weight.T, np.float32)
     metrics: dict[str, Any] = {
         "images": len(images),
         "nec": float(np.count_nonzero(weight) / len(weight)),
         "ncc_95": number_of_contributing_concepts(weight, codes),
         "share_named": float(model.concepts.named.mean()),
-        "images_with_a_named_concept": _share_with_named_concept(model, codes.to_csr()),
+        "images_with_a_named_concept": _share_with_named_concept(model, study.scored.codes),
     }
     if isinstance(model.bottleneck, Dictionary):
         metrics["reconstruction"] = measure_reconstruction(model.bottleneck, images.embeddings).to_json()
-    predicted = model.predict_codes(codes, images.items["item"].tolist()).labels
-    labels = renumbered(images.labels, images.classes, model.classes)
-    labelled = labels >= 0
-    if labelled.any():
-        confusion = model.confusion(codes, labels, images.items["item"].tolist())
-        metrics["accuracy"] = confusion.accuracy
-        metrics["per_class"] = dict(zip(model.classes, confusion.per_class.tolist(), strict=True))
-        metrics["confusion"] = confusion.matrix.tolist()
-        if (images.group_labels[labelled] >= 0).any():
-            groups = group_accuracy(predicted[labelled], labels[labelled], images.group_labels[labelled], len(images.groups))
-            metrics["worst_group"] = groups.worst
-            metrics["per_group"] = dict(zip(images.groups, groups.accuracies.tolist(), strict=True))
+    confusions, groups = study.confusions(), study.groups()
+    if confusions.images:
+        metrics["accuracy"] = confusions.accuracy
+        metrics["per_class"] = dict(zip(model.classes, confusions.per_class.tolist(), strict=True))
+        metrics["confusion"] = confusions.matrix.tolist()
+    if groups is not None:
+        accuracies = {group.name: group.accuracy for group in groups.groups}
+        metrics["worst_group"] = groups.worst.accuracy
+        metrics["per_group"] = {name: accuracies.get(name, float("nan")) for name in images.groups}
     if images.concept_names:
         match = match_known_concepts(codes, images.truth, images.concept_names)
         names = model.names

@@ -138,7 +138,7 @@ def _write(model: ConceptModel, draft: Draft) -> None:
 def correctable(study: Study) -> tuple[int, int]:
     """A wrongly predicted image, and a concept whose ablation everywhere corrects it."""
     for row in study.rows(wrong_only=True):
-        for concept, name in study.prediction(row, Recipe()).active:
-            if study.prediction(row, Recipe.of(AblateConcept(concept, name))).correct_after:
+        for concept, name in [(entry.concept, entry.name) for entry in study.prediction(row, Recipe()).contributions]:
+            if study.prediction(row, Recipe.of(AblateConcept(concept, name))).correct:
                 return row, concept
     raise AssertionError("no wrong prediction can be corrected by one ablation")

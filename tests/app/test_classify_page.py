@@ -13,7 +13,6 @@ from cbm.core.progress import Progress
 from cbm.editing.recipe import AblateConcept, Recipe
 from cbm.jobs import Jobs
 from cbm.jobs.liveness import WorkerSign
-from cbm.study import classes
 from cbm.study.study import Study
 from cbm.ui.frame import resources
 from cbm.workspace.workspace import Workspace
@@ -30,12 +29,12 @@ def test_first_paint_is_the_result_of_the_chosen_model(open_app: OpenApp, worksp
     assert figures["Accuracy"] == f"{study.accuracy:.1%}"
     assert figures["Classes"] == "10"
     table = app.dataframe[0].value
-    assert len(table) == len(study.classes)
+    assert len(table) == len(study.class_names)
     assert table["Accuracy"].is_monotonic_increasing
     heading = [text.value for text in app.markdown if "images of" in text.value or "image of" in text.value]
-    truth, predicted, count = classes.class_report(study, Recipe()).pairs(1)[0]
+    truth, predicted, count = study.confusions(Recipe()).pairs(1)[0]
     noun = "image" if count == 1 else "images"
-    assert heading == [f"**{count} {noun} of {study.classes[truth]} predicted as {study.classes[predicted]}**"]
+    assert heading == [f"**{count} {noun} of {study.class_names[truth]} predicted as {study.class_names[predicted]}**"]
 
 
 def test_choosing_a_class_in_the_table_opens_its_page(open_app: OpenApp) -> None:
@@ -52,13 +51,13 @@ def test_choosing_a_class_in_the_table_opens_its_page(open_app: OpenApp) -> None
 
 def test_a_confused_pair_leads_to_its_images_and_the_address_brings_it_back(open_app: OpenApp, workspace: Workspace) -> None:
     study = study_of(workspace)
-    truth, predicted, count = classes.class_report(study, Recipe()).pairs(2)[1]
+    truth, predicted, count = study.confusions(Recipe()).pairs(2)[1]
     app = open_app("classify")
     app.button(key=f"pair-{truth}-{predicted}").click().run()
-    heading = f"**{count} {'image' if count == 1 else 'images'} of {study.classes[truth]} predicted as {study.classes[predicted]}**"
+    heading = f"**{count} {'image' if count == 1 else 'images'} of {study.class_names[truth]} predicted as {study.class_names[predicted]}**"
     assert heading in [text.value for text in app.markdown]
-    assert (app.query_params["truth"], app.query_params["taken"]) == (study.classes[truth], study.classes[predicted])
-    again = open_app("classify", truth=study.classes[truth], taken=study.classes[predicted])
+    assert (app.query_params["truth"], app.query_params["taken"]) == (study.class_names[truth], study.class_names[predicted])
+    again = open_app("classify", truth=study.class_names[truth], taken=study.class_names[predicted])
     assert heading in [text.value for text in again.markdown]
 
 
@@ -75,7 +74,7 @@ def test_results_follow_the_edits(open_app: OpenApp, workspace: Workspace) -> No
     app = open_app("classify")
     app.session_state["recipes"] = {model: recipe}
     app.run()
-    report = classes.class_report(study, recipe)
+    report = study.confusions(recipe)
     assert report.accuracy is not None
     assert report.accuracy < study.accuracy
     figures = {metric.label: metric for metric in app.metric}
@@ -157,7 +156,7 @@ def test_a_reload_in_the_middle_of_a_training_finds_it_again(open_app: OpenApp, 
 
 def test_images_of_a_confusion_become_the_selection_that_all_figures_follow(open_app: OpenApp, workspace: Workspace) -> None:
     study = study_of(workspace)
-    *_, count = classes.class_report(study, Recipe()).pairs(1)[0]
+    *_, count = study.confusions(Recipe()).pairs(1)[0]
     app = open_app("classify")
     app.button(key="classify_select").click().run()
     assert not app.exception

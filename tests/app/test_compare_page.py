@@ -64,7 +64,7 @@ def test_edits_of_the_visitor_are_compared_with_the_stored_model(open_app: OpenA
     effect = study.effect(recipe)
     assert effect is not None
     figures = {metric.label: metric.value for metric in app.metric}
-    assert (figures["Only A right"], figures["Only B right"]) == (str(effect.corrected_count), str(effect.newly_wrong_count))
+    assert (figures["Only A right"], figures["Only B right"]) == (str(len(effect.corrected)), str(len(effect.newly_wrong)))
 
 
 def test_models_without_common_images_are_refused_in_words(open_app: OpenApp, workspace: Workspace) -> None:

@@ -69,7 +69,7 @@ def test_another_sample_is_another_row_and_its_address_restores_it(open_app: Ope
 
 def test_a_bar_of_the_histogram_filters_the_images_until_it_is_cleared(open_app: OpenApp, study: Study) -> None:
     app = open_app("concept", concept=CONCEPT)
-    cut = evidence.bins(evidence.firing(study, (CONCEPT,)))
+    cut = evidence.bins(study.firing((CONCEPT,)))
     index = int(cut.counts.argmax())
     app.selectbox(key=f"concept_range-{CONCEPT}").select(cut.label(index)).run()
     assert len(pictures(app, "concept_bin")) == min(24, int(cut.counts[index]))
@@ -80,7 +80,7 @@ def test_a_bar_of_the_histogram_filters_the_images_until_it_is_cleared(open_app:
 
 
 def test_address_with_a_range_shows_its_images_and_a_wrong_one_shows_all(open_app: OpenApp, study: Study) -> None:
-    cut = evidence.bins(evidence.firing(study, (CONCEPT,)))
+    cut = evidence.bins(study.firing((CONCEPT,)))
     app = open_app("concept", concept=CONCEPT, range=cut.label(0))
     assert len(pictures(app, "concept_bin")) == cut.counts[0]
     assert pictures(open_app("concept", concept=CONCEPT, range="9-8"), "concept_pictures")
@@ -90,7 +90,7 @@ def test_members_of_a_class_with_most_and_least_of_it(open_app: OpenApp, study: 
     app = open_app("concept", concept=CONCEPT)
     chosen = app.selectbox(key=f"concept_class-{CONCEPT}").value
     assert all(f": {chosen}, taken for" in text for text in pictures(app, "concept_high") + pictures(app, "concept_low"))
-    other = next(name for name in study.classes if name != chosen)
+    other = next(name for name in study.class_names if name != chosen)
     app.selectbox(key=f"concept_class-{CONCEPT}").select(other).run()
     assert app.query_params["class"] in (other, [other])
     assert open_app("concept", concept=CONCEPT, **{"class": other}).selectbox(key=f"concept_class-{CONCEPT}").value == other
@@ -98,12 +98,12 @@ def test_members_of_a_class_with_most_and_least_of_it(open_app: OpenApp, study: 
 
 def test_merge_shows_two_concepts_as_one_until_undo(open_app: OpenApp, study: Study) -> None:
     app = open_app("concept", concept=CONCEPT)
-    fired = evidence.firing(study, (CONCEPT,))
+    fired = study.firing((CONCEPT,))
     into = relations.nearest_directions(study, fired, Recipe().decisions(), 1)[0].concept
     app.button(key=f"merge-{CONCEPT}-{into}").click().run()
     name = study.concept_names[into]
     assert app.title[0].value == name
-    both = evidence.firing(study, (into, CONCEPT))
+    both = study.firing((into, CONCEPT))
     assert {metric.label: metric.value for metric in app.metric}["Fires on"] == f"{both.frequency:.1%}"
     app.button(key="undo").click().run()
     assert app.title[0].value == NAME
@@ -121,7 +121,7 @@ def test_a_concept_to_merge_with_is_found_by_name(open_app: OpenApp, study: Stud
 
 def test_merged_concepts_can_be_separated_and_hidden_ones_shown_again(open_app: OpenApp, study: Study) -> None:
     app = open_app("concept", concept=CONCEPT)
-    into = relations.nearest_directions(study, evidence.firing(study, (CONCEPT,)), Recipe().decisions(), 1)[0].concept
+    into = relations.nearest_directions(study, study.firing((CONCEPT,)), Recipe().decisions(), 1)[0].concept
     app.button(key=f"merge-{CONCEPT}-{into}").click().run()
     app.button(key="separate").click().run()
     assert app.title[0].value == NAME
@@ -133,8 +133,8 @@ def test_merged_concepts_can_be_separated_and_hidden_ones_shown_again(open_app: 
 
 
 def test_a_selection_of_images_narrows_the_evidence(open_app: OpenApp, study: Study) -> None:
-    rows = evidence.firing(study, (CONCEPT,)).rows
-    chosen = [*rows[:4].tolist(), *(row for row in range(study.images) if row not in set(rows.tolist()))][:6]
+    rows = study.firing((CONCEPT,)).rows
+    chosen = [*rows[:4].tolist(), *(row for row in range(study.image_count) if row not in set(rows.tolist()))][:6]
     app = open_app("concept", concept=CONCEPT, selection=encode_selection(Selection.of("images", chosen, None)))
     assert len(pictures(app, "concept_pictures")) == 4
     assert any("On 4 images of 6" in caption.value for caption in app.caption)
@@ -144,7 +144,7 @@ def test_a_selection_of_images_narrows_the_evidence(open_app: OpenApp, study: St
 
 def test_relations_are_links_to_other_concepts(open_app: OpenApp, study: Study) -> None:
     app = open_app("concept", concept=CONCEPT)
-    companion = relations.co_firing(study, evidence.firing(study, (CONCEPT,)), Recipe().decisions(), 1)[0]
+    companion = relations.co_firing(study, study.firing((CONCEPT,)), Recipe().decisions(), 1)[0]
     assert study.concept_names[companion.concept] in links(app)
     assert any("× chance" in caption.value for caption in app.caption)
     assert any(caption.value.startswith("cosine") for caption in app.caption)
@@ -164,7 +164,7 @@ def test_known_concept_with_the_images_on_which_they_differ(open_app: OpenApp) -
 
 
 def test_silent_concept_says_so(open_app: OpenApp, study: Study) -> None:
-    silent = next((tile.index for tile in study.concept_tiles(Recipe()) if tile.frequency == 0), None)
+    silent = next((tile.index for tile in study.concepts(Recipe()) if tile.frequency == 0), None)
     if silent is None:
         pytest.skip("every planted concept fires")
     app = open_app("concept", concept=silent)

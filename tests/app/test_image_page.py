@@ -14,9 +14,8 @@ from streamlit.testing.v1 import AppTest
 from cbm.editing.recipe import AblateConcept, ImageScope, Recipe
 from cbm.images.decode import decode
 from cbm.images.pictures import read_bytes
-from cbm.study.judgement import judge
 from cbm.study.study import Study
-from cbm.study.subject import Neighbours, concepts_at, held_out
+from cbm.study.subject import Neighbours, concepts_at
 from cbm.ui.frame import resources, session
 from cbm.workspace.workspace import Workspace
 
@@ -73,7 +72,7 @@ def test_permalink_restores_the_image(open_app: OpenApp, study: Study) -> None:
     row = 17
     app = open_app("image", image=study.item(row))
     assert verdict(app) == study.picture(row, Recipe()).title
-    nearest = Neighbours(study).by_embedding(held_out(study, row), 1)[0]
+    nearest = Neighbours(study).by_embedding(study.subject(row), 1)[0]
     assert study.items[nearest.row] in first_alt(app, "image_near_embedding")
 
 
@@ -88,7 +87,7 @@ def test_a_chosen_image_goes_into_the_address(open_app: OpenApp, study: Study) -
 def test_filters_and_search(open_app: OpenApp, study: Study) -> None:
     app = open_app("image")
     app.segmented_control(key="image_show").set_value("All").run()
-    assert any(f"{study.images} images of {study.images}" in caption.value for caption in app.caption)
+    assert any(f"{study.image_count} images of {study.image_count}" in caption.value for caption in app.caption)
     app.text_input(key="image_search").set_value(study.items[9]).run()
     assert study.items[9] in first_alt(app, "image_choose")
     app.text_input(key="image_search").set_value("no such file").run()
@@ -100,7 +99,7 @@ def test_a_selection_narrows_the_images(open_app: OpenApp, study: Study) -> None
 
     wrong = study.rows(wrong_only=True)[:3]
     app = open_app("image", selection=encode_selection(Selection.of("images", wrong, None)))
-    assert any(f"3 images of {study.images}" in caption.value for caption in app.caption)
+    assert any(f"3 images of {study.image_count}" in caption.value for caption in app.caption)
 
 
 def test_prediction_follows_the_visitors_edits(open_app: OpenApp, study: Study) -> None:
@@ -114,25 +113,25 @@ def test_prediction_follows_the_visitors_edits(open_app: OpenApp, study: Study) 
     app.session_state["recipes"] = recipes
     app.run()
     assert model
-    assert verdict(app) == study.classes[study.labels[row]] != before
+    assert verdict(app) == study.class_names[study.labels[row]] != before
     assert any("changed by your edits" in text.value for text in app.markdown)
 
 
 def test_another_class_can_be_explained(open_app: OpenApp, study: Study) -> None:
     app = open_app("image")
-    other = study.classes[-1]
+    other = study.class_names[-1]
     app.selectbox(key="image_target").select(other).run()
-    judged = judge(study, held_out(study, study.rows(wrong_only=True)[0]), Recipe(), other)
+    judged = study.prediction(study.rows(wrong_only=True)[0], Recipe(), other)
     assert any(f"{judged.logit:.2f}".lstrip("-") in caption.value for caption in app.caption if caption.value.startswith("Score"))
 
 
 def test_counterfactual_is_tried_on_the_intervene_page(open_app: OpenApp, study: Study) -> None:
-    row = next(row for row in study.rows(wrong_only=True) if judge(study, held_out(study, row), Recipe(), None).counter)
+    row = next(row for row in study.rows(wrong_only=True) if study.prediction(row, Recipe(), None).counterfactual)
     app = open_app("image", image=study.item(row))
     app.button(key="image_try").click().run()
     assert app.title[0].value == "Intervene"
     recipe = next(iter(recipe for recipe in app.session_state["recipes"].values() if len(recipe)))
-    counter = judge(study, held_out(study, row), Recipe(), None).counter
+    counter = study.prediction(row, Recipe(), None).counterfactual
     assert counter is not None
     assert recipe.active == counter.edits
     assert all(edit.scope == ImageScope(study.item(row)) for edit in recipe.active)
@@ -147,8 +146,8 @@ def test_unknown_image_and_concept_are_explained(open_app: OpenApp) -> None:
 
 def test_a_link_from_a_concept_lights_it_even_where_it_is_silent(open_app: OpenApp, study: Study) -> None:
     row = 5
-    active = set(held_out(study, row).codes.indices.tolist())
-    silent = next(concept for concept in range(study.concepts) if concept not in active)
+    active = set(study.subject(row).codes.indices.tolist())
+    silent = next(concept for concept in range(study.concept_count) if concept not in active)
     app = open_app("image", image=study.item(row), concept=silent)
     assert any("is silent in this image" in caption.value for caption in app.caption)
     lit = max(active)
@@ -169,7 +168,7 @@ def test_a_patch_shows_its_concepts(open_app: OpenApp, seen: Study, seen_root: P
     from cbm.ui.widgets import heatmaps
 
     row = 5
-    subject = held_out(seen, row)
+    subject = seen.subject(row)
     app = open_app("image", root=seen_root, image=seen.item(row))
     assert any("Click a patch" in caption.value for caption in app.caption)
     patches = heatmaps.patches_of(seen, [seen.uris[row]])[0]

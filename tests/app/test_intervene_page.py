@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 from planted import OpenApp, correctable
 from streamlit.testing.v1 import AppTest
@@ -13,8 +17,6 @@ from cbm.core.run import Run
 from cbm.editing.recipe import AblateConcept, AblateConcepts, Recipe, ScaleConcept, ZeroWeight
 from cbm.jobs import Jobs
 from cbm.registry import VERBS
-from cbm.study.edit_effects import marginals
-from cbm.study.proposals import concept_proposals, confused_pairs
 from cbm.study.study import Study
 from cbm.ui.frame import resources, session
 from cbm.ui.frame.selection_links import Selection, encode_selection
@@ -27,6 +29,27 @@ def study_of(workspace: Workspace) -> Study:
     return resources.study(str(workspace.root), resources.catalogue(str(workspace.root)).default)
 
 
+class Changes(NamedTuple):
+    corrected: int
+    newly_wrong: int
+    changed: int
+
+
+def said(study: Study, recipe: Recipe) -> np.ndarray:
+    """Predicted classes from the embeddings, by the model itself."""
+    return study.model.with_recipe(recipe).predict(study.held_out.embeddings, study.items).labels
+
+
+def changes(study: Study, before: Recipe, after: Recipe) -> Changes:
+    """What a recipe changes, image by image."""
+    pairs = list(zip(said(study, before).tolist(), said(study, after).tolist(), study.labels.tolist(), strict=True))
+    return Changes(
+        sum(old != label == new for old, new, label in pairs),
+        sum(old == label != new for old, new, label in pairs),
+        sum(old != new for old, new, _ in pairs),
+    )
+
+
 def verdict(app: AppTest) -> str:
     return next(text.value.removeprefix("#### ") for text in app.markdown if text.value.startswith("#### "))
 
@@ -35,17 +58,17 @@ def test_first_wrong_prediction_is_explained_at_once(open_app: OpenApp, workspac
     app = open_app("intervene")
     study = study_of(workspace)
     first = study.prediction(study.rows(wrong_only=True)[0], Recipe())
-    assert verdict(app) == first.predicted_after
+    assert verdict(app) == first.predicted
     assert any(f"truth: {first.truth}" in caption.value for caption in app.caption)
     assert any("Nothing has been changed" in caption.value for caption in app.caption)
 
 
 def test_contributions_sum_to_the_score(workspace: Workspace) -> None:
     study = study_of(workspace)
-    for row in range(0, study.images, 17):
-        for target in (None, *study.classes[:3]):
+    for row in range(0, study.image_count, 17):
+        for target in (None, *study.class_names[:3]):
             view = study.prediction(row, Recipe(), target)
-            assert abs(sum(bar.value for bar in view.bars) + view.rest + view.bias - view.logit) < 1e-5
+            assert abs(sum(bar.contribution for bar in view.bars()) + view.rest() + view.bias - view.logit) < 1e-5
 
 
 def test_edit_corrects_a_wrong_prediction_and_undo_restores_it(open_app: OpenApp, workspace: Workspace) -> None:
@@ -58,11 +81,11 @@ def test_edit_corrects_a_wrong_prediction_and_undo_restores_it(open_app: OpenApp
     assert not app.exception
     assert verdict(app) == before.truth
     figures = {metric.label: metric for metric in app.metric}
-    effect = study.effect(Recipe.of(AblateConcept(concept, study.name(concept, Recipe()))))
-    assert effect is not None
-    assert figures["Corrected"].value == str(effect.corrected_count)
-    assert figures["Newly wrong"].value == str(effect.newly_wrong_count)
-    assert figures["Accuracy"].value == f"{effect.accuracy_after:.1%}"
+    recipe = Recipe.of(AblateConcept(concept, "any"))
+    expected = changes(study, Recipe(), recipe)
+    assert figures["Corrected"].value == str(expected.corrected)
+    assert figures["Newly wrong"].value == str(expected.newly_wrong)
+    assert figures["Accuracy"].value == f"{(said(study, recipe) == study.labels).mean():.1%}"
     app.button(key="undo").click().run()
     assert verdict(app) == before.predicted_before
     assert "Corrected" not in {metric.label for metric in app.metric}
@@ -115,15 +138,15 @@ def test_all_images_and_one_class_can_be_listed(open_app: OpenApp, workspace: Wo
     study = study_of(workspace)
     app = open_app("intervene")
     app.segmented_control(key="intervene_show").set_value("All").run()
-    app.selectbox(key="intervene_class").select(study.classes[2]).run()
-    shown = len(study.rows(truth=study.classes[2]))
-    assert any(f"{shown} images of {study.images}" in caption.value for caption in app.caption)
+    app.selectbox(key="intervene_class").select(study.class_names[2]).run()
+    shown = len(study.rows(truth=study.class_names[2]))
+    assert any(f"{shown} images of {study.image_count}" in caption.value for caption in app.caption)
 
 
 def test_concept_in_the_address_can_be_changed_even_where_it_is_silent(open_app: OpenApp, workspace: Workspace) -> None:
     study = study_of(workspace)
-    active = {index for index, _ in study.prediction(study.rows(wrong_only=True)[0], Recipe()).active}
-    silent = next(index for index in range(study.concepts) if index not in active)
+    active = {entry.concept for entry in study.prediction(study.rows(wrong_only=True)[0], Recipe()).contributions}
+    silent = next(index for index in range(study.concept_count) if index not in active)
     app = open_app("intervene", concept=silent)
     assert app.selectbox(key="edit_concept").value == silent
 
@@ -167,8 +190,8 @@ def texts(app: AppTest) -> str:
 def test_each_edit_says_what_it_changes_and_back_to_here_takes_the_later_ones_back(open_app: OpenApp, workspace: Workspace) -> None:
     app = apply_first(open_app("intervene"), 3)
     recipe = recipe_of(app)
-    for entry in marginals(study_of(workspace), recipe):
-        assert entry is not None
+    for number in range(3):
+        entry = changes(study_of(workspace), recipe.back_to(number), recipe.back_to(number + 1))
         words = f"{entry.corrected:,} corrected" if entry.changed else "no prediction changes"
         assert any(words in caption.value for caption in app.caption)
     assert "back_to-2" not in {button.key for button in app.button}
@@ -187,9 +210,9 @@ def test_weights_can_be_edited_and_the_difference_is_shown(open_app: OpenApp, wo
     app = open_app("intervene")
     view = study.prediction(study.rows(wrong_only=True)[0], Recipe())
     app.segmented_control(key="edit_what").set_value("Weight").run()
-    app.selectbox(key="edit_concept").set_value(view.bars[0].index).run()
+    app.selectbox(key="edit_concept").set_value(view.bars()[0].concept).run()
     app.button(key="apply_edit").click().run()
-    assert recipe_of(app).active == (ZeroWeight(view.bars[0].index, view.bars[0].name, view.target),)
+    assert recipe_of(app).active == (ZeroWeight(view.bars()[0].concept, view.bars()[0].name, view.target),)
     after = study.prediction(view.row, recipe_of(app), view.target)
     assert "Before, after, difference" in texts(app)
     assert f"**{signed(view.logit)}** | **{signed(after.logit)}**" in texts(app)
@@ -252,13 +275,22 @@ def test_suggestions_against_a_kind_of_mistake_are_measured(open_app: OpenApp, w
     app.segmented_control(key="suggest_about").set_value("A kind of mistake").run()
     app.button(key="suggest").click().run()
     assert not app.exception
-    mistake = confused_pairs(study, study.scored.base_logits.argmax(axis=1))[0]
-    proposals = concept_proposals(study, mistake.truth, mistake.said, Recipe())
-    shown = [proposal for proposal in proposals if proposal.net > 0] or list(proposals)
-    for proposal in shown[:1]:
-        assert f"{proposal.corrected:,} corrected] · :orange[✗ {proposal.newly_wrong:,} newly wrong]" in texts(app)
-        app.button(key="suggestion-0").click().run()
-        assert recipe_of(app).active == proposal.edits
+    before = said(study, Recipe())
+    pairs = Counter((label, taken) for label, taken in zip(study.labels.tolist(), before.tolist(), strict=True) if label != taken)
+    (truth, taken), mistakes = pairs.most_common(1)[0]
+    assert f"of these {mistakes} mistake" in texts(app)
+    figures = re.findall(r"✓ ([\d,]+) corrected\] · :orange\[✗ ([\d,]+) newly wrong", texts(app))
+    app.button(key="suggestion-0").click().run()
+    (edit,) = recipe_of(app).active
+    measured = changes(study, Recipe(), recipe_of(app))
+    assert (f"{measured.corrected:,}", f"{measured.newly_wrong:,}") in figures
+    for concept in range(study.concept_count):  # no ablation everywhere that puts one of them right gains more
+        recipe = Recipe.of(AblateConcept(concept, "any"))
+        after = said(study, recipe)
+        if ((study.labels == truth) & (before == taken) & (after == truth)).any():
+            tried = changes(study, Recipe(), recipe)
+            assert tried.corrected - tried.newly_wrong <= measured.corrected - measured.newly_wrong
+    assert isinstance(edit, AblateConcept | ScaleConcept)
 
 
 # Recipes from files, and keeping
@@ -328,8 +360,8 @@ def test_demo_keeps_edits_in_the_tab_and_saves_nothing(
 
 def test_filters_are_part_of_the_address(open_app: OpenApp, workspace: Workspace) -> None:
     study = study_of(workspace)
-    app = open_app("intervene", intervene_show="All", intervene_class=study.classes[2])
-    assert any(f"{len(study.rows(truth=study.classes[2]))} images of" in caption.value for caption in app.caption)
+    app = open_app("intervene", intervene_show="All", intervene_class=study.class_names[2])
+    assert any(f"{len(study.rows(truth=study.class_names[2]))} images of" in caption.value for caption in app.caption)
 
 
 def test_asked_image_is_on_the_page_of_pictures_that_is_shown(open_app: OpenApp, workspace: Workspace) -> None:
@@ -343,8 +375,8 @@ def test_choices_that_another_model_does_not_have_are_let_go(open_app: OpenApp, 
     study = study_of(workspace)
     other = list(resources.catalogue(str(workspace.root)).models)[1]
     app = open_app("intervene")
-    app.selectbox(key="explain_target").select(study.classes[4]).run()
-    app.selectbox(key="intervene_class").select(study.classes[4]).run()
+    app.selectbox(key="explain_target").select(study.class_names[4]).run()
+    app.selectbox(key="intervene_class").select(study.class_names[4]).run()
     app.segmented_control(key="suggest_about").set_value("A kind of mistake").run()
     app.button(key="suggest").click().run()
     app.selectbox(key="model_choice").set_value(other).run()

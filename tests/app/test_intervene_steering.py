@@ -25,9 +25,9 @@ from cbm.editing.recipe import (
     SetConcept,
     SetWeight,
 )
-from cbm.study.edit_effects import marginals, state_of
-from cbm.study.proposals import concept_proposals, confused_pairs, weight_proposals
-from cbm.study.recipes import LARGEST_RECIPE, missing_items, read_recipe
+from cbm.study.confusions import count_confusions
+from cbm.study.proposals import concept_proposals, weight_proposals
+from cbm.study.recipe_files import LARGEST_RECIPE, missing_items, read_recipe
 from cbm.study.steering import MOST_ROWS, ScopeKind, SteeringView, scope_of, steering_edits, steering_view
 from cbm.study.study import Study
 from cbm.ui.frame import resources
@@ -48,9 +48,9 @@ def some_wrong(study: Study) -> int:
 
 def recipes(study: Study) -> list[Recipe]:
     row = some_wrong(study)
-    active = [index for index, _ in study.prediction(row, Recipe()).active]
-    silent = next(index for index in range(study.concepts) if index not in active)
-    name = study.classes
+    active = [entry.concept for entry in study.prediction(row, Recipe()).contributions]
+    silent = next(index for index in range(study.concept_count) if index not in active)
+    name = study.class_names
     return [
         Recipe(),
         Recipe.of(ScaleConcept(active[0], "a", 0.4), SetWeight(active[1], "b", name[2], -2.0)),
@@ -80,7 +80,7 @@ def preview(view: SteeringView, kind: ScopeKind, changes: dict[int, float]) -> n
 def test_preview_is_what_the_server_comes_to(study: Study, number: int, kind: ScopeKind) -> None:
     recipe, row = recipes(study)[number], some_wrong(study)
     generator = np.random.default_rng(number)
-    for target in (None, study.classes[3]):
+    for target in (None, study.class_names[3]):
         view = steering_view(study, row, recipe, target, asked=0)
         for _ in range(4):
             chosen = generator.choice(len(view.rows), 2, replace=False)
@@ -104,7 +104,7 @@ def test_sliders_stand_where_they_were_put(study: Study, number: int) -> None:
 
 @pytest.mark.parametrize("number", range(5))
 def test_rows_rest_and_bias_sum_to_the_score(study: Study, number: int) -> None:
-    for row in range(0, study.images, 23):
+    for row in range(0, study.image_count, 23):
         view = steering_view(study, row, recipes(study)[number])
         worth = [
             float(view.now[place][view.target]) if place in view.now else entry.position * float(view.unit[place, view.target])
@@ -116,8 +116,8 @@ def test_rows_rest_and_bias_sum_to_the_score(study: Study, number: int) -> None:
 
 def test_asked_concept_has_the_first_slider_and_a_silent_one_can_be_set(study: Study) -> None:
     row = some_wrong(study)
-    active = {index for index, _ in study.prediction(row, Recipe()).active}
-    silent = next(index for index in range(study.concepts) if index not in active and (study.model.head.weight[:, index] != 0).any())
+    active = {entry.concept for entry in study.prediction(row, Recipe()).contributions}
+    silent = next(index for index in range(study.concept_count) if index not in active and (study.model.head.weight[:, index] != 0).any())
     view = steering_view(study, row, Recipe(), asked=silent)
     assert view.rows[0].concept == silent
     assert view.rows[0].silent
@@ -157,7 +157,7 @@ def test_marginal_effects_are_measured_on_top_of_the_edits_before_and_add_up(stu
     _, concept = correctable(study)
     edits: list[Edit] = [AblateConcept(concept, "x"), RenameConcept(1, "a", "b"), ScaleConcept(2, "y", 2.0), AblateConcept(3, "z")]
     recipe = Recipe.of(*edits).toggle(2)
-    found = marginals(study, recipe)
+    found = study.marginal_effects(recipe)
     assert [entry is None for entry in found] == [False, True, True, False]
     before = Recipe()
     for edit, entry in zip(edits, found, strict=True):
@@ -177,7 +177,7 @@ def test_marginal_effects_are_measured_on_top_of_the_edits_before_and_add_up(stu
 
 def test_names_do_not_count_as_another_state() -> None:
     edit = AblateConcept(1, "a")
-    assert state_of(Recipe.of(edit)) == state_of(Recipe.of(HideConcept(3, "c"), edit, RenameConcept(1, "a", "b")))
+    assert Recipe.of(edit).prediction_state == Recipe.of(HideConcept(3, "c"), edit, RenameConcept(1, "a", "b")).prediction_state
 
 
 # Suggestions and experiments
@@ -186,10 +186,10 @@ def test_names_do_not_count_as_another_state() -> None:
 def test_every_suggestion_does_what_it_says(study: Study) -> None:
     recipe = Recipe.of(ScaleConcept(2, "x", 0.5))
     predicted = study.scored.apply(recipe).argmax(axis=1)
-    mistakes = confused_pairs(study, predicted)
-    assert sum(mistake.count for mistake in mistakes) == ((study.labels >= 0) & (predicted != study.labels)).sum()
-    assert mistakes[0].count == max(mistake.count for mistake in mistakes)
-    proposals = list(concept_proposals(study, mistakes[0].truth, mistakes[0].said, recipe))
+    mistakes = count_confusions(predicted, study.labels, study.class_names).named_pairs()
+    assert sum(count for *_, count in mistakes) == ((study.labels >= 0) & (predicted != study.labels)).sum()
+    assert mistakes[0][2] == max(count for *_, count in mistakes)
+    proposals = list(concept_proposals(study, mistakes[0][0], mistakes[0][1], recipe))
     row = int(np.flatnonzero(predicted != study.labels)[0])
     weights = weight_proposals(study, row, recipe)
     assert weights
@@ -219,7 +219,8 @@ def test_prepared_experiments_do_what_they_promise(study: Study, workspace: Work
 
 
 def test_downloaded_recipe_comes_back_as_it_was(study: Study) -> None:
-    concept, name = study.prediction(some_wrong(study), Recipe()).active[0]
+    first = study.prediction(some_wrong(study), Recipe()).contributions[0]
+    concept, name = first.concept, first.name
     recipe = Recipe.of(RenameConcept(concept, name, "mine"), AblateConcept(concept, "mine"), AblateConcepts((1, 2), "my selection")).undo()
     assert read_recipe(recipe.to_json().encode(), study) == recipe
 

@@ -14,7 +14,7 @@ PAGES = ("start", "concepts", "concept", "image", "intervene", "compare", "class
 
 @pytest.fixture
 def unlabelled(own_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    monkeypatch.setattr(Study, "labels", property(lambda study: np.full(study.images, -1)))
+    monkeypatch.setattr(Study, "labels", property(lambda study: np.full(study.image_count, -1)))
     return own_workspace
 
 

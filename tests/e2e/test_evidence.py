@@ -49,7 +49,7 @@ def click_bar(page: Page, index: int) -> None:
 
 
 def test_filter_by_a_bar_then_merge_and_undo(visit: Visit, server: Server) -> None:
-    fired = evidence.firing(server.study, (CONCEPT,))
+    fired = server.study.firing((CONCEPT,))
     cut = evidence.bins(fired)
     into = relations.nearest_directions(server.study, fired, Recipe().decisions(), 1)[0].concept
     names = server.study.concept_names

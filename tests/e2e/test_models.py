@@ -13,12 +13,11 @@ from visits import Server, Visit
 
 from cbm import verbs
 from cbm.editing.recipe import AblateConcept, Recipe
-from cbm.study.classes import class_report
 from cbm.workspace.workspace import Workspace
 
 
 def test_a_confused_cell_leads_to_its_images_and_on_to_why(visit: Visit, server: Server) -> None:
-    report = class_report(server.study, Recipe())
+    report = server.study.confusions(Recipe())
     truth, predicted, count = report.pairs(3)[2]
     page = visit.open("/classify")
     expect(page.get_by_role("heading", name="Confusions")).to_be_visible()
@@ -40,7 +39,7 @@ def test_a_confused_cell_leads_to_its_images_and_on_to_why(visit: Visit, server:
 
 
 def test_a_class_page_comes_back_by_its_address(visit: Visit, server: Server) -> None:
-    name = server.study.classes[2]
+    name = server.study.class_names[2]
     page = visit.open(f"/classify?class={quote(name)}")
     expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
     expect(page.get_by_role("heading", name="What makes it")).to_be_visible()
@@ -50,7 +49,7 @@ def test_a_class_page_comes_back_by_its_address(visit: Visit, server: Server) ->
 
 def test_telephone_shows_models_without_sideways_scrolling(browser: Browser, server: Server) -> None:
     visitor = Visit(browser, server.url, width=390)
-    for address in ("/classify", f"/classify?class={quote(server.study.classes[0])}", "/compare?other=unedited", "/export"):
+    for address in ("/classify", f"/classify?class={quote(server.study.class_names[0])}", "/compare?other=unedited", "/export"):
         page = visitor.open(address)
         assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390, address
     visitor.close()

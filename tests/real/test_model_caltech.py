@@ -10,9 +10,9 @@ import pytest
 
 from cbm.dictionaries.configs import BatchTopK, TrainingConfig
 from cbm.dictionaries.trainer import train
-from cbm.editing.effect import measure_effect, measure_recipe
+from cbm.editing.effect import compare_predictions, measure_recipe
 from cbm.editing.recipe import AblateConcept, ClassScope, Recipe, ScaleConcept, ScaleWeight, SetConcept
-from cbm.editing.weight_suggestions import suggest_weight_edits
+from cbm.editing.suggestions import suggest_weight_edits
 from cbm.heads.base import LinearHead
 from cbm.model.concept_model import ConceptModel
 from cbm.model.save import save_bundle
@@ -68,18 +68,19 @@ def test_rescoring_and_effects_agree_with_predicting_again(caltech: tuple) -> No
     ):
         recipe = Recipe.of(edit)
         np.testing.assert_array_equal(scored.apply(recipe), model.with_recipe(recipe).predict_codes(codes).logits)
-        assert (
-            measure_recipe(scored, Recipe(), recipe, labels).to_dict() == measure_effect(model, model.edited(edit), codes, labels).to_dict()
-        )
+        predicted = [one.predict_codes(codes).labels for one in (model, model.edited(edit))]
+        expected = compare_predictions(*predicted, labels, model.classes)
+        assert measure_recipe(scored, Recipe(), recipe, labels).to_dict() == expected.to_dict()
 
 
 def test_the_weight_calculator_puts_a_wrong_image_right(caltech: tuple) -> None:
     model, embeddings, labels = caltech
     codes = model.encode(embeddings)
     wrong = int(np.flatnonzero(model.predict_codes(codes).labels != labels)[0])
-    suggestions = suggest_weight_edits(model, codes[[wrong]], int(labels[wrong]), model.scored(codes), labels)
+    suggestions = suggest_weight_edits(model.scored(codes), Recipe(), labels, model.names, codes[[wrong]], int(labels[wrong]))
     for suggestion in suggestions[:3]:
-        effect = measure_effect(model, model.edited(*suggestion.edits), codes, labels)
+        predicted = [one.predict_codes(codes).labels for one in (model, model.edited(*suggestion.edits))]
+        effect = compare_predictions(*predicted, labels, model.classes)
         assert wrong in effect.corrected
         assert suggestion.corrected.tolist() == effect.corrected.tolist()
         assert suggestion.newly_wrong.tolist() == effect.newly_wrong.tolist()

@@ -16,14 +16,15 @@ from cbm import verbs
 from cbm.core.errors import MismatchError, NotFoundError
 from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.editing.recipe import AblateConcept, ClassScope, MergeConcepts, Recipe, RenameConcept
-from cbm.study import classes
 from cbm.study import comparison as comparing
-from cbm.study.class_detail import class_detail
+from cbm.study.class_view import class_view
 from cbm.study.concept_pairs import contribution_shares, match_concepts, pair_list
+from cbm.study.confusions import similar_beside
+from cbm.study.nec_paths import NecLevel, NecSeries, NecView, path_of
 from cbm.study.study import Study
 from cbm.ui.frame import resources
 from cbm.ui.widgets.figures.confusion import clicked_cell, confusion_heatmap
-from cbm.ui.widgets.figures.nec import NecLevel, NecSeries, NecView, nec_chart, path_of, spread
+from cbm.ui.widgets.figures.nec import nec_chart, spread
 from cbm.workspace.workspace import Workspace
 
 
@@ -44,13 +45,13 @@ def recipe() -> Recipe:
 def predictions(study: Study, recipe: Recipe) -> list[str]:
     """Image by image, by the model itself."""
     edited = study.model.with_recipe(recipe)
-    return [edited.predict(study.held_out.embeddings[row : row + 1], [study.item(row)]).names[0] for row in range(study.images)]
+    return [edited.predict(study.held_out.embeddings[row : row + 1], [study.item(row)]).names[0] for row in range(study.image_count)]
 
 
 def test_class_figures_equal_those_counted_by_hand(study: Study) -> None:
     said = predictions(study, recipe())
-    truth = [study.classes[label] for label in study.labels]
-    report = classes.class_report(study, recipe())
+    truth = [study.class_names[label] for label in study.labels]
+    report = study.confusions(recipe())
     for row in report.rows:
         own = [answer for answer, label in zip(said, truth, strict=True) if label == row.name]
         assert (row.images, row.right) == (len(own), own.count(row.name))
@@ -61,18 +62,18 @@ def test_class_figures_equal_those_counted_by_hand(study: Study) -> None:
 
 
 def test_pairs_and_their_images_agree(study: Study) -> None:
-    report = classes.class_report(study, recipe())
+    report = study.confusions(recipe())
     pairs = report.pairs()
     assert [count for *_, count in pairs] == sorted((count for *_, count in pairs), reverse=True)
     said = predictions(study, recipe())
     for truth, predicted, count in pairs[:4]:
-        rows = classes.cell_rows(study, recipe(), truth, predicted)
+        rows = study.confused_rows(truth, predicted, recipe())
         assert len(rows) == count
-        assert {(study.labels[row], said[row]) for row in rows} == {(truth, study.classes[predicted])}
+        assert {(study.labels[row], said[row]) for row in rows} == {(truth, study.class_names[predicted])}
 
 
 def test_most_confused_classes_hold_every_pair_whole(study: Study) -> None:
-    report = classes.class_report(study, Recipe())
+    report = study.confusions(Recipe())
     kept = report.most_confused(5)
     assert 2 <= len(kept) <= 5
     assert set(report.pairs(1)[0][:2]) <= set(kept)
@@ -82,28 +83,28 @@ def test_similar_classes_stand_beside_each_other() -> None:
     matrix = np.diag([50] * 6)
     for first, second in ((0, 4), (1, 5), (2, 3)):
         matrix[first, second] = matrix[second, first] = 30
-    order = classes.similar_beside(matrix)
+    order = similar_beside(matrix)
     assert sorted(order) == list(range(6))
     assert all(abs(order.index(first) - order.index(second)) == 1 for first, second in ((0, 4), (1, 5), (2, 3)))
 
 
 def test_a_selection_is_counted_alone(study: Study) -> None:
-    only = np.arange(0, study.images, 3)
-    report = classes.class_report(study, recipe(), only)
+    only = np.arange(0, study.image_count, 3)
+    report = study.confusions(recipe(), only)
     said = predictions(study, recipe())
     assert report.images == len(only)
-    assert report.accuracy == pytest.approx(np.mean([said[row] == study.classes[study.labels[row]] for row in only]))
+    assert report.accuracy == pytest.approx(np.mean([said[row] == study.class_names[study.labels[row]] for row in only]))
 
 
 def test_a_class_that_is_not_there_is_named(study: Study) -> None:
     with pytest.raises(NotFoundError, match="unicorn"):
-        classes.class_index(study, "unicorn")
+        class_view(study, "unicorn")
 
 
 def test_contributions_of_a_class_sum_to_its_mean_score(study: Study) -> None:
-    report = classes.class_report(study, recipe())
-    for index in range(len(study.classes)):
-        detail = class_detail(study, recipe(), report, index)
+    report = study.confusions(recipe())
+    for index in range(len(study.class_names)):
+        detail = class_view(study, index, recipe())
         own = study.labels == index
         mean = float(study.scored.apply(recipe())[own, index].mean())
         assert sum(entry.contribution for entry in detail.concepts) + detail.bias == pytest.approx(mean, abs=1e-4)
@@ -114,10 +115,10 @@ def test_contributions_of_a_class_sum_to_its_mean_score(study: Study) -> None:
 
 def test_merged_concepts_count_as_one(study: Study) -> None:
     index = 0
-    members = [entry.index for entry in class_detail(study, Recipe(), classes.class_report(study, Recipe()), index).concepts[:2]]
+    members = [entry.index for entry in class_view(study, index, Recipe()).concepts[:2]]
     merged = Recipe.of(MergeConcepts(tuple(members), ("a", "b"), "both"))
-    before = class_detail(study, Recipe(), classes.class_report(study, Recipe()), index)
-    after = class_detail(study, merged, classes.class_report(study, merged), index)
+    before = class_view(study, index, Recipe())
+    after = class_view(study, index, merged)
     assert len(after.concepts) == len(before.concepts) - 1
     together = next(entry for entry in after.concepts if entry.name == "both")
     assert together.contribution == pytest.approx(sum(entry.contribution for entry in before.concepts[:2]))
@@ -138,14 +139,14 @@ def test_comparison_equals_the_one_counted_by_hand(study: Study, other: Study) -
     recipes = Recipe(), other.model.recipe
     found = comparing.compare(study, other, recipes, comparing.align(study, other))
     first, second = predictions(study, recipes[0]), predictions(other, recipes[1])
-    truth = [study.classes[label] for label in study.labels]
+    truth = [study.class_names[label] for label in study.labels]
     rows = list(zip(first, second, truth, strict=True))
     assert found.count("left") == sum(a == t != b for a, b, t in rows)
     assert found.count("right") == sum(b == t != a for a, b, t in rows)
     assert found.count("alike") == sum(a == b != t for a, b, t in rows)
     assert found.count("differently") == sum(a != t and b != t and a != b for a, b, t in rows)
     assert found.agreement == pytest.approx(np.mean([a == b for a, b, _ in rows]))
-    assert sum(map(len, found.rows.values())) == found.labelled == study.images
+    assert sum(map(len, found.rows.values())) == found.labelled == study.image_count
     for entry in found.classes:
         assert entry.left == pytest.approx(np.mean([a == t for a, _, t in rows if t == entry.name]))
 
@@ -153,7 +154,7 @@ def test_comparison_equals_the_one_counted_by_hand(study: Study, other: Study) -
 def test_images_in_common_are_found_by_content_across_sets(workspace: Workspace, study: Study) -> None:
     from dataclasses import replace
 
-    order = np.random.default_rng(0).permutation(study.images)[:50]
+    order = np.random.default_rng(0).permutation(study.image_count)[:50]
     shuffled = replace(
         study.held_out,
         id="embeddings-other",
@@ -177,8 +178,8 @@ def test_models_without_a_common_image_are_refused(workspace: Workspace, study: 
 def test_models_of_different_classes_are_compared_by_name(study: Study) -> None:
     from dataclasses import replace
 
-    kept = study.classes[::-1][:4]
-    numbers = [study.classes.index(name) for name in kept]
+    kept = study.class_names[::-1][:4]
+    numbers = [study.class_names.index(name) for name in kept]
     head = replace(
         study.model.head, weight=np.ascontiguousarray(study.model.head.weight[numbers]), bias=study.model.head.bias[numbers].copy()
     )
@@ -223,7 +224,7 @@ def test_rotated_order_of_concepts_is_found_again_by_direction(study: Study) -> 
 
 def test_one_dictionary_shares_every_concept(study: Study, other: Study) -> None:
     matches = match_concepts(study.model, other.model)
-    assert (matches.by, len(matches)) == ("dictionary", study.concepts)
+    assert (matches.by, len(matches)) == ("dictionary", study.concept_count)
     pairs = pair_list(study, other, (Recipe(), other.model.recipe), matches)
     assert pairs.pairs[0].left == 1  # the ablated one differs most
     assert pairs.pairs[0].right_share == 0.0
@@ -282,5 +283,5 @@ def test_clicked_points_lead_to_their_cells(count: int) -> None:
 
 def test_renames_change_no_figure(study: Study) -> None:
     renamed = Recipe.of(RenameConcept(0, "circle", "ball"))
-    assert not classes.changes_predictions(renamed)
-    np.testing.assert_array_equal(classes.class_report(study, renamed).matrix, classes.class_report(study, Recipe()).matrix)
+    assert not renamed.changes_predictions
+    np.testing.assert_array_equal(study.confusions(renamed).matrix, study.confusions(Recipe()).matrix)

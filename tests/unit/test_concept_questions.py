@@ -33,14 +33,14 @@ def dense(study: Study) -> np.ndarray:
 
 @pytest.mark.parametrize("members", [(CONCEPT,), (2, 7), (0, 1, 3)])
 def test_firing_is_the_sum_of_the_members(study: Study, dense: np.ndarray, members: tuple[int, ...]) -> None:
-    fired = evidence.firing(study, members)
+    fired = study.firing(members)
     np.testing.assert_allclose(fired.dense(), dense[:, list(members)].sum(axis=1), rtol=1e-6)
     assert (np.diff(fired.values) <= 0).all()
     assert fired.frequency == pytest.approx((dense[:, list(members)].sum(axis=1) != 0).mean())
 
 
 def test_examples_are_the_strongest_the_middle_and_a_stable_random_draw(study: Study) -> None:
-    fired = evidence.firing(study, (CONCEPT,))
+    fired = study.firing((CONCEPT,))
     shown = evidence.examples(fired, concept=CONCEPT, sample=0, count=6)
     assert shown.top == (0, 1, 2, 3, 4, 5)
     assert abs(np.median(shown.middle) - (len(fired.rows) - 1) / 2) <= 1
@@ -52,8 +52,8 @@ def test_examples_are_the_strongest_the_middle_and_a_stable_random_draw(study: S
 
 
 def test_every_image_is_in_the_bin_that_counts_it(study: Study) -> None:
-    for concept in range(0, study.concepts, 5):
-        fired = evidence.firing(study, (concept,))
+    for concept in range(0, study.concept_count, 5):
+        fired = study.firing((concept,))
         cut = evidence.bins(fired)
         shown = [evidence.in_bin(fired, cut, index) for index in range(len(cut.counts))]
         assert [len(part) for part in shown] == cut.counts.tolist()
@@ -75,9 +75,8 @@ def test_bins_of_a_concept_that_fires_once_or_never_are_no_error() -> None:
 
 
 def test_high_and_low_members_of_a_class(study: Study, dense: np.ndarray) -> None:
-    name = study.classes[2]
-    fired = evidence.firing(study, (CONCEPT,))
-    high, low = evidence.high_and_low(study, fired, name, 5)
+    fired = study.firing((CONCEPT,))
+    high, low = evidence.high_and_low(fired, np.flatnonzero(study.labels == 2), 5)
     members = np.flatnonzero(study.labels == 2)
     assert not set(high) & set(low)
     assert set(high) | set(low) <= set(members.tolist())
@@ -85,20 +84,24 @@ def test_high_and_low_members_of_a_class(study: Study, dense: np.ndarray) -> Non
     assert dense[low, CONCEPT].max() <= np.sort(dense[members, CONCEPT])[4]
 
 
+def class_weights(study: Study, members: tuple[int, ...], recipe: Recipe) -> dict[str, float]:
+    return dict(evidence.class_weights(study.scored.head_for(recipe), study.columns, members, study.class_names))
+
+
 def test_class_weights_carry_the_edits_of_weights(study: Study) -> None:
-    fired = evidence.firing(study, (CONCEPT,))
-    before = dict(evidence.class_weights(study, fired, Recipe()))
+    fired = study.firing((CONCEPT,))
+    before = class_weights(study, fired.members, Recipe())
     own = study.model.head.weight[:, CONCEPT]
-    assert before == pytest.approx({study.classes[i]: float(own[i]) for i in np.flatnonzero(own)})
-    first, other = next(iter(before)), next(name for name in study.classes if name not in before)
+    assert before == pytest.approx({study.class_names[i]: float(own[i]) for i in np.flatnonzero(own)})
+    first, other = next(iter(before)), next(name for name in study.class_names if name not in before)
     recipe = Recipe.of(ZeroWeight(CONCEPT, "x", first), SetWeight(CONCEPT, "x", other, 9.0))
-    after = dict(evidence.class_weights(study, fired, recipe))
+    after = class_weights(study, fired.members, recipe)
     assert first not in after
     assert next(iter(after.items())) == (other, 9.0)
 
 
 def test_weights_of_merged_concepts_lie_between_their_own(study: Study) -> None:
-    merged = dict(evidence.class_weights(study, evidence.firing(study, (2, 7)), Recipe()))
+    merged = class_weights(study, (2, 7), Recipe())
     weights = study.model.head.weight[:, [2, 7]]
     for name, value in merged.items():
         row = weights[study.model.class_index(name)]
@@ -107,7 +110,7 @@ def test_weights_of_merged_concepts_lie_between_their_own(study: Study) -> None:
 
 def test_co_firing_equals_counting_pairs(study: Study, dense: np.ndarray) -> None:
     fires = dense != 0
-    fired = evidence.firing(study, (CONCEPT,))
+    fired = study.firing((CONCEPT,))
     found = relations.co_firing(study, fired, Recipe().decisions(), 8)
     assert len(found) == 8
     jaccard = np.array([(fires[:, CONCEPT] & column).sum() / (fires[:, CONCEPT] | column).sum() for column in fires.T])
@@ -120,7 +123,7 @@ def test_co_firing_equals_counting_pairs(study: Study, dense: np.ndarray) -> Non
 
 
 def test_nearest_directions_equal_all_cosines(study: Study) -> None:
-    fired = evidence.firing(study, (CONCEPT,))
+    fired = study.firing((CONCEPT,))
     decoder = study.model.bottleneck.decoder.astype(np.float64)  # type: ignore[attr-defined]
     unit = decoder / np.linalg.norm(decoder, axis=1, keepdims=True)
     cosine = unit @ unit[CONCEPT]
@@ -130,17 +133,21 @@ def test_nearest_directions_equal_all_cosines(study: Study) -> None:
 
 
 def test_hidden_and_merged_concepts_are_no_relations(study: Study) -> None:
-    fired = evidence.firing(study, (CONCEPT,))
+    fired = study.firing((CONCEPT,))
     first, second, third = (entry.concept for entry in relations.co_firing(study, fired, Recipe().decisions(), 3))
     decisions = Recipe.of(HideConcept(first, "x"), MergeConcepts((third, second), ("x", "y"), "z")).decisions()
-    listed = {entry.concept for entry in relations.co_firing(study, fired, decisions, study.concepts)}
+    listed = {entry.concept for entry in relations.co_firing(study, fired, decisions, study.concept_count)}
     assert not listed & {first, second, CONCEPT}
     assert third in listed
-    assert not {entry.concept for entry in relations.nearest_directions(study, fired, decisions, study.concepts)} & {first, second, CONCEPT}
+    assert not {entry.concept for entry in relations.nearest_directions(study, fired, decisions, study.concept_count)} & {
+        first,
+        second,
+        CONCEPT,
+    }
 
 
 def test_known_concepts_with_the_images_on_which_they_differ(study: Study, dense: np.ndarray) -> None:
-    best = evidence.known_concepts(study, evidence.firing(study, (CONCEPT,)))[0]
+    best = evidence.known_concepts(study.firing((CONCEPT,)), study.held_out.truth, study.held_out.concept_names)[0]
     names, truth = study.held_out.concept_names, study.held_out.truth
     auc = area_under_roc(study.model.encode(np.asarray(study.held_out.embeddings)), truth)[CONCEPT]
     assert best.name == names[CONCEPT] == names[int(np.nanargmax(auc))]
@@ -160,10 +167,6 @@ def test_best_cut_separates_what_can_be_separated() -> None:
 
 def test_concepts_to_merge_with_are_found_by_name_and_number() -> None:
     names = ["red", "dark red", "blue", "reddish", "green"]
-
-    class Small:
-        concepts = 5
-
-    assert relations.merge_candidates(Small(), names, "red", [0], 5) == (3, 1)  # type: ignore[arg-type]
-    assert relations.merge_candidates(Small(), names, "2", [0], 5) == (2,)  # type: ignore[arg-type]
-    assert relations.merge_candidates(Small(), names, " ", [0], 5) == ()  # type: ignore[arg-type]
+    assert relations.merge_candidates(names, "red", [0], 5) == (3, 1)
+    assert relations.merge_candidates(names, "2", [0], 5) == (2,)
+    assert relations.merge_candidates(names, " ", [0], 5) == ()

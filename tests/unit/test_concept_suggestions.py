@@ -7,9 +7,10 @@ import pytest
 from model_fakes import CLASSES, random_embeddings, small_model
 
 from cbm.core.errors import InvalidInputError, MismatchError, NotFoundError
-from cbm.editing.concept_suggestions import suggest_concept_edits, sweep_concepts
 from cbm.editing.effect import measure_recipe
 from cbm.editing.recipe import AblateConcept, ClassScope, ImageScope, Recipe, ScaleConcept, SetConcept, SetWeight
+from cbm.editing.suggestions import suggest_concept_edits
+from cbm.editing.sweep import sweep_concepts
 
 MODEL = small_model(7)
 CODES = MODEL.encode(random_embeddings(MODEL, 80))
@@ -39,9 +40,21 @@ def test_sweep_equals_measuring_every_edit(recipe: Recipe, factor: float, class_
         assert sweep.corrected_in_focus[concept] == focus[effect.corrected].sum()
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_sweep_of_some_concepts_counts_by_group(recipe: Recipe) -> None:
+    groups, only = np.random.default_rng(4).integers(-1, 3, 80), [0, 3, 5]
+    sweep = sweep_concepts(SCORED, recipe, LABELS, groups=groups, only=only)
+    assert not sweep.corrected[[1, 2, 4]].any()
+    for concept in only:
+        effect = measure_recipe(SCORED, recipe, recipe.append(AblateConcept(concept, "x")), LABELS)
+        assert sweep.net[concept] == len(effect.corrected) - len(effect.newly_wrong)
+        net = [int((groups[effect.corrected] == group).sum() - (groups[effect.newly_wrong] == group).sum()) for group in range(3)]
+        assert sweep.net_by_group[concept].tolist() == net
+
+
 def test_sweep_in_small_chunks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = sweep_concepts(SCORED, RECIPES[1], LABELS)
-    monkeypatch.setattr("cbm.editing.concept_suggestions._CHUNK", 28)
+    monkeypatch.setattr("cbm.editing.sweep._CHUNK", 28)
     parts = sweep_concepts(SCORED, RECIPES[1], LABELS)
     np.testing.assert_array_equal(whole.net, parts.net)
 
@@ -56,7 +69,7 @@ def test_no_tried_edit_gains_more_than_the_first_suggestion(recipe: Recipe, true
         focus &= model.class_index(true) == LABELS
     if said is not None:
         focus &= predicted == model.class_index(said)
-    found = suggest_concept_edits(model, SCORED, LABELS, true_class=true, predicted_class=said, count=99)
+    found = suggest_concept_edits(SCORED, recipe, LABELS, MODEL.names, true_class=true, predicted_class=said, count=99)
     assert found.mistakes == focus.sum()
     gains = [entry.net for entry in found.suggestions]
     assert gains == sorted(gains, reverse=True)
@@ -75,7 +88,7 @@ def test_no_tried_edit_gains_more_than_the_first_suggestion(recipe: Recipe, true
 
 
 def test_evidence_is_what_it_says() -> None:
-    found = suggest_concept_edits(MODEL, SCORED, LABELS, true_class="cat", count=99)
+    found = suggest_concept_edits(SCORED, Recipe(), LABELS, MODEL.names, true_class="cat", count=99)
     predicted = MODEL.predict_codes(CODES).labels
     dense, weight = CODES.to_dense(), MODEL.head.weight
     wrong = np.flatnonzero((LABELS == 0) & (predicted != 0))
@@ -91,8 +104,8 @@ def test_evidence_is_what_it_says() -> None:
 def test_mistakes_that_are_not_made_and_unknown_classes_are_refused() -> None:
     right = MODEL.predict_codes(CODES).labels
     with pytest.raises(InvalidInputError, match="no such mistake"):
-        suggest_concept_edits(MODEL, SCORED, right)
+        suggest_concept_edits(SCORED, Recipe(), right, MODEL.names)
     with pytest.raises(NotFoundError, match="zebra"):
-        suggest_concept_edits(MODEL, SCORED, LABELS, true_class="zebra")
+        suggest_concept_edits(SCORED, Recipe(), LABELS, MODEL.names, true_class="zebra")
     with pytest.raises(MismatchError):
-        suggest_concept_edits(MODEL, SCORED, LABELS[:5])
+        suggest_concept_edits(SCORED, Recipe(), LABELS[:5], MODEL.names)

@@ -36,7 +36,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def test_tiles_are_those_of_the_study(study: Study, recipe: Recipe) -> None:
     shown = shown_concepts(study, recipe)
     mine = [shown.tile(study, int(concept)) for concept in np.flatnonzero(shown.standing)]
-    assert mine == study.concept_tiles(recipe)
+    assert mine == study.concepts(recipe)
 
 
 def test_filters_are_what_their_words_say(study: Study) -> None:
@@ -50,7 +50,7 @@ def test_filters_are_what_their_words_say(study: Study) -> None:
     assert np.flatnonzero(masks[Filter.HIDDEN]).tolist() == [5, 6, 20]
     assert np.flatnonzero(masks[Filter.PINNED]).tolist() == [4]
     assert {shown.names[concept].casefold() for concept in np.flatnonzero(masks[Filter.DUPLICATE]).tolist()} == {"red"}
-    near = np.zeros(study.concepts, bool)
+    near = np.zeros(study.concept_count, bool)
     near[7] = True
     assert filter_masks(shown, near=near)[Filter.DUPLICATE][7]
 
@@ -61,25 +61,25 @@ def test_a_concept_that_only_speaks_against_classes_speaks_for_none_and_is_in_us
     weight[:, 2] = 0.0
     weight[3, 2] = -1.5
     against = Study(replace(study.model, head=replace(head, weight=weight)), study.held_out)
-    assert against.tiles[2].top_class is None
-    assert against.tiles[2].used
+    assert against.unedited_concepts[2].top_class is None
+    assert against.unedited_concepts[2].used
     assert concept_columns(against).top_class[2] == -1
     assert filter_masks(shown_concepts(against, Recipe()))[Filter.IN_USE][2]
 
 
 def test_counts_say_what_choosing_a_filter_would_leave(study: Study) -> None:
     shown = shown_concepts(study, RECIPE)
-    among = candidates(study, shown, ConceptQuery(of_class=study.classes[0]))
+    among = candidates(study, shown, ConceptQuery(of_class=study.class_names[0]))
     for chosen in (frozenset[Filter](), frozenset({Filter.IN_USE}), frozenset({Filter.HIDDEN})):
         counts = among.counts(chosen)
         for one in Filter:
-            asked = ConceptQuery(of_class=study.classes[0], filters=chosen | {one})
+            asked = ConceptQuery(of_class=study.class_names[0], filters=chosen | {one})
             assert counts[one] == len(listed(shown, asked, among))
 
 
 def test_the_class_each_concept_fires_for_is_that_of_brute_force(study: Study) -> None:
     dense = np.abs(np.asarray(study.scored.codes.todense()))
-    sums = np.stack([dense[study.labels == label].sum(axis=0) for label in range(len(study.classes))])
+    sums = np.stack([dense[study.labels == label].sum(axis=0) for label in range(len(study.class_names))])
     expected = np.where(sums.max(axis=0) > 0, sums.argmax(axis=0), -1)
     assert np.array_equal(concept_columns(study).fires_for, expected)
 
@@ -94,14 +94,14 @@ def test_order_is_that_of_sorting_one_by_one(study: Study, sort: Sort) -> None:
         Sort.NAME: lambda tile: tile.name.casefold(),
     }
     order = arrange(shown, shown.standing, sort)
-    assert [shown.tile(study, int(concept)) for concept in order] == sorted(study.concept_tiles(RECIPE), key=keys[sort])
+    assert [shown.tile(study, int(concept)) for concept in order] == sorted(study.concepts(RECIPE), key=keys[sort])
 
 
 def test_names_come_before_classes_and_classes_before_meanings(study: Study) -> None:
     shown = shown_concepts(study, Recipe())
-    assert find(shown, "  ", study.classes) is None
+    assert find(shown, "  ", study.class_names) is None
     related = {"moon": 0.9, "sun": 0.5}
-    found = find(shown, "HEART", study.classes, related)
+    found = find(shown, "HEART", study.class_names, related)
     assert found is not None
     order = arrange(shown, found.fits, Sort.NAME, found)
     names = [shown.names[concept] for concept in order.tolist()]
@@ -114,7 +114,7 @@ def test_names_come_before_classes_and_classes_before_meanings(study: Study) -> 
 def test_a_search_finds_the_name_before_and_after_a_rename(study: Study) -> None:
     shown = shown_concepts(study, RECIPE)
     for text in ("star", "red"):
-        found = find(shown, text, study.classes)
+        found = find(shown, text, study.class_names)
         assert found is not None
         assert found.fits[3]
 

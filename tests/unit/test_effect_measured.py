@@ -11,9 +11,10 @@ from model_fakes import CLASSES, random_embeddings, small_model
 from test_edits_recipe import recipes
 
 from cbm.core.errors import InvalidInputError, MismatchError
-from cbm.editing.effect import compare_predictions, measure_effect, measure_recipe
+from cbm.editing.effect import EditEffect, compare_predictions, measure_recipe
 from cbm.editing.recipe import AblateConcept, ClassScope, ImageScope, Recipe, ScaleConcept, SetConcept
-from cbm.editing.weight_suggestions import suggest_weight_edits
+from cbm.editing.suggestions import suggest_weight_edits
+from cbm.model.concept_model import ConceptModel
 
 MODEL = small_model(7)
 EMBEDDINGS = random_embeddings(MODEL, 60)
@@ -24,11 +25,19 @@ GROUPS = np.random.default_rng(3).integers(-1, 3, 60)
 SCORED = MODEL.scored(CODES, ITEMS)
 
 
+def between(
+    before: ConceptModel, after: ConceptModel, labels: np.ndarray, groups: np.ndarray | None = None, names: list[str] | None = None
+) -> EditEffect:
+    """The effect, from what the two models themselves predict."""
+    predicted = [model.predict(EMBEDDINGS, ITEMS).labels for model in (before, after)]
+    return compare_predictions(*predicted, labels, CLASSES, groups, names)
+
+
 @settings(max_examples=60, deadline=None)
 @given(recipes())
 def test_effect_equals_counting_row_by_row(recipe: Recipe) -> None:
     after = MODEL.with_recipe(recipe)
-    effect = measure_effect(MODEL, after, EMBEDDINGS, LABELS, GROUPS, ["a", "b", "c"], ITEMS)
+    effect = between(MODEL, after, LABELS, GROUPS, ["a", "b", "c"])
     old, new = MODEL.predict(EMBEDDINGS, ITEMS).labels, after.predict(EMBEDDINGS, ITEMS).labels
     corrected = [row for row in range(60) if LABELS[row] >= 0 and old[row] != LABELS[row] == new[row]]
     broken = [row for row in range(60) if LABELS[row] >= 0 and old[row] == LABELS[row] != new[row]]
@@ -47,7 +56,7 @@ def test_effect_equals_counting_row_by_row(recipe: Recipe) -> None:
 
 
 def test_taking_an_edit_back_is_no_effect() -> None:
-    effect = measure_effect(MODEL, MODEL.edited(AblateConcept(1, "x")).with_recipe(Recipe()), CODES, LABELS)
+    effect = between(MODEL, MODEL.edited(AblateConcept(1, "x")).with_recipe(Recipe()), LABELS)
     assert len(effect.changed) == len(effect.corrected) == len(effect.newly_wrong) == 0
     assert effect.worst_group_before is None
     assert effect.per_group == ()
@@ -89,7 +98,9 @@ def test_suggested_weights_put_the_image_right_and_their_counts_match_recomputat
         for true in range(4):
             if true == before[row]:
                 continue
-            suggestions = suggest_weight_edits(model, CODES[[row]], true, SCORED, LABELS, item=ITEMS[row], margin=margin, count=99)
+            suggestions = suggest_weight_edits(
+                SCORED, recipe, LABELS, MODEL.names, CODES[[row]], true, item=ITEMS[row], margin=margin, count=99
+            )
             gains = [entry.net for entry in suggestions]
             assert gains == sorted(gains, reverse=True)
             for entry in suggestions[:: max(1, len(suggestions) // 3)]:
@@ -99,7 +110,7 @@ def test_suggested_weights_put_the_image_right_and_their_counts_match_recomputat
                 lead = logits[true] - np.delete(logits, true).max()
                 assert lead == pytest.approx(margin, abs=1e-5)
                 assert entry.lead == pytest.approx(lead, abs=1e-4)
-                effect = measure_effect(model, edited, CODES, LABELS, items=ITEMS)
+                effect = between(model, edited, LABELS)
                 assert entry.corrected.tolist() == effect.corrected.tolist()
                 assert entry.newly_wrong.tolist() == effect.newly_wrong.tolist()
     assert tried > 30
@@ -108,7 +119,7 @@ def test_suggested_weights_put_the_image_right_and_their_counts_match_recomputat
 def test_a_smaller_change_does_not_reach_the_margin() -> None:
     before = MODEL.predict_codes(CODES).labels
     true = int((before[0] + 1) % 4)
-    for entry in suggest_weight_edits(MODEL, CODES[[0]], true, SCORED, LABELS, count=99):
+    for entry in suggest_weight_edits(SCORED, Recipe(), LABELS, MODEL.names, CODES[[0]], true, count=99):
         weights = {edit.class_name: float(MODEL.head.weight[CLASSES.index(edit.class_name), edit.concept]) for edit in entry.edits}
         smaller = [
             type(edit)(edit.concept, edit.name, edit.class_name, weights[edit.class_name] + 0.99 * (edit.value - weights[edit.class_name]))
@@ -120,4 +131,4 @@ def test_a_smaller_change_does_not_reach_the_margin() -> None:
 
 def test_an_image_that_is_right_needs_no_suggestion() -> None:
     with pytest.raises(InvalidInputError, match="already"):
-        suggest_weight_edits(MODEL, CODES[[0]], int(MODEL.predict_codes(CODES).labels[0]), SCORED, LABELS)
+        suggest_weight_edits(SCORED, Recipe(), LABELS, MODEL.names, CODES[[0]], int(MODEL.predict_codes(CODES).labels[0]))

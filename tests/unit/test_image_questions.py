@@ -16,9 +16,8 @@ from cbm.core.errors import MissingWeightsError
 from cbm.editing.recipe import AblateConcept, GlobalScope, HideConcept, ImageScope, Recipe
 from cbm.images.decode import decode
 from cbm.images.pictures import read_bytes
-from cbm.study.judgement import judge
 from cbm.study.study import Study
-from cbm.study.subject import Neighbours, codes_by_patch, concepts_at, held_out, rows_to_choose
+from cbm.study.subject import Neighbours, codes_by_patch, concepts_at
 from cbm.ui.frame import encoders, resources
 from cbm.ui.pages.image import uploaded
 from cbm.ui.widgets import heatmaps
@@ -40,7 +39,7 @@ def unseen(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.mark.parametrize("row", [0, 7, 31])
 def test_nearest_images_equal_all_cosines(seen: Study, row: int) -> None:
-    finder, subject = Neighbours(seen), held_out(seen, row)
+    finder, subject = Neighbours(seen), seen.subject(row)
     vectors, codes = np.asarray(seen.held_out.embeddings), np.asarray(seen.scored.codes.todense())
     for found, matrix in ((finder.by_embedding(subject, 5), vectors), (finder.by_concepts(subject, 5), codes)):
         lengths = np.maximum(np.linalg.norm(matrix, axis=1), 1e-12)
@@ -51,57 +50,57 @@ def test_nearest_images_equal_all_cosines(seen: Study, row: int) -> None:
 
 
 def test_more_neighbours_than_images_are_all_the_others(seen: Study) -> None:
-    assert len(Neighbours(seen).by_embedding(held_out(seen, 0), 10_000)) == seen.images - 1
+    assert len(Neighbours(seen).by_embedding(seen.subject(0), 10_000)) == seen.image_count - 1
 
 
 def test_judgement_explains_the_score_exactly(seen: Study) -> None:
     for row in (0, 5):
-        judged = judge(seen, held_out(seen, row), Recipe(), None)
-        assert judged.predicted == judged.target == seen.classes[int(seen.scored.base_logits[row].argmax())]
-        assert judged.bias + sum(part.contribution for part in judged.parts) == pytest.approx(judged.logit, abs=1e-5)
-        assert sum(abs(part.share) for part in judged.parts) == pytest.approx(1.0)
+        judged = seen.prediction(seen.subject(row), Recipe(), None)
+        assert judged.predicted == judged.target == seen.class_names[int(seen.scored.base_logits[row].argmax())]
+        assert judged.bias + sum(part.contribution for part in judged.contributions) == pytest.approx(judged.logit, abs=1e-5)
+        assert sum(abs(part.share) for part in judged.contributions) == pytest.approx(1.0)
         assert sum(after for _, _, after in judged.probabilities) <= 1 + 1e-6
 
 
 def test_judgement_follows_the_recipe_and_the_target(seen: Study) -> None:
-    subject = held_out(seen, 0)
-    before = judge(seen, subject, Recipe(), None)
-    part = before.parts[0]
-    recipe = Recipe.of(AblateConcept(part.concept, part.name, ImageScope(subject.item)), HideConcept(before.parts[1].concept, "x"))
-    after = judge(seen, subject, recipe, seen.classes[3])
-    assert after.target == seen.classes[3]
-    assert next(entry for entry in after.parts if entry.concept == part.concept).edited
-    assert before.parts[1].concept not in [entry.concept for entry in after.parts]
-    assert judge(seen, subject, recipe, "no such class").target == after.predicted
+    subject = seen.subject(0)
+    before = seen.prediction(subject, Recipe(), None)
+    part = before.contributions[0]
+    recipe = Recipe.of(AblateConcept(part.concept, part.name, ImageScope(subject.item)), HideConcept(before.contributions[1].concept, "x"))
+    after = seen.prediction(subject, recipe, seen.class_names[3])
+    assert after.target == seen.class_names[3]
+    assert next(entry for entry in after.contributions if entry.concept == part.concept).edited
+    assert before.contributions[1].concept not in [entry.concept for entry in after.contributions]
+    assert seen.prediction(subject, recipe, "no such class").target == after.predicted
 
 
 @pytest.mark.parametrize("row", range(6))
 def test_counterfactual_edits_change_the_prediction_as_promised(seen: Study, row: int) -> None:
-    subject = held_out(seen, row)
-    judged = judge(seen, subject, Recipe(), None)
-    if judged.counter is None:
+    subject = seen.subject(row)
+    judged = seen.prediction(subject, Recipe(), None)
+    if judged.counterfactual is None:
         pytest.skip("nothing changes this prediction")
-    after = judge(seen, subject, Recipe.of(*judged.counter.edits), None)
-    assert after.predicted == judged.counter.rival != judged.predicted
-    assert {edit.scope for edit in judged.counter.edits} == {ImageScope(subject.item)}  # type: ignore[union-attr]
-    assert after.probabilities[0][2] == pytest.approx(judged.counter.share, abs=1e-5)
+    after = seen.prediction(subject, Recipe.of(*judged.counterfactual.edits), None)
+    assert after.predicted == judged.counterfactual.rival != judged.predicted
+    assert {edit.scope for edit in judged.counterfactual.edits} == {ImageScope(subject.item)}  # type: ignore[union-attr]
+    assert after.probabilities[0][2] == pytest.approx(judged.counterfactual.probability, abs=1e-5)
 
 
 def test_an_upload_is_judged_as_the_same_held_out_image(seen: Study) -> None:
     row = 4
     picture = decode(read_bytes(seen.uris[row]))
-    subject, twin = uploaded(seen, "my scene.png", picture), held_out(seen, row)
+    subject, twin = uploaded(seen, "my scene.png", picture), seen.subject(row)
     np.testing.assert_allclose(subject.embedding, twin.embedding, atol=1e-4)
-    judged = judge(seen, subject, Recipe(), None)
-    assert judged.predicted == judge(seen, twin, Recipe(), None).predicted
+    judged = seen.prediction(subject, Recipe(), None)
+    assert judged.predicted == seen.prediction(twin, Recipe(), None).predicted
     assert judged.truth is None
     assert Neighbours(seen).by_embedding(subject, 1)[0].row == row
-    if judged.counter is not None:
-        assert {edit.scope for edit in judged.counter.edits} == {GlobalScope()}  # type: ignore[union-attr]
+    if judged.counterfactual is not None:
+        assert {edit.scope for edit in judged.counterfactual.edits} == {GlobalScope()}  # type: ignore[union-attr]
 
 
 def test_concepts_at_a_patch_are_told_apart_by_the_whole_image(seen: Study) -> None:
-    subject = held_out(seen, 2)
+    subject = seen.subject(2)
     patches = heatmaps.patches_of(seen, [subject.uri or ""])[0]
     codes = codes_by_patch(seen, patches).to_dense()
     for patch in (0, 27, 63):
@@ -120,11 +119,11 @@ def test_heat_map_of_merged_concepts_is_that_of_their_sum(seen: Study) -> None:
 
 
 def test_filters_of_the_chooser(seen: Study) -> None:
-    everything = rows_to_choose(seen, wrong_only=False, truth=None, search="")
-    assert everything == list(range(seen.images))
-    name = seen.classes[1]
-    assert rows_to_choose(seen, wrong_only=False, truth=name, search="") == np.flatnonzero(seen.labels == 1).tolist()
-    assert rows_to_choose(seen, wrong_only=False, truth=None, search=seen.items[9].upper()) == [
+    everything = seen.rows(wrong_only=False, truth=None, search="")
+    assert everything == list(range(seen.image_count))
+    name = seen.class_names[1]
+    assert seen.rows(wrong_only=False, truth=name, search="") == np.flatnonzero(seen.labels == 1).tolist()
+    assert seen.rows(wrong_only=False, truth=None, search=seen.items[9].upper()) == [
         row for row in everything if seen.items[9] in seen.items[row]
     ]
 

@@ -177,7 +177,7 @@ def _always_cat() -> ConceptModel:
 
 
 def test_class_view_sorts_the_weights_in_effect() -> None:
-    view = MODEL.edited(AblateConcept(4, "x"), HideConcept(7, "y"), RenameConcept(2, "z", "zebra")).class_view("bird")
+    view = MODEL.edited(AblateConcept(4, "x"), HideConcept(7, "y"), RenameConcept(2, "z", "zebra")).class_weights("bird")
     weights = MODEL.head.weight[2].copy()
     weights[4] = 0
     assert set(view.concepts.tolist()) == set(np.flatnonzero(weights).tolist())
@@ -188,25 +188,6 @@ def test_class_view_sorts_the_weights_in_effect() -> None:
     assert [concept for concept, _, _ in view.top(3)] == positive[:3]
     negative = [concept for concept in np.argsort(weights).tolist() if weights[concept] < 0 and concept != 7]
     assert [concept for concept, _, _ in view.bottom(3)] == negative[:3]
-
-
-def test_confusion_counts_labelled_rows() -> None:
-    labels = np.random.default_rng(5).integers(-1, 4, len(EMBEDDINGS))
-    confusion = MODEL.confusion(EMBEDDINGS, labels)
-    predicted = MODEL.predict(EMBEDDINGS).labels
-    for true, guess in itertools.product(range(4), repeat=2):
-        assert confusion.matrix[true, guess] == ((labels == true) & (predicted == guess)).sum()
-    assert confusion.accuracy == pytest.approx((predicted == labels)[labels >= 0].mean())
-    assert confusion.count == (labels >= 0).sum()
-    assert np.array_equal(MODEL.confusion(CODES, labels).matrix, confusion.matrix)
-    true, guess, rows = confusion.most_confused(1)[0]
-    assert (
-        rows == (confusion.matrix - np.diag(np.diag(confusion.matrix))).max() == confusion.matrix[CLASSES.index(true), CLASSES.index(guess)]
-    )
-    with pytest.raises(InvalidInputError, match="label"):
-        MODEL.confusion(EMBEDDINGS, np.full(len(EMBEDDINGS), -1))
-    with pytest.raises(InvalidInputError, match="Label 4 is not a class"):
-        MODEL.confusion(EMBEDDINGS, np.full(len(EMBEDDINGS), 4))
 
 
 def test_concepts_are_found_by_name_with_what_was_merged_into_them() -> None:
@@ -234,7 +215,7 @@ def test_parts_and_inputs_that_do_not_fit_are_refused() -> None:
     with pytest.raises(NotFoundError, match="whale"):
         MODEL.explain(EMBEDDINGS[0], target="whale")
     with pytest.raises(NotFoundError, match="class 9"):
-        MODEL.class_view(9)
+        MODEL.class_weights(9)
 
 
 def test_probabilities_are_a_soft_max_that_stands_large_logits() -> None:

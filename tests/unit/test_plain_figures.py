@@ -9,22 +9,23 @@ import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
-from cbm.study.judgement import Part
-from cbm.study.views import Bar
+from cbm.model.explanations import Contribution
 from cbm.ui.widgets import figures
 from cbm.ui.widgets.figures.concept import strength_histogram
 from cbm.ui.widgets.figures.image import share_bars
 from cbm.ui.widgets.thumbnails import draw_outcome, square
 
-BARS = [Bar(1, "red", 1.5, 0.5, 0.6), Bar(2, "blue", -1.0, 0.5, 0.4, edited=True)]
-PARTS = [Part(1, "red", 0.5, 1.5, 0.6, (1,), edited=False), Part(2, "blue", 0.5, -1.0, -0.3, (2, 3), edited=True)]
+PARTS = [
+    Contribution(1, "red", 0.5, 0.5, 3.0, 1.5, 0.6, (1,), hidden=False),
+    Contribution(2, "blue", 0.5, 0.25, -2.0, -1.0, -0.3, (2, 3), hidden=False),
+]
 EDGES, COUNTS = np.linspace(0, 1, 5), np.array([3, 0, 2, 9])
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: figures.contribution_bars(BARS, rest=0.2, bias=-1.0, target="cat"),
+        lambda: figures.contribution_bars(PARTS, rest=0.2, bias=-1.0, target="cat"),
         lambda: figures.score_bars([("red", 0.9), ("blue", -0.1)], unit="AUC", start=0.5, end=1.0),
         lambda: figures.class_weight_bars([("cat", 1.0), ("dog", -2.0)]),
         lambda: figures.class_weight_bars([]),

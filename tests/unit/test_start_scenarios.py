@@ -13,7 +13,6 @@ import planted
 
 from cbm.editing.recipe import AblateConcept, ClassScope, Recipe
 from cbm.study import scenarios
-from cbm.study.ablations import gain, group_accuracy, situation, without
 from cbm.study.study import Study
 from cbm.ui.frame import resources
 from cbm.ui.frame.state import ConceptPage, DiscoverPage, IntervenePage
@@ -41,27 +40,18 @@ def ablated(study: Study, *concepts: int) -> Recipe:
     return Recipe.of(*(AblateConcept(concept, "any") for concept in concepts))
 
 
-def test_ablation_by_hand_is_the_edit(study: Study) -> None:
-    codes, weight, logits = situation(study)
-    for concept in (0, 3, 17):
-        by_hand = without(codes.tocsc(), weight, logits, concept)
-        np.testing.assert_allclose(by_hand, study.scored.apply(ablated(study, concept)), atol=1e-4)
-        right = [(found.argmax(axis=1) == study.labels).sum() for found in (logits, by_hand)]
-        assert gain(codes.tocsc(), weight, logits, study.labels, concept) == right[1] - right[0]
-
-
 def test_mistake_is_wrong_and_the_ablation_corrects_it(study: Study) -> None:
     mistake = scenarios.find_mistake(study)
     assert mistake is not None
     row = study.row_of(mistake.item)
     before = study.prediction(row, Recipe())
-    assert (before.truth, before.predicted_after) == (mistake.truth, mistake.said)
-    assert study.prediction(row, ablated(study, mistake.concept)).predicted_after == mistake.truth
+    assert (before.truth, before.predicted) == (mistake.truth, mistake.said)
+    assert study.prediction(row, ablated(study, mistake.concept)).predicted == mistake.truth
     effect = study.effect(ablated(study, mistake.concept))
     assert effect is not None
-    assert (effect.corrected_count, effect.newly_wrong_count) == (mistake.corrected, mistake.newly_wrong)
+    assert (len(effect.corrected), len(effect.newly_wrong)) == (mistake.corrected, mistake.newly_wrong)
     assert (effect.accuracy_before, effect.accuracy_after) == (mistake.accuracy_before, mistake.accuracy_after)
-    (share,) = [bar.share for bar in before.bars if bar.index == mistake.concept]
+    (share,) = [abs(bar.share) for bar in before.bars() if bar.concept == mistake.concept]
     assert share == pytest.approx(mistake.share, abs=1e-5)
 
 
@@ -69,10 +59,10 @@ def test_no_other_correction_does_more_good(study: Study) -> None:
     mistake = scenarios.find_mistake(study)
     assert mistake is not None
     best = -(10**9)
-    for concept in range(study.concepts):
+    for concept in range(study.concept_count):
         effect = study.effect(ablated(study, concept))
-        if effect is not None and effect.corrected_count:
-            best = max(best, effect.corrected_count - effect.newly_wrong_count)
+        if effect is not None and len(effect.corrected):
+            best = max(best, len(effect.corrected) - len(effect.newly_wrong))
     assert mistake.corrected - mistake.newly_wrong == best
 
 
@@ -85,7 +75,7 @@ def test_shortcut_lifts_the_worst_group_as_told(grouped: Study) -> None:
     assert shortcut.worst_after > shortcut.worst_before
     view = grouped.prediction(grouped.row_of(shortcut.item), Recipe())
     assert view.group == shortcut.group
-    assert view.correct_after is False
+    assert view.correct is False
 
 
 def test_without_groups_there_is_no_shortcut(study: Study) -> None:
@@ -93,12 +83,16 @@ def test_without_groups_there_is_no_shortcut(study: Study) -> None:
 
 
 def test_group_accuracy_is_counted_by_group(grouped: Study) -> None:
-    assert grouped.groups is not None
-    _, _, logits = situation(grouped)
-    judged = np.where(grouped.labels >= 0, grouped.groups, -1)
-    for group, found in enumerate(group_accuracy(logits, grouped.labels, judged)):
-        members = judged == group
-        assert found == pytest.approx((logits.argmax(axis=1) == grouped.labels)[members].mean())
+    assert grouped.group_labels is not None
+    groups = grouped.groups(Recipe())
+    assert groups is not None
+    right = grouped.scored.base_logits.argmax(axis=1) == grouped.labels
+    for group in groups.groups:
+        members = (grouped.labels >= 0) & (grouped.group_labels == group.index)
+        assert (group.images, group.accuracy) == (members.sum(), pytest.approx(right[members].mean()))
+        assert group.name == grouped.held_out.groups[group.index]
+    assert groups.worst.accuracy == min(group.accuracy for group in groups.groups)
+    assert groups.mean == pytest.approx(np.mean([group.accuracy for group in groups.groups]))
 
 
 def test_confusion_is_the_commonest_and_its_edit_does_what_is_told(grouped: Study) -> None:
@@ -106,27 +100,27 @@ def test_confusion_is_the_commonest_and_its_edit_does_what_is_told(grouped: Stud
     confusion = scenarios.find_confusion(study)
     assert confusion is not None
     view = study.prediction(study.row_of(confusion.item), Recipe())
-    assert (view.truth, view.predicted_after) == (confusion.truth, confusion.said)
+    assert (view.truth, view.predicted) == (confusion.truth, confusion.said)
     effect = study.effect(Recipe.of(AblateConcept(confusion.concept, "any", ClassScope(confusion.said))))
     assert effect is not None
-    assert (effect.corrected_count, effect.newly_wrong_count) == (confusion.corrected, confusion.newly_wrong)
+    assert (len(effect.corrected), len(effect.newly_wrong)) == (confusion.corrected, confusion.newly_wrong)
 
 
 def test_example_is_right_and_readable(study: Study) -> None:
     example = scenarios.find_example(study)
     assert example is not None
     view = study.prediction(example.row, Recipe())
-    assert view.correct_after is True
-    assert view.bars[0].value == max(bar.value for bar in view.bars)
-    assert max(view.bars, key=lambda bar: bar.value).index == example.concept
+    assert view.correct is True
+    assert view.bars()[0].contribution == max(bar.contribution for bar in view.bars())
+    assert max(view.bars(), key=lambda bar: bar.contribution).concept == example.concept
     after = study.prediction(example.row, ablated(study, example.concept))
-    assert after.predicted_after == example.said_without
+    assert after.predicted == example.said_without
 
 
 def test_doubt_is_about_a_named_concept_in_use(study: Study) -> None:
     doubt = scenarios.find_doubt(study)
     assert doubt is not None
-    tile = next(tile for tile in study.concept_tiles(Recipe()) if tile.index == doubt.concept)
+    tile = next(tile for tile in study.concepts(Recipe()) if tile.index == doubt.concept)
     assert tile.named
     assert tile.top_class == doubt.top_class
     assert doubt.runner_up != doubt.name

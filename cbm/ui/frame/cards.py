@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 
-from cbm.study.views import Headline
 from cbm.ui.frame.messages import error as show_error
 
-__all__ = ["headline_row", "page_title", "show_error"]
+__all__ = ["Headline", "headline_row", "page_title", "show_error"]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One figure of a page's first row."""
+
+    label: str
+    value: str
+    help: str
+    delta: str | None = None
+    """A change, with its sign first, or a comparison in words."""
 
 
 def headline_row(headlines: Sequence[Headline], *, key: str) -> None:

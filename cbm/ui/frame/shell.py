@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 
 from cbm.editing.recipe import ActivationEdit, HideConcept, HideConcepts, MergeConcepts, Recipe, RenameConcept, describe
-from cbm.study.views import EditLine
 from cbm.ui.access import modes
 from cbm.ui.frame import chosen, edits
 from cbm.ui.frame.chosen import MODEL_CHOICE
 from cbm.ui.frame.formats import counted
+
+
+@dataclass(frozen=True)
+class EditLine:
+    """One edit of the recipe as a person reads it."""
+
+    position: int
+    text: str
+    icon: str
+    enabled: bool
+    measured: bool
+    """False for renames and hides, which change no prediction."""
 
 
 def model_selector(titles: Mapping[str, str], model: str) -> None:

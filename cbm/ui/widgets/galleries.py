@@ -7,8 +7,9 @@ from typing import Literal
 
 import streamlit as st
 
+from cbm.study.concept_view import ConceptSummary
+from cbm.study.images import PictureTile
 from cbm.study.study import Study
-from cbm.study.views import ConceptTile, PictureTile
 from cbm.ui.frame import selections
 from cbm.ui.frame.formats import counted, percent, plain
 from cbm.ui.frame.state import ConceptPage, IntervenePage, Link
@@ -107,7 +108,7 @@ def selection_button(model: str, rows: Sequence[int], name: str, *, key: str) ->
         st.rerun()
 
 
-def concept_facts(tile: ConceptTile) -> str:
+def concept_facts(tile: ConceptSummary) -> str:
     """Two lines of Markdown on a concept: how often it fires and how well its name fits; which class it supports."""
     facts = f"on {percent(tile.frequency)} of images" + (f" · score {tile.name_score:.2f}" if tile.named else "")
     if tile.top_class is not None:
@@ -115,7 +116,7 @@ def concept_facts(tile: ConceptTile) -> str:
     return f"{facts}  \n{'only against classes' if tile.used else 'used by no class'}"
 
 
-def concept_card(tile: ConceptTile, *, selection: str | None = None) -> None:
+def concept_card(tile: ConceptSummary, *, selection: str | None = None) -> None:
     """One concept: strongest images, and its name as a link to its page.
 
     Args:
@@ -130,7 +131,7 @@ def concept_card(tile: ConceptTile, *, selection: str | None = None) -> None:
     st.caption(concept_facts(tile))
 
 
-def concept_grid(tiles: Sequence[ConceptTile], *, key: str, columns: int = 4) -> None:
+def concept_grid(tiles: Sequence[ConceptSummary], *, key: str, columns: int = 4) -> None:
     """Cards of concepts; two beside each other on a telephone."""
     with st.grid(columns, min_column_width=145, gap="small", border=True, key=key) as grid:
         for tile in tiles:

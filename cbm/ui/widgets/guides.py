@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from cbm.study.scenarios import Carrier, Confusion, Doubt, Example, Mistake, Shortcut
+from cbm.study.scenarios import Carrier, ConfusedClasses, Doubt, Example, Mistake, Shortcut
 from cbm.ui.frame.formats import counted, percent, plain
 from cbm.ui.frame.state import ConceptPage, IntervenePage, PageState
 from cbm.ui.widgets.thumbnails import strip, theme, thumbnail
@@ -94,7 +94,7 @@ def remove_a_shortcut(shortcut: Shortcut, planted: bool) -> Guide:
     )
 
 
-def untangle_two_classes(confusion: Confusion, images: int) -> Guide:
+def untangle_two_classes(confusion: ConfusedClasses, images: int) -> Guide:
     return Guide(
         key="confusion",
         title="Untangle two classes",
@@ -175,7 +175,7 @@ def _concept(text: str) -> str:
     return f"*{plain(text)}*"
 
 
-def _effect(found: Mistake | Confusion, images: int, lead: str = "") -> str:
+def _effect(found: Mistake | ConfusedClasses, images: int, lead: str = "") -> str:
     verb = "would be" if lead else "is" if found.corrected == 1 else "are"
     return (
         f"{lead or 'Of '}{counted(images, 'held-out image')}, {found.corrected:,} {verb} corrected and "

@@ -12,14 +12,13 @@ import streamlit as st
 from cbm.core.errors import NotFoundError
 from cbm.editing.recipe import Recipe
 from cbm.embeddings.sets import set_title
-from cbm.study import classes
-from cbm.study.class_detail import class_detail
-from cbm.study.classes import ClassReport
+from cbm.study import nec_paths
+from cbm.study.class_view import class_view
+from cbm.study.confusions import Confusions
 from cbm.study.study import Study
-from cbm.study.views import Headline
 from cbm.ui.access import modes
 from cbm.ui.frame import cards, messages, resources, selections
-from cbm.ui.frame.cards import page_title
+from cbm.ui.frame.cards import Headline, page_title
 from cbm.ui.frame.chosen import open_chosen
 from cbm.ui.frame.formats import counted, percent, plain, points
 from cbm.ui.frame.slots import chosen_rows
@@ -40,18 +39,17 @@ def show() -> None:
         return
     chosen = open_chosen("classifiers")
     model, study, recipe = chosen.model, chosen.study, chosen.recipe
-    report = classes.class_report(study, recipe)
+    report = study.confusions(recipe)
     asked = ClassifyPage.read().of_class
     if asked is not None:
         try:
-            index = classes.class_index(study, asked)
-            one_class(study, recipe, class_detail(study, recipe, report, index))
+            one_class(study, recipe, class_view(study, asked, recipe))
             return
         except NotFoundError as error:
             messages.error(str(error))
     page_title("Classify", "How good the classifier is with only a few concepts per class, and where it is right and wrong.")
     selections.chip(model, "images", key=ClassifyPage.key("images"))
-    shown = classes.class_report(study, recipe, selections.restrict(model, "images", np.arange(study.images)))
+    shown = study.confusions(recipe, selections.restrict(model, "images", np.arange(study.image_count)))
     cards.headline_row(_headlines(study, shown, recipe, study.metrics), key=ClassifyPage.key("headlines"))
     left, right = st.columns(2, gap="medium")
     with left:
@@ -62,10 +60,10 @@ def show() -> None:
     training.panel(study.model.method.get("concepts"), model if training.has_names(study.model.recipe) else None)
 
 
-def _headlines(study: Study, report: ClassReport, recipe: Recipe, metrics: Mapping[str, Any]) -> list[Headline]:
+def _headlines(study: Study, report: Confusions, recipe: Recipe, metrics: Mapping[str, Any]) -> list[Headline]:
     """What the model achieves, edits in force, against what it should be compared with."""
     found = []
-    edited = recipe != study.model.recipe and classes.changes_predictions(recipe)
+    edited = recipe != study.model.recipe and recipe.changes_predictions
     if report.accuracy is not None:
         probe = metrics.get("linear_probe")
         delta = None if probe is None else f"linear probe {percent(probe)}"
@@ -88,20 +86,21 @@ def _headlines(study: Study, report: ClassReport, recipe: Recipe, metrics: Mappi
             "Number of effective concepts (NEC): the mean count of weights per class that are not zero.",
         )
     )
-    found.append(Headline("Classes", f"{len(study.classes):,}", "Classes that the model tells apart."))
+    found.append(Headline("Classes", f"{len(study.class_names):,}", "Classes that the model tells apart."))
     # Groups are measured on all images: beside the figures of a selection they would read as its own.
-    group = classes.worst_group(study, recipe) if report.images == study.labelled_images else None
-    if group is not None:
-        found.append(Headline("Worst group", percent(group[1]), f"Accuracy of the group that fares worst: {group[0]}.", group[0]))
+    groups = study.groups(recipe) if report.images == study.labelled_images else None
+    if groups is not None:
+        worst = groups.worst
+        found.append(Headline("Worst group", percent(worst.accuracy), f"Accuracy of the group that fares worst: {worst.name}.", worst.name))
     elif report.worst is not None and report.worst.accuracy is not None:
         found.append(Headline("Worst class", percent(report.worst.accuracy), "Accuracy of the class that fares worst.", report.worst.name))
     return found
 
 
-def _accuracy_panel(study: Study, report: ClassReport, recipe: Recipe, metrics: Mapping[str, Any]) -> None:
+def _accuracy_panel(study: Study, report: Confusions, recipe: Recipe, metrics: Mapping[str, Any]) -> None:
     """Accuracy against NEC with every baseline that was measured."""
-    edited = recipe != study.model.recipe and classes.changes_predictions(recipe)
-    view = classes.nec_view(metrics, study.nec, report.accuracy, edited=edited)
+    edited = recipe != study.model.recipe and recipe.changes_predictions
+    view = nec_paths.nec_view(metrics, study.nec, report.accuracy, edited=edited)
     st.subheader("What readability costs", anchor=False)
     if view.empty:
         st.caption("No path over numbers of concepts was recorded for this model. Train a head below to measure it beside its baselines.")
@@ -125,7 +124,7 @@ def _accuracy_panel(study: Study, report: ClassReport, recipe: Recipe, metrics: 
     st.caption(" ".join(notes))
 
 
-def _class_table(report: ClassReport, *, narrowed: bool = False) -> None:
+def _class_table(report: Confusions, *, narrowed: bool = False) -> None:
     """Every class; a click opens its page."""
     st.subheader("Class by class", anchor=False)
     # Of a selection only the classes that it has; of everything also those without an image.

@@ -6,8 +6,7 @@ import numpy as np
 import streamlit as st
 
 from cbm.editing.recipe import Recipe
-from cbm.study import classes
-from cbm.study.classes import ClassReport
+from cbm.study.confusions import Confusions, similar_beside
 from cbm.study.study import Study
 from cbm.ui.frame import selections
 from cbm.ui.frame.formats import counted, plain
@@ -25,7 +24,7 @@ _PICTURES = 12
 _MATRIX = ClassifyPage.key("matrix")
 
 
-def confusions_panel(study: Study, report: ClassReport, recipe: Recipe, *, model: str) -> None:
+def confusions_panel(study: Study, report: Confusions, recipe: Recipe, *, model: str) -> None:
     """Which classes are confused; a cell leads to its images."""
     st.subheader("Confusions", anchor=False)
     if not report.images:
@@ -49,7 +48,7 @@ def confusions_panel(study: Study, report: ClassReport, recipe: Recipe, *, model
         _cell_images(study, recipe, chosen, model)
 
 
-def _shown_classes(report: ClassReport) -> list[int]:
+def _shown_classes(report: Confusions) -> list[int]:
     everything = list(range(len(report.classes)))
     if len(everything) < _MANY:
         return everything
@@ -67,10 +66,10 @@ def _shown_classes(report: ClassReport) -> list[int]:
     if order == "As numbered":
         return kept
     part = report.matrix[np.ix_(kept, kept)]
-    return [kept[index] for index in classes.similar_beside(part)]
+    return [kept[index] for index in similar_beside(part)]
 
 
-def _chosen_cell(report: ClassReport, pairs: list[tuple[int, int, int]]) -> tuple[int, int] | None:
+def _chosen_cell(report: Confusions, pairs: list[tuple[int, int, int]]) -> tuple[int, int] | None:
     """The cell that the link asks for, else the most frequent confusion, else the first class's right ones."""
     number = {name: index for index, name in enumerate(report.classes)}
     state = ClassifyPage.read()
@@ -80,11 +79,11 @@ def _chosen_cell(report: ClassReport, pairs: list[tuple[int, int, int]]) -> tupl
     return pairs[0][:2] if pairs else None
 
 
-def _choose_cell(report: ClassReport, truth: int, predicted: int) -> None:
+def _choose_cell(report: Confusions, truth: int, predicted: int) -> None:
     ClassifyPage.put(truth=report.classes[truth], taken=report.classes[predicted])
 
 
-def _matrix(report: ClassReport, shown: list[int], chosen: tuple[int, int] | None) -> None:
+def _matrix(report: Confusions, shown: list[int], chosen: tuple[int, int] | None) -> None:
     place = {index: position for position, index in enumerate(shown)}
     marked = (place[chosen[0]], place[chosen[1]]) if chosen is not None and chosen[0] in place and chosen[1] in place else None
     st.plotly_chart(
@@ -103,14 +102,14 @@ def _matrix(report: ClassReport, shown: list[int], chosen: tuple[int, int] | Non
     )
 
 
-def _take_cell(report: ClassReport, shown: list[int]) -> None:
+def _take_cell(report: Confusions, shown: list[int]) -> None:
     chosen = chosen_points(_MATRIX)
     if chosen:
         truth, predicted = clicked_cell(report.matrix[np.ix_(shown, shown)], chosen[0]["point_index"])
         _choose_cell(report, shown[truth], shown[predicted])
 
 
-def _pair_list(report: ClassReport, pairs: list[tuple[int, int, int]], chosen: tuple[int, int] | None, *, beside: bool = False) -> None:
+def _pair_list(report: Confusions, pairs: list[tuple[int, int, int]], chosen: tuple[int, int] | None, *, beside: bool = False) -> None:
     if not pairs:
         st.success("Every labelled held-out image is right.", icon=":material/check_circle:")
         return
@@ -130,8 +129,8 @@ def _pair_list(report: ClassReport, pairs: list[tuple[int, int, int]], chosen: t
 
 
 def _cell_images(study: Study, recipe: Recipe, chosen: tuple[int, int], model: str) -> None:
-    truth, predicted = (study.classes[index] for index in chosen)
-    rows = selections.restrict(model, "images", classes.cell_rows(study, recipe, *chosen))
+    truth, predicted = (study.class_names[index] for index in chosen)
+    rows = selections.restrict(model, "images", study.confused_rows(*chosen, recipe))
     says = f"predicted as {plain(predicted)}" if truth != predicted else "predicted correctly"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{counted(len(rows), 'image')} of {plain(truth)} {says}**", width="content")

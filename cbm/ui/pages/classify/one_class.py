@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from cbm.editing.recipe import Recipe
-from cbm.study.class_detail import CONCEPTS, ClassDetail, tiles_of
+from cbm.study.class_view import CONCEPTS, ClassView, concepts_with_pictures
 from cbm.study.study import Study
 from cbm.ui.frame.formats import counted, percent, plain
 from cbm.ui.frame.slots import widget_value
@@ -23,14 +23,14 @@ def _jump(key: str) -> None:
     ClassifyPage.put(of_class=widget_value(key))
 
 
-def one_class(study: Study, recipe: Recipe, detail: ClassDetail) -> None:
+def one_class(study: Study, recipe: Recipe, detail: ClassView) -> None:
     """The class's figures, its concepts with their pictures, then its images."""
     row = detail.row
     st.button("All classes", key=ClassifyPage.key("back"), icon=":material/arrow_back:", type="tertiary", on_click=_leave)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.title(plain(row.name), anchor=False, width="stretch")
         key = ClassifyPage.key("jump", row.index)
-        st.selectbox("Another class", study.classes, index=row.index, key=key, on_change=_jump, args=(key,), width=240)
+        st.selectbox("Another class", study.class_names, index=row.index, key=key, on_change=_jump, args=(key,), width=240)
     _figures(detail)
     left, right = st.columns([1, 1], gap="large")
     with left:
@@ -42,7 +42,7 @@ def one_class(study: Study, recipe: Recipe, detail: ClassDetail) -> None:
     _mistakes(study, detail)
 
 
-def _figures(detail: ClassDetail) -> None:
+def _figures(detail: ClassView) -> None:
     row = detail.row
     with st.grid(4, min_column_width=140, gap="small", key=ClassifyPage.key("class_facts")) as grid:
         grid.metric(
@@ -65,7 +65,7 @@ def _figures(detail: ClassDetail) -> None:
         )
 
 
-def _bars(detail: ClassDetail, name: str) -> None:
+def _bars(detail: ClassView, name: str) -> None:
     st.subheader("What makes it", anchor=False)
     if not detail.concepts:
         st.caption("No concept has a weight for this class: its score is the bias alone.")
@@ -80,7 +80,7 @@ def _bars(detail: ClassDetail, name: str) -> None:
     )
 
 
-def _streams(detail: ClassDetail, name: str) -> None:
+def _streams(detail: ClassView, name: str) -> None:
     st.subheader("Which other classes they support", anchor=False)
     targets = {flow.target for flow in detail.flows}
     if len(targets) < 2:
@@ -95,14 +95,14 @@ def _streams(detail: ClassDetail, name: str) -> None:
     )
 
 
-def _concept_cards(study: Study, recipe: Recipe, detail: ClassDetail) -> None:
+def _concept_cards(study: Study, recipe: Recipe, detail: ClassView) -> None:
     shown = detail.concepts[:CONCEPTS]
     if not shown:
         return
     st.subheader("Its concepts", anchor=False)
     entries = {entry.index: entry for entry in shown}
     with st.grid(4, min_column_width=145, gap="small", border=True, key=ClassifyPage.key("class_concept_cards")) as grid:
-        for tile in tiles_of(study, recipe, shown):
+        for tile in concepts_with_pictures(study, shown, recipe):
             entry = entries[tile.index]
             with grid.cell():
                 st.image(
@@ -112,7 +112,7 @@ def _concept_cards(study: Study, recipe: Recipe, detail: ClassDetail) -> None:
                 st.caption(f"weight {figures.signed(entry.weight)} · in {entry.frequency:.0%} of its images")
 
 
-def _images(detail: ClassDetail) -> None:
+def _images(detail: ClassView) -> None:
     left, right = st.columns(2, gap="large")
     for place, title, tiles, help_text in (
         (left, "Typical", detail.typical, "Right predictions that lead the next class by most."),
@@ -126,7 +126,7 @@ def _images(detail: ClassDetail) -> None:
                 st.caption("No right prediction to show.")
 
 
-def _mistakes(study: Study, detail: ClassDetail) -> None:
+def _mistakes(study: Study, detail: ClassView) -> None:
     st.subheader("Its mistakes", anchor=False)
     if not detail.missed_count and not detail.alarm_count:
         st.caption("None on the held-out images.")

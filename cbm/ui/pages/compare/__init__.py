@@ -9,13 +9,12 @@ import streamlit as st
 
 from cbm.core.errors import MismatchError, NotFoundError
 from cbm.embeddings.sets import set_title
-from cbm.study.classes import changes_predictions
-from cbm.study.comparison import Alignment, Comparison, Outcome, align, compare, nec_view
+from cbm.study import nec_paths
+from cbm.study.comparison import Alignment, Comparison, Outcome, align, compare
 from cbm.study.concept_pairs import Matches, match_concepts, pair_list
-from cbm.study.views import Headline
 from cbm.ui.access import modes
 from cbm.ui.frame import cache, cards, messages, resources
-from cbm.ui.frame.cards import page_title
+from cbm.ui.frame.cards import Headline, page_title
 from cbm.ui.frame.chosen import Chosen, open_chosen
 from cbm.ui.frame.empty import empty_card
 from cbm.ui.frame.formats import counted, percent, plain, points
@@ -71,7 +70,7 @@ def show() -> None:
 def _choice(chosen: Chosen) -> Choice | None:
     """The pair that the link asks for; the default one, with a word on it, where the link asks for a model that is not here."""
     models, model = chosen.catalogue.models, chosen.model
-    edited, stored_edits = sides.is_edited(model, chosen.study), changes_predictions(chosen.study.model.recipe)
+    edited, stored_edits = sides.is_edited(model, chosen.study), chosen.study.model.recipe.changes_predictions
     try:
         return sides.choose(chosen.root, models, model, ComparePage.read().other, edited=edited, stored_edits=stored_edits)
     except NotFoundError as error:
@@ -131,7 +130,8 @@ def _certainty(comparison: Comparison) -> str:
 
 
 def _nec_panel(left: Side, right: Side, comparison: Comparison) -> None:
-    view = nec_view((left.study.metrics, right.study.metrics), (left.study.nec, right.study.nec), comparison)
+    accuracies = comparison.left_accuracy, comparison.right_accuracy
+    view = nec_paths.compared_nec_view((left.study.metrics, right.study.metrics), (left.study.nec, right.study.nec), accuracies)
     st.subheader("Accuracy against readability", anchor=False)
     if view.empty:
         st.caption("Neither model recorded its accuracy at other numbers of concepts.")
@@ -194,8 +194,8 @@ def _images_panel(left: Side, right: Side, aligned: Alignment, comparison: Compa
 
 def _picture(left: Side, right: Side, aligned: Alignment, comparison: Comparison, position: int) -> None:
     row = int(aligned.left[position])
-    truth = left.study.classes[left.study.labels[row]]
-    says = [side.study.classes[int(part[position])] for side, part in zip((left, right), comparison.predicted, strict=True)]
+    truth = left.study.class_names[left.study.labels[row]]
+    says = [side.study.class_names[int(part[position])] for side, part in zip((left, right), comparison.predicted, strict=True)]
     marks = ["✓" if name == truth else "✗" for name in says]
     item = left.study.item(row)
     st.image(

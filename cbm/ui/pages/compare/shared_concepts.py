@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from cbm.study.concept_pairs import LEAST_COSINE, ConceptPair, LoneConcept, Matches, PairList, strongest_rows
+from cbm.study.concept_pairs import LEAST_COSINE, ConceptPair, LoneConcept, Matches, PairList
 from cbm.study.study import Study
 from cbm.ui.frame.formats import counted, percent, plain
 from cbm.ui.frame.pager import pager
@@ -82,7 +82,7 @@ def _how(matches: Matches, pairs: PairList) -> str:
 
 
 def _strip(study: Study, concept: int, name: str) -> None:
-    uris = tuple(study.uris[row] for row in strongest_rows(study, concept, 3))
+    uris = tuple(study.uris[row] for row in study.strongest_rows(concept, 3))
     st.image(thumbnails.strip(uris, thumbnails.theme(), rows=1), width="stretch", alt=f"Images on which “{name}” is strongest")
 
 

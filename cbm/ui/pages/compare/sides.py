@@ -11,7 +11,6 @@ import streamlit as st
 
 from cbm.core.errors import NotFoundError
 from cbm.editing.recipe import Recipe
-from cbm.study.classes import changes_predictions
 from cbm.study.study import Study
 from cbm.ui.frame import cache, chosen, edits, resources
 from cbm.ui.frame.slots import Slot
@@ -130,7 +129,7 @@ def _mark(model: str, study: Study) -> str:
 def is_edited(model: str, study: Study) -> bool:
     """Whether the visitor's edits make the model predict by another recipe than the stored one."""
     own = edits.recipe(model)
-    return own != study.model.recipe and (changes_predictions(own) or changes_predictions(study.model.recipe))
+    return own != study.model.recipe and (own.changes_predictions or study.model.recipe.changes_predictions)
 
 
 def selectors(models: Mapping[str, str], choice: Choice, offered: list[str]) -> None:

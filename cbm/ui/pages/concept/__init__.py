@@ -8,7 +8,6 @@ import streamlit as st
 
 from cbm.core.errors import NotFoundError
 from cbm.study import relations
-from cbm.study.concept_detail import concept_detail, row_tiles
 from cbm.study.evidence import Known
 from cbm.ui.frame import messages, selections
 from cbm.ui.frame.chosen import open_chosen
@@ -32,7 +31,7 @@ def show() -> None:
     try:
         if state.concept is None:
             raise NotFoundError(*state.problems)
-        detail = concept_detail(chosen.study, state.concept, chosen.recipe)
+        detail = chosen.study.concept(state.concept, chosen.recipe)
     except NotFoundError as error:
         messages.error(str(error))
         ConceptsPage().link().draw("All concepts", icon=":material/arrow_back:")
@@ -74,11 +73,11 @@ def _steps(scene: Scene) -> None:
             ("Next", scene.detail.after, ":material/chevron_right:"),
         ):
             ConceptPage(concept, heat).link().draw(label, icon=icon, disabled=concept is None)
-        IntervenePage(concept=scene.detail.tile.index).link().draw("Intervene", icon=":material/tune:")
+        IntervenePage(concept=scene.detail.summary.index).link().draw("Intervene", icon=":material/tune:")
 
 
 def _title(scene: Scene) -> None:
-    detail, tile = scene.detail, scene.detail.tile
+    detail, tile = scene.detail, scene.detail.summary
     with st.container(horizontal=True, vertical_alignment="center", width="content"):
         st.title(plain(tile.name), anchor=False, width="content")
         st.badge(f"concept {tile.index}", color="gray")
@@ -93,7 +92,7 @@ def _title(scene: Scene) -> None:
 
 
 def _facts(scene: Scene) -> None:
-    detail, tile = scene.detail, scene.detail.tile
+    detail, tile = scene.detail, scene.detail.summary
     best = detail.known[0] if detail.known else None
     with st.grid(4 if best else 3, min_column_width=150, gap="small", key=ConceptPage.key("facts")) as grid:
         grid.metric(
@@ -134,7 +133,7 @@ def _classes_panel(scene: Scene) -> None:
         figures.class_weight_bars(weights),
         key=ConceptPage.key("weights"),
         config=figures.CHART_OPTIONS,
-        alt=f"Class weights of “{scene.detail.tile.name}”; the largest is {weights[0][1]:+.2f} for {weights[0][0]}",
+        alt=f"Class weights of “{scene.detail.summary.name}”; the largest is {weights[0][1]:+.2f} for {weights[0][0]}",
     )
     st.caption(
         "Mean of the merged concepts' weights, by how much each fires."
@@ -219,5 +218,5 @@ def _disagreements(scene: Scene, best: Known) -> None:
 
 
 def _pictures(scene: Scene, rows: Sequence[int], name: str) -> None:
-    tiles = row_tiles(scene.study, scene.recipe, scene.detail.fired, list(rows))
+    tiles = scene.study.firing_pictures(scene.detail.fired, rows, scene.recipe)
     picture_grid(tiles, key=ConceptPage.key(name), width=72, columns=_PICTURES, link=scene.image_link)

@@ -11,9 +11,9 @@ import streamlit as st
 
 from cbm.editing.recipe import Recipe
 from cbm.study import evidence
-from cbm.study.concept_detail import ConceptDetail, row_tiles, strength_tiles
+from cbm.study.concept_view import ConceptView
+from cbm.study.images import JudgedImage, PictureTile
 from cbm.study.study import Study
-from cbm.study.views import PictureTile
 from cbm.ui.frame import empty
 from cbm.ui.frame.chosen import Chosen
 from cbm.ui.frame.formats import counted, percent, plain
@@ -35,7 +35,7 @@ class Scene:
     """What every panel of the page needs to know."""
 
     chosen: Chosen
-    detail: ConceptDetail
+    detail: ConceptView
     selected: tuple[int, ...] | None = None
     """Held-out rows that the visitor looks at alone; None for all."""
 
@@ -55,7 +55,7 @@ class Scene:
     @property
     def images(self) -> int:
         """How many images the visitor looks at."""
-        return self.study.images if self.selected is None else len(self.selected)
+        return self.study.image_count if self.selected is None else len(self.selected)
 
     @property
     def number(self) -> int:
@@ -63,7 +63,7 @@ class Scene:
 
     def image_link(self, tile: PictureTile) -> Link:
         """From a picture to the image page, where the concept is lit."""
-        return ImagePage(self.study.item(tile.row), self.detail.tile.index).link()
+        return ImagePage(self.study.item(tile.row), self.detail.summary.index).link()
 
 
 def heat_switch(scene: Scene) -> bool:
@@ -79,7 +79,7 @@ def heat_switch(scene: Scene) -> bool:
     return on and never is None
 
 
-def _drawing(scene: Scene, heat: bool) -> Callable[[list[PictureTile]], Callable[[PictureTile], str]]:
+def _drawing(scene: Scene, heat: bool) -> Callable[[list[JudgedImage]], Callable[[PictureTile], str]]:
     """How a gallery's pictures are drawn: plain, or with the concept's heat-map."""
     problem = heatmaps.why_not(scene.study) if heat else None
     if problem is not None:
@@ -87,7 +87,7 @@ def _drawing(scene: Scene, heat: bool) -> Callable[[list[PictureTile]], Callable
     if not heat or problem is not None:
         return lambda tiles: tile_picture
 
-    def draw(tiles: list[PictureTile]) -> Callable[[PictureTile], str]:
+    def draw(tiles: list[JudgedImage]) -> Callable[[PictureTile], str]:
         # Where a concept is silent its largest response is noise, and a heat-map would light it up.
         firing = frozenset(scene.detail.fired.rows.tolist())
         heatmaps.prepare(scene.study, [tile.uri for tile in tiles if tile.row in firing])
@@ -127,7 +127,7 @@ def evidence_panel(scene: Scene) -> None:
             )
 
 
-def _gallery(scene: Scene, drawing: Callable, tiles: list[PictureTile], name: str) -> None:
+def _gallery(scene: Scene, drawing: Callable, tiles: list[JudgedImage], name: str) -> None:
     picture_grid(
         tiles,
         key=ConceptPage.key(name),
@@ -138,17 +138,22 @@ def _gallery(scene: Scene, drawing: Callable, tiles: list[PictureTile], name: st
     )
 
 
+def _fired_pictures(scene: Scene, positions: Sequence[int]) -> list[JudgedImage]:
+    """Of the images on which the concept fires, those at some positions."""
+    return scene.study.firing_pictures(scene.fired, scene.fired.rows[list(positions)].tolist(), scene.recipe)
+
+
 def _three_rows(scene: Scene, drawing: Callable) -> None:
     fired = scene.fired
     sample = ConceptPage.read().sample
     shown = evidence.examples(fired, concept=scene.number, sample=sample, count=_ROW)
     st.markdown("**Strongest**")
-    _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, fired, shown.top), "pictures")
+    _gallery(scene, drawing, _fired_pictures(scene, shown.top), "pictures")
     if len(fired.rows) <= _ROW:
         st.caption("These are all images on which it fires.")
         return
     st.markdown("**Mid-range**, around the median")
-    _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, fired, shown.middle), "middle")
+    _gallery(scene, drawing, _fired_pictures(scene, shown.middle), "middle")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown("**Random**, from all on which it fires", width="content")
         st.button(
@@ -159,7 +164,7 @@ def _three_rows(scene: Scene, drawing: Callable) -> None:
             on_click=lambda: ConceptPage.put(sample=sample + 1),
             help="The URL records the sample, so a link shows the same images.",
         )
-    _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, fired, shown.random), "random")
+    _gallery(scene, drawing, _fired_pictures(scene, shown.random), "random")
 
 
 def _one_bin(scene: Scene, drawing: Callable, positions: tuple[int, ...], label: str) -> None:
@@ -175,7 +180,7 @@ def _one_bin(scene: Scene, drawing: Callable, positions: tuple[int, ...], label:
         )
         shown = positions[pager(len(positions), _PAGE, key=ConceptPage.key("page", scene.number, label))]
     if shown:
-        _gallery(scene, drawing, strength_tiles(scene.study, scene.recipe, scene.fired, shown), "bin")
+        _gallery(scene, drawing, _fired_pictures(scene, shown), "bin")
     else:
         empty.nothing_found("No image has an activation in this range.")
 
@@ -218,7 +223,7 @@ def _histogram(scene: Scene) -> tuple[int | None, evidence.Bins]:
         config=figures.CHART_OPTIONS,
         on_select=take_bar,
         selection_mode="points",
-        alt=f"Histogram of the activations of “{scene.detail.tile.name}” on {len(fired.rows)} images; choose a bar below",
+        alt=f"Histogram of the activations of “{scene.detail.summary.name}” on {len(fired.rows)} images; choose a bar below",
     )
     counts = dict(zip(labels, cut.counts.tolist(), strict=True))
     st.selectbox(
@@ -236,20 +241,21 @@ def _histogram(scene: Scene) -> tuple[int | None, evidence.Bins]:
 def class_panel(scene: Scene) -> None:
     """The images of one class that have most and least of the concept: a spurious concept shows here first."""
     st.subheader("Within a class", anchor=False)
-    labelled = [name for index, name in enumerate(scene.study.classes) if (scene.study.labels == index).any()]
+    labelled = [name for index, name in enumerate(scene.study.class_names) if (scene.study.labels == index).any()]
     if not labelled:
         st.caption("The held-out images have no labels, so no class can be looked into.")
         return
     name = _class_choice(scene, labelled)
-    if not scene.detail.fired.dense()[scene.study.labels == scene.study.model.class_index(name)].any():
+    members = np.flatnonzero(scene.study.labels == scene.study.model.class_index(name))
+    if not scene.detail.fired.dense()[members].any():
         st.caption(f"It is silent on every image of {plain(name)}.")
         return
-    high, low = evidence.high_and_low(scene.study, scene.detail.fired, name, _ROW)
+    high, low = evidence.high_and_low(scene.detail.fired, members, _ROW)
     drawing = _drawing(scene, bool(widget_value(ConceptPage.key("heat"))) and heatmaps.why_never(scene.study) is None)
     for title, rows, key in (("Most of it", high, "high"), ("Least of it", low, "low")):
         if rows:
             st.markdown(f"**{title}**")
-            _gallery(scene, drawing, row_tiles(scene.study, scene.recipe, scene.detail.fired, rows), key)
+            _gallery(scene, drawing, scene.study.firing_pictures(scene.detail.fired, rows, scene.recipe), key)
     wrong = [sum(tile.correct is False for tile in scene.study.pictures(rows, scene.recipe)) for rows in (high, low)]
     st.caption(f"Wrong: {wrong[0]} of {len(high)} with most of it, {wrong[1]} of {len(low)} with least of it.")
 
@@ -273,9 +279,9 @@ def _class_choice(scene: Scene, labelled: Sequence[str]) -> str:
 def _telling_class(scene: Scene, labelled: Sequence[str]) -> str:
     """The class that the concept supports most and fires in; else the one in which it fires most."""
     labels = scene.study.labels[scene.detail.fired.rows]
-    fires_in = {scene.study.classes[index] for index in set(labels[labels >= 0].tolist())}
+    fires_in = {scene.study.class_names[index] for index in set(labels[labels >= 0].tolist())}
     for name, weight in scene.detail.class_weights:
         if weight > 0 and name in fires_in:
             return name
-    counts = np.bincount(labels[labels >= 0], minlength=len(scene.study.classes))
-    return scene.study.classes[int(counts.argmax())] if fires_in else labelled[0]
+    counts = np.bincount(labels[labels >= 0], minlength=len(scene.study.class_names))
+    return scene.study.class_names[int(counts.argmax())] if fires_in else labelled[0]

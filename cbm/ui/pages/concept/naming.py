@@ -8,7 +8,7 @@ import streamlit as st
 
 from cbm.editing.recipe import Edit, HideConcept, MergeConcepts, concepts_of
 from cbm.study import relations
-from cbm.study.views import ConceptTile
+from cbm.study.concept_view import ConceptSummary
 from cbm.ui.frame import edits
 from cbm.ui.frame.formats import plain
 from cbm.ui.frame.slots import widget_value
@@ -19,13 +19,13 @@ from cbm.ui.widgets import figures
 _OFFERED = 6
 
 
-def _rename(model: str, tile: ConceptTile, key: str) -> None:
+def _rename(model: str, tile: ConceptSummary, key: str) -> None:
     edits.rename(model, tile.index, tile.name, str(widget_value(key) or ""))
 
 
 def edit_row(scene: Scene) -> None:
     """Rename, merge, hide: one line beside the title."""
-    tile, model = scene.detail.tile, scene.chosen.model
+    tile, model = scene.detail.summary, scene.chosen.model
     with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
         key = ConceptPage.key("rename", tile.index, tile.name)
         st.text_input(
@@ -80,14 +80,14 @@ def _switch_off(scene: Scene, kind: type[Edit]) -> None:
             edits.switch(scene.chosen.model, index, False)
 
 
-def _merge(model: str, tile: ConceptTile, into: int, name: str) -> None:
+def _merge(model: str, tile: ConceptSummary, into: int, name: str) -> None:
     edits.add(model, MergeConcepts((into, tile.index), (name, tile.name), name))
 
 
 @st.fragment
 def _merge_menu(scene: Scene) -> None:
     """Look for a concept by name; near-duplicates are offered before anything is typed."""
-    tile = scene.detail.tile
+    tile = scene.detail.summary
     st.markdown(f"Merge **{plain(tile.name)}** into …")
     wanted = st.text_input(
         "Find a concept by name or number",
@@ -119,13 +119,13 @@ def merge_choices(scene: Scene, wanted: str) -> Sequence[tuple[int, str, str]]:
     for concept, name in decisions.names.items():
         names[concept] = name
     left_out = relations.left_out(fired, decisions)
-    found = relations.merge_candidates(scene.study, names, wanted, left_out, _OFFERED)
+    found = relations.merge_candidates(names, wanted, left_out, _OFFERED)
     return [(concept, names[concept], f"#{concept}") for concept in found]
 
 
 def candidates_panel(scene: Scene) -> None:
     """The names that the vocabulary offered, with their scores."""
-    detail, tile = scene.detail, scene.detail.tile
+    detail, tile = scene.detail, scene.detail.summary
     st.subheader("Candidate names", anchor=False, help="Agreement of concept and name under the naming rule, best first.")
     if not detail.candidates:
         st.caption("This model's concepts were not named from a vocabulary.")

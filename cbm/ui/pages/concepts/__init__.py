@@ -30,7 +30,7 @@ def show() -> None:
         "Concepts",
         "What the model sees: each concept is a direction discovered in the embeddings, shown by the images that have most of it.",
     )
-    text, sort, of_class, kind = _search_bar(study.classes)
+    text, sort, of_class, kind = _search_bar(study.class_names)
     related, excuse = meaning.related(view, text, st.empty())
     near = concept_map.near_duplicates(chosen.root, model, wait=kind == "Merges")
     narrowed = selected.members if selected is not None and selections.narrowed(model, "concepts") else None

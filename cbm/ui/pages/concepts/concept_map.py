@@ -86,7 +86,7 @@ def map_panel(view: View, kept: Bool[np.ndarray, " concepts"]) -> None:
         return
     shown = view.shown
     absent = tuple(np.flatnonzero(shown.hidden | ~shown.standing).tolist())
-    points = _points(view.root, view.model, tuple(sorted(shown.renamed.items())), absent, shown, layout, view.study.classes)
+    points = _points(view.root, view.model, tuple(sorted(shown.renamed.items())), absent, shown, layout, view.study.class_names)
     colour = st.segmented_control(
         "Colour by",
         list(COLOURS),

@@ -13,8 +13,8 @@ from jaxtyping import Int
 
 from cbm.study.concept_list import ShownConcepts, concept_frame
 from cbm.study.concept_search import Candidates, ConceptQuery
+from cbm.study.concept_view import ConceptSummary
 from cbm.study.study import Study
-from cbm.study.views import ConceptTile
 from cbm.ui.frame import empty, slots
 from cbm.ui.frame.formats import counted
 from cbm.ui.frame.pager import linked_pager
@@ -43,7 +43,7 @@ class View:
     def link(self, concept: int) -> Link:
         return ConceptPage(concept, selection=self.selection).link(self.model)
 
-    def tile(self, concept: int) -> ConceptTile:
+    def tile(self, concept: int) -> ConceptSummary:
         return self.study.with_pictures([self.shown.tile(self.study, concept)])[0]
 
 

@@ -14,9 +14,10 @@ from cbm.core.errors import CbmError
 from cbm.embeddings.sets import EmbeddingSet
 from cbm.study import image_sets
 from cbm.study.image_sets import Found, ImageSetCard
-from cbm.study.views import Headline, PictureTile
+from cbm.study.images import PictureTile
 from cbm.ui.access import uploads
 from cbm.ui.frame import cards, messages, resources
+from cbm.ui.frame.cards import Headline
 from cbm.ui.frame.formats import counted, plain
 from cbm.ui.frame.pager import linked_pager, pager
 from cbm.ui.frame.slots import Slot, set_widget, widget_value

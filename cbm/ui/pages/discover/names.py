@@ -18,11 +18,10 @@ from cbm.names.names import SHIPPED, read_names
 from cbm.names.rules import Rule
 from cbm.study.dictionary_evidence import DictionaryEvidence
 from cbm.study.dictionary_runs import DictionaryRun, NamedTable
-from cbm.study.views import Headline
 from cbm.ui.access import modes, uploads
 from cbm.ui.access.uploads import Upload
 from cbm.ui.frame import messages, resources
-from cbm.ui.frame.cards import headline_row
+from cbm.ui.frame.cards import Headline, headline_row
 from cbm.ui.frame.formats import counted, percent, plain
 from cbm.ui.frame.pager import pager
 from cbm.ui.frame.slots import set_widget, widget_value

@@ -9,9 +9,8 @@ import streamlit as st
 from cbm.core.errors import CbmError
 from cbm.study.dictionary_evidence import DictionaryEvidence
 from cbm.study.dictionary_runs import DictionaryRun
-from cbm.study.views import Headline
 from cbm.ui.frame import messages
-from cbm.ui.frame.cards import headline_row
+from cbm.ui.frame.cards import Headline, headline_row
 from cbm.ui.frame.formats import duration, percent, plain
 from cbm.ui.frame.pager import pager
 from cbm.ui.frame.state import DiscoverPage

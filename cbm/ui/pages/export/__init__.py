@@ -65,7 +65,7 @@ def show() -> None:
     edited = study.model.with_recipe(recipe)
     active = len(recipe.active)
     st.markdown(
-        f"**{plain(catalogue.models[model])}**: {counted(study.concepts, 'concept')}, {len(study.classes):,} classes, "
+        f"**{plain(catalogue.models[model])}**: {counted(study.concept_count, 'concept')}, {len(study.class_names):,} classes, "
         + (f"with {counted(active, 'edit')} in force." if active else "without edits.")
     )
     left, right = st.columns(2, gap="large")

@@ -6,9 +6,10 @@ import streamlit as st
 from PIL import Image
 
 from cbm.core.errors import CbmError, NotFoundError
-from cbm.study.judgement import Judgement, judge
+from cbm.study.images import Subject
+from cbm.study.prediction import Prediction
 from cbm.study.study import Study
-from cbm.study.subject import Subject, from_outside, held_out, rows_to_choose
+from cbm.study.subject import from_outside
 from cbm.ui.access import modes, uploads
 from cbm.ui.access.limits import MEGABYTE
 from cbm.ui.frame import empty, encoders, messages, selections
@@ -41,7 +42,7 @@ def show() -> None:
     subject = _choose_image(chosen, _asked_row(chosen.study, state.image))
     if subject is None:
         return
-    judgement = judge(chosen.study, subject, chosen.recipe, prediction.chosen_target())
+    judgement = chosen.study.prediction(subject, chosen.recipe, prediction.chosen_target())
     scene = Scene(chosen, subject, judgement, _lit_concept(chosen.study, judgement, state))
     left, right = st.columns([11, 17], gap="large")
     with right:
@@ -63,7 +64,7 @@ def _asked_row(study: Study, item: str | None) -> int | None:
         return None
 
 
-def _lit_concept(study: Study, judgement: Judgement, state: ImagePage) -> int | None:
+def _lit_concept(study: Study, judgement: Prediction, state: ImagePage) -> int | None:
     """The concept whose heat-map is shown: the one that the link asks for, else the one that counts most."""
     if state.concept == "none":
         return None
@@ -75,7 +76,7 @@ def _lit_concept(study: Study, judgement: Judgement, state: ImagePage) -> int | 
             return state.concept
     except NotFoundError as error:
         messages.error(str(error))
-    return judgement.parts[0].concept if judgement.parts else None
+    return judgement.contributions[0].concept if judgement.contributions else None
 
 
 def _choose_image(chosen: Chosen, row: int | None) -> Subject | None:
@@ -111,19 +112,19 @@ def _choose_held_out(chosen: Chosen, row: int | None) -> Subject | None:
         kind = st.segmented_control(
             "Predictions", [_WRONG, _ALL], default=_WRONG, required=True, key=ImagePage.key("show"), persist_state="session"
         )
-        truth = st.selectbox("True class", [_ANY_CLASS, *study.classes], key=ImagePage.key("truth"), width=190, persist_state="session")
+        truth = st.selectbox("True class", [_ANY_CLASS, *study.class_names], key=ImagePage.key("truth"), width=190, persist_state="session")
         search = st.text_input(
             "Find by name", key=ImagePage.key("search"), type="search", live=True, width=190, placeholder="a part of the file's name"
         )
     selections.chip(model, "images", ImagePage.key("selection"))
-    found = rows_to_choose(study, wrong_only=kind == _WRONG, truth=None if truth == _ANY_CLASS else truth, search=search or "")
+    found = study.rows(wrong_only=kind == _WRONG, truth=None if truth == _ANY_CLASS else truth, search=search or "")
     rows = selections.restrict(model, "images", found)
     if not rows:
         empty.nothing_found("No held-out image fits. Show all predictions, or another class.")
-        return held_out(study, row) if row is not None else None
+        return study.subject(row) if row is not None else None
     count, numbers = st.columns([1, 1], vertical_alignment="center")
     count.caption(
-        f"{counted(len(rows), 'image')} of {study.images:,}. The button says what the model sees; the mark, whether that is right."
+        f"{counted(len(rows), 'image')} of {study.image_count:,}. The button says what the model sees; the mark, whether that is right."
     )
     with numbers.container(horizontal=True, horizontal_alignment="right"):
         shown = rows[pager(len(rows), _PER_PAGE, key=ImagePage.key("page", kind, truth, search))]
@@ -134,7 +135,7 @@ def _choose_held_out(chosen: Chosen, row: int | None) -> Subject | None:
         on_choose=lambda taken: _choose(study.item(taken)),
         key=ImagePage.key("choose"),
     )
-    return held_out(study, row)
+    return study.subject(row)
 
 
 def _upload(chosen: Chosen) -> Subject | None:

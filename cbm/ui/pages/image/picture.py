@@ -8,7 +8,7 @@ import streamlit as st
 from PIL import Image
 
 from cbm.core.errors import CbmError
-from cbm.study.judgement import Part
+from cbm.model.explanations import Contribution
 from cbm.study.subject import PatchConcept, concepts_at
 from cbm.ui.frame import cache, encoders
 from cbm.ui.frame.formats import plain
@@ -64,8 +64,8 @@ def picture(scene: Scene) -> None:
         _patch_lists(scene, concepts_at(scene.study, subject, patches, patch), divmod(patch, columns))
 
 
-def _concept_choice(scene: Scene, *, disabled: bool) -> Part | None:
-    parts = {part.concept: part for part in scene.judgement.parts}
+def _concept_choice(scene: Scene, *, disabled: bool) -> Contribution | None:
+    parts = {part.concept: part for part in scene.judgement.contributions}
     key = ImagePage.key("concept", scene.subject.item, scene.concept)
     st.selectbox(
         "Show where",

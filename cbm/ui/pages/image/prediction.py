@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from cbm.editing.recipe import Recipe
-from cbm.study.judgement import Judgement, Part
+from cbm.model.explanations import Contribution
+from cbm.study.images import JudgedImage, Subject
+from cbm.study.prediction import Prediction
 from cbm.study.study import Study
-from cbm.study.subject import Near, Neighbours, Subject
-from cbm.study.views import PictureTile
+from cbm.study.subject import Near, Neighbours
 from cbm.ui.frame import cache, edits, resources
 from cbm.ui.frame.chosen import Chosen
 from cbm.ui.frame.formats import plain
@@ -34,7 +35,7 @@ class Scene:
 
     chosen: Chosen
     subject: Subject
-    judgement: Judgement
+    judgement: Prediction
     concept: int | None
     """The concept whose heat-map is shown."""
 
@@ -87,7 +88,7 @@ def concepts(scene: Scene) -> None:
     """The concepts as shares of a class score; a click on one shows where it is."""
     judged = scene.judgement
     classes = dict.fromkeys(
-        name for name in (judged.predicted, judged.truth, judged.predicted_before, judged.target, *scene.study.classes) if name
+        name for name in (judged.predicted, judged.truth, judged.predicted_before, judged.target, *scene.study.class_names) if name
     )
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.subheader("Concepts behind it", anchor=False, width="content")
@@ -101,11 +102,11 @@ def concepts(scene: Scene) -> None:
             width=210,
             help="Whose score is explained",
         )
-    bars = [part for part in judged.parts if part.contribution != 0 or part.edited][:_BARS]
+    bars = judged.bars(_BARS)
     if not bars:
         st.caption(f"No concept of this image has a weight for {plain(judged.target)}; its score is the class bias alone.")
         return
-    rest = sum(part.share for part in judged.parts) - sum(part.share for part in bars)
+    rest = sum(part.share for part in judged.contributions) - sum(part.share for part in bars)
     st.plotly_chart(
         share_bars(bars, rest=rest, target=judged.target, chosen=scene.concept),
         key=_CHART,
@@ -120,7 +121,7 @@ def concepts(scene: Scene) -> None:
     )
 
 
-def _take_bar(bars: Sequence[Part]) -> None:
+def _take_bar(bars: Sequence[Contribution]) -> None:
     points = chosen_points(_CHART)
     if points and points[0]["point_index"] < len(bars):
         ImagePage.put(concept=bars[points[0]["point_index"]].concept)
@@ -131,14 +132,15 @@ def _take_bar(bars: Sequence[Part]) -> None:
 
 def counterfactual(scene: Scene) -> None:
     """The fewest concepts without which the model would say something else."""
-    counter = scene.judgement.counter
+    counter = scene.judgement.counterfactual
     with st.container(border=True):
         st.markdown("**What would change the prediction?**")
         if counter is None:
             st.markdown("No ablation of its concepts does: the class stays whatever is switched off.")
             return
         names = ", ".join(f"**{plain(name)}**" for name in counter.names)
-        st.markdown(f"Without {names} it would be **{plain(counter.rival)}** ({counter.share:.0%}). No smaller set of concepts changes it.")
+        verdict = f"**{plain(counter.rival)}** ({counter.probability:.0%})"
+        st.markdown(f"Without {names} it would be {verdict}. No smaller set of concepts changes it.")
         own = scene.subject.row is None
         if st.button(
             "Try it everywhere on the intervene page" if own else "Try it on the intervene page",
@@ -187,6 +189,6 @@ def nearest(scene: Scene) -> None:
             )
 
 
-def _near_tiles(scene: Scene, found: Sequence[Near]) -> list[PictureTile]:
+def _near_tiles(scene: Scene, found: Sequence[Near]) -> list[JudgedImage]:
     tiles = scene.study.pictures([near.row for near in found], scene.recipe)
     return [replace(tile, title=f"{near.similarity:.2f}\n{tile.title}") for tile, near in zip(tiles, found, strict=True)]

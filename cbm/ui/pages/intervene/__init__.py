@@ -6,7 +6,7 @@ import streamlit as st
 
 from cbm.core.errors import NotFoundError
 from cbm.editing.recipe import Recipe
-from cbm.study.steering import group_of, steering_view
+from cbm.study.steering import steering_view
 from cbm.study.study import Study
 from cbm.ui.frame import empty, messages, selections
 from cbm.ui.frame.cards import page_title
@@ -35,7 +35,7 @@ def show() -> None:
     view = steering_view(study, row, recipe, steering.chosen_target(), concept)
     left, right = st.columns([10, 29], gap="medium")
     with left:
-        steering.verdict(view, study.picture(row, recipe), group=group_of(study, row))
+        steering.verdict(view, study.picture(row, recipe), group=study.group_of(row))
     with right:
         steering.controls(view)
         steering.steering(view, recipe, model=chosen.model, asked=concept)
@@ -70,18 +70,18 @@ def _asked(study: Study) -> tuple[int | None, int | None]:
 def _effect(chosen: Chosen) -> None:
     root, model, study, recipe = chosen.root, chosen.model, chosen.study, chosen.recipe
     if not recipe.position:
-        st.caption(f"Nothing has been changed. Apply an edit to see its effect on all {counted(study.images, 'held-out image')}.")
+        st.caption(f"Nothing has been changed. Apply an edit to see its effect on all {counted(study.image_count, 'held-out image')}.")
         experiments_panel(root, model)
     elif not study.labelled_images:
         moved = int((effect.predictions(root, model, Recipe()) != effect.predictions(root, model, recipe)).sum())
         st.caption(
-            f"Your edits change the prediction of {moved:,} of {counted(study.images, 'held-out image')}. The images have no labels that "
-            "the model knows, so there is no telling which of them are right."
+            f"Your edits change the prediction of {moved:,} of {counted(study.image_count, 'held-out image')}. The images have no labels "
+            "that the model knows, so there is no telling which of them are right."
         )
     elif (measured := effect.measured(root, model, recipe)) is None:
         st.caption("These edits change names only; every prediction stays.")
     else:
-        effect.effect_panel(measured, study.item)
+        effect.effect_panel(measured, study, recipe)
 
 
 def _image_chooser(chosen: Chosen, asked: int | None) -> int:
@@ -96,7 +96,9 @@ def _image_chooser(chosen: Chosen, asked: int | None) -> int:
             kind = st.segmented_control(
                 "Held-out images", [_WRONG, _ALL], default=_WRONG, required=True, key=IntervenePage.key("show"), bind="query-params"
             )
-            truth = st.selectbox("True class", [_ANY_CLASS, *study.classes], key=IntervenePage.key("class"), width=220, bind="query-params")
+            truth = st.selectbox(
+                "True class", [_ANY_CLASS, *study.class_names], key=IntervenePage.key("class"), width=220, bind="query-params"
+            )
             selections.chip(chosen.model, "images", IntervenePage.key("images"))
             rows = study.rows(wrong_only=kind == _WRONG, truth=None if truth == _ANY_CLASS else truth)
             rows = selections.restrict(chosen.model, "images", rows)
@@ -108,7 +110,8 @@ def _image_chooser(chosen: Chosen, asked: int | None) -> int:
             empty.nothing_found("No held-out image fits. The model gets them all right, or has seen none of this class.")
             return row
         st.caption(
-            f"{counted(len(rows), 'image')} of {study.images:,}. The button shows what the model says now; the mark, whether that is right."
+            f"{counted(len(rows), 'image')} of {study.image_count:,}. "
+            "The button shows what the model says now; the mark, whether that is right."
         )
         picture_chooser(
             study.pictures(shown, chosen.recipe),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import streamlit as st
@@ -11,17 +12,15 @@ from jaxtyping import Int
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from cbm.core.errors import CbmError, MismatchError
+from cbm.editing.effect import EditEffect, MarginalEffect
 from cbm.editing.recipe import Recipe
-from cbm.study import edit_effects
-from cbm.study.edit_effects import Marginal, state_of
-from cbm.study.recipes import missing_items, read_recipe
+from cbm.study.recipe_files import missing_items, read_recipe
 from cbm.study.study import Study
-from cbm.study.views import EditLine, EffectView
 from cbm.ui.access import modes
 from cbm.ui.frame import cache, edits, messages, resources
 from cbm.ui.frame.chosen import Chosen
 from cbm.ui.frame.formats import counted, percent, plain, points
-from cbm.ui.frame.shell import edit_lines
+from cbm.ui.frame.shell import EditLine, edit_lines
 from cbm.ui.frame.slots import set_widget, widget_value
 from cbm.ui.frame.state import IntervenePage
 from cbm.ui.widgets import figures, job_panel
@@ -36,60 +35,58 @@ _SAVE = "save_model"
 # Measured once for each state of the edits. Keys are short texts; the arrays stay with the study.
 
 
-def measured(root: str, model: str, recipe: Recipe) -> EffectView | None:
+def measured(root: str, model: str, recipe: Recipe) -> EditEffect | None:
     """The measured effect of a recipe against the model without edits; None where it changes names only."""
-    return _effect(root, model, state_of(recipe), recipe)
+    return _effect(root, model, recipe.prediction_state, recipe)
 
 
 @cache.remember()
-def _effect(root: str, model: str, state: str, _recipe: Recipe) -> EffectView | None:
+def _effect(root: str, model: str, state: str, _recipe: Recipe) -> EditEffect | None:
     return resources.study(root, model).effect(_recipe)
 
 
-def marginals(root: str, model: str, recipe: Recipe) -> tuple[Marginal | None, ...]:
+def marginals(root: str, model: str, recipe: Recipe) -> tuple[MarginalEffect | None, ...]:
     """For each step that is done: what it adds to those before it."""
     return _marginals(root, model, repr(recipe.steps[: recipe.position]), recipe)
 
 
 @cache.remember()
-def _marginals(root: str, model: str, state: str, _recipe: Recipe) -> tuple[Marginal | None, ...]:
-    return edit_effects.marginals(resources.study(root, model), _recipe, lambda recipe: predictions(root, model, recipe))
+def _marginals(root: str, model: str, state: str, _recipe: Recipe) -> tuple[MarginalEffect | None, ...]:
+    return resources.study(root, model).marginal_effects(_recipe, lambda recipe: predictions(root, model, recipe))
 
 
 def predictions(root: str, model: str, recipe: Recipe) -> Int[np.ndarray, " images"]:
     """Predicted class of every held-out image under a recipe; read-only."""
-    return _predictions(root, model, state_of(recipe), recipe)
+    return _predictions(root, model, recipe.prediction_state, recipe)
 
 
 @cache.remember()
 def _predictions(root: str, model: str, state: str, _recipe: Recipe) -> Int[np.ndarray, " images"]:
-    return edit_effects.predictions(resources.study(root, model), _recipe)
+    found = resources.study(root, model).predicted(_recipe).astype(np.int32)
+    found.setflags(write=False)
+    return found
 
 
 # What the edits do
 
 
-def effect_panel(effect: EffectView, item_of: Callable[[int], str]) -> None:
-    """Accuracy, what was corrected and broken, the worst group, and the classes that moved.
-
-    Args:
-        item_of: row -> name of the image in a link.
-    """
+def effect_panel(effect: EditEffect, study: Study, recipe: Recipe) -> None:
+    """Accuracy, what was corrected and broken, the worst group, and the classes that moved."""
     _figures(effect)
     if effect.moved:
         with st.container():
             st.markdown("**Classes and groups that moved**")
             st.plotly_chart(
-                accuracy_moves(effect.moved),
+                accuracy_moves([(part.name, part.before, part.after) for part in effect.moved]),
                 key=IntervenePage.key("moved_classes"),
                 config=figures.CHART_OPTIONS,
                 alt="Accuracy before and after: "
-                + ", ".join(f"{name} {percent(before)} to {percent(after)}" for name, before, after in effect.moved[:8]),
+                + ", ".join(f"{part.name} {percent(part.before)} to {percent(part.after)}" for part in effect.moved[:8]),
             )
-    _pictures(effect, item_of)
+    _pictures(effect, study, recipe)
 
 
-def _figures(effect: EffectView) -> None:
+def _figures(effect: EditEffect) -> None:
     with st.grid(
         3 if effect.worst_group_after is None else 4, min_column_width=130, gap="small", key=IntervenePage.key("effect_figures")
     ) as grid:
@@ -97,45 +94,46 @@ def _figures(effect: EffectView) -> None:
             "Accuracy",
             percent(effect.accuracy_after),
             points(effect.accuracy_before, effect.accuracy_after),
-            help=f"On {effect.images:,} held-out images; {percent(effect.accuracy_before)} before the edits.",
+            help=f"On {effect.count:,} held-out images; {percent(effect.accuracy_before)} before the edits.",
             border=True,
             delta_color="off" if effect.accuracy_after == effect.accuracy_before else "normal",
             delta_arrow="off" if effect.accuracy_after == effect.accuracy_before else "auto",
         )
         grid.metric(
-            "Corrected", f"{effect.corrected_count:,}", help="Images that were wrong and are right now.", border=True, height="stretch"
+            "Corrected", f"{len(effect.corrected):,}", help="Images that were wrong and are right now.", border=True, height="stretch"
         )
         grid.metric(
-            "Newly wrong", f"{effect.newly_wrong_count:,}", help="Images that were right and are wrong now.", border=True, height="stretch"
+            "Newly wrong", f"{len(effect.newly_wrong):,}", help="Images that were right and are wrong now.", border=True, height="stretch"
         )
-        if effect.worst_group_after is not None and effect.worst_group_before is not None:
+        if effect.worst_after is not None and effect.worst_group_after is not None and effect.worst_group_before is not None:
             grid.metric(
                 "Worst group",
                 percent(effect.worst_group_after),
                 points(effect.worst_group_before, effect.worst_group_after),
-                help=f"Accuracy of the group that fares worst, now {effect.worst_group}; {percent(effect.worst_group_before)} before.",
+                help=f"Accuracy of the group that fares worst, now {effect.worst_after.name}; {percent(effect.worst_group_before)} before.",
                 border=True,
                 delta_color="off" if effect.worst_group_after == effect.worst_group_before else "normal",
                 delta_arrow="off" if effect.worst_group_after == effect.worst_group_before else "auto",
             )
 
 
-def _pictures(effect: EffectView, item_of: Callable[[int], str]) -> None:
-    for title, icon, tiles, count in (
-        ("Corrected", ":material/check:", effect.corrected, effect.corrected_count),
-        ("Newly wrong", ":material/close:", effect.newly_wrong, effect.newly_wrong_count),
+def _pictures(effect: EditEffect, study: Study, recipe: Recipe) -> None:
+    for title, icon, rows in (
+        ("Corrected", ":material/check:", effect.corrected),
+        ("Newly wrong", ":material/close:", effect.newly_wrong),
     ):
-        if not tiles:
+        count = len(rows)
+        if not count:
             continue
         more = f", {_SHOWN_PICTURES} shown" if count > _SHOWN_PICTURES else ""
         st.markdown(f"{icon} **{title}** ({count:,}{more})")
         key = IntervenePage.key("effect", title.lower().replace(" ", "-"))
-        picture_chooser(
-            tiles[:_SHOWN_PICTURES], chosen=None, on_choose=lambda row: IntervenePage.put(image=item_of(row)), key=key, quiet=True
-        )
+        pictures = study.pictures(rows[:_SHOWN_PICTURES].tolist(), recipe)
+        tiles = [tile if tile.correct else replace(tile, title=f"{tile.truth} → {tile.predicted}") for tile in pictures]
+        picture_chooser(tiles, chosen=None, on_choose=lambda row: IntervenePage.put(image=study.item(row)), key=key, quiet=True)
 
 
-def edits_panel(recipe: Recipe, marginals: Sequence[Marginal | None], *, model: str) -> None:
+def edits_panel(recipe: Recipe, marginals: Sequence[MarginalEffect | None], *, model: str) -> None:
     """Every edit in order, with a switch, what it does on top of those before it, and the ways back."""
     lines = edit_lines(recipe)
     st.markdown("**Edits**, in order")
@@ -150,7 +148,7 @@ def edits_panel(recipe: Recipe, marginals: Sequence[Marginal | None], *, model: 
         st.caption("Each line counts what the edit changes on top of those above it.")
 
 
-def _edit_line(line: EditLine, marginal: Marginal | None, *, model: str, last: bool) -> None:
+def _edit_line(line: EditLine, marginal: MarginalEffect | None, *, model: str, last: bool) -> None:
     with st.container(border=True, gap="xsmall", key=IntervenePage.key("edit_line", line.position)):
         key = IntervenePage.key("edit", line.position)
         set_widget(key, line.enabled)
@@ -178,7 +176,7 @@ def _edit_line(line: EditLine, marginal: Marginal | None, *, model: str, last: b
                 )
 
 
-def _marginal_words(line: EditLine, marginal: Marginal | None) -> str:
+def _marginal_words(line: EditLine, marginal: MarginalEffect | None) -> str:
     if not line.measured:
         return "changes names only"
     if marginal is None:

@@ -21,8 +21,8 @@ from cbm.editing.recipe import (
     ZeroWeight,
     describe,
 )
+from cbm.study.images import PictureTile
 from cbm.study.steering import ScopeKind, SteeringView, scope_of, steering_edits
-from cbm.study.views import PictureTile
 from cbm.ui.frame import edits, selections
 from cbm.ui.frame.formats import plain
 from cbm.ui.frame.slots import Slot

@@ -11,8 +11,8 @@ import streamlit as st
 from cbm.core.errors import CbmError
 from cbm.editing.recipe import AblateConcept, ClassScope, Edit, ImageScope, Recipe, SetWeight, describe
 from cbm.study import scenarios
-from cbm.study.edit_effects import state_of
-from cbm.study.proposals import ConceptProposal, ConfusedPair, Proposal, WeightProposal, concept_proposals, confused_pairs, weight_proposals
+from cbm.study.confusions import count_confusions
+from cbm.study.proposals import ConceptProposal, Proposal, WeightProposal, concept_proposals, weight_proposals
 from cbm.study.study import Study
 from cbm.ui.frame import cache, edits, messages, resources
 from cbm.ui.frame.chosen import Chosen
@@ -25,6 +25,7 @@ from cbm.ui.widgets.guides import Guide
 
 _IMAGE, _MISTAKES = "This image", "A kind of mistake"
 _SHOWN = 6
+_MOST_PAIRS = 40
 _EXPERIMENTS = 3
 _ASKED = Slot(IntervenePage.key("suggest_asked"), "")
 """The question to which the visitor wants suggestions; another image or another edit is another question."""
@@ -42,15 +43,16 @@ def suggestions_panel(chosen: Chosen, row: int) -> None:
             "Put right", [_IMAGE, _MISTAKES], default=_IMAGE, required=True, key=IntervenePage.key("suggest_about")
         )
         if about == _MISTAKES:
-            mistakes = confused_pairs(study, predictions(root, model, recipe))
+            counted_pairs = count_confusions(predictions(root, model, recipe), study.labels, study.class_names)
+            mistakes = counted_pairs.named_pairs(_MOST_PAIRS)
             if not mistakes:
                 st.caption("The model makes no mistake on the held-out images.")
                 return
             mistake = st.selectbox("Mistake", mistakes, format_func=_mistake_words, key=IntervenePage.key("suggest_mistake"), width=340)
-            question: tuple[str, ...] = (mistake.truth, mistake.said)
+            question: tuple[str, ...] = mistake[:2]
         else:
             question = (study.item(row),)
-        key = repr((model, question, state_of(recipe)))
+        key = repr((model, question, recipe.prediction_state))
         st.button("Find edits", key=IntervenePage.key("suggest"), icon=":material/lightbulb:", on_click=_ASKED.put, args=(key,))
     if _ASKED.get() != key:
         st.caption(
@@ -95,8 +97,9 @@ def _draw(found: Sequence[Proposal], model: str) -> None:
     st.caption("Chosen and measured on the same held-out images, on top of your edits: expect a little less on new ones.")
 
 
-def _mistake_words(pair: ConfusedPair) -> str:
-    return f"{pair.truth}, taken for {pair.said} ({pair.count:,})"
+def _mistake_words(pair: tuple[str, str, int]) -> str:
+    truth, said, count = pair
+    return f"{truth}, taken for {said} ({count:,})"
 
 
 def _proposal_words(proposal: Proposal) -> str:

@@ -10,11 +10,11 @@ import streamlit as st
 from cbm.core.errors import CbmError
 from cbm.editing.recipe import Recipe
 from cbm.study import scenarios
+from cbm.study.prediction import Prediction
 from cbm.study.study import Study
-from cbm.study.views import Headline, PredictionView
 from cbm.ui.access import modes, visitors
 from cbm.ui.frame import cache, chosen, edits, resources
-from cbm.ui.frame.cards import headline_row, page_title
+from cbm.ui.frame.cards import Headline, headline_row, page_title
 from cbm.ui.frame.empty import empty_card
 from cbm.ui.frame.formats import percent, plain, points, signed
 from cbm.ui.frame.state import ConceptsPage, IntervenePage, StartPage
@@ -118,7 +118,7 @@ def _ways_on(study: Study) -> None:
             icon=":material/tune:",
         ):
             IntervenePage(image=study.item(wrong[0]) if wrong else None).link().open()
-        ConceptsPage().link().draw(f"Browse all {study.concepts:,} concepts", icon=":material/interests:")
+        ConceptsPage().link().draw(f"Browse all {study.concept_count:,} concepts", icon=":material/interests:")
         if modes.may_write():
             st.markdown(":material/add_photo_alternate: [Use your own images](#own)", width="content")
 
@@ -126,7 +126,7 @@ def _ways_on(study: Study) -> None:
 def _strongest_concepts(study: Study, recipe: Recipe) -> None:
     st.subheader("What it sees", anchor=False)
     st.caption("The concepts that decide most, each with the held-out images that show most of it. Open one to see all of its evidence.")
-    tiles = [tile for tile in study.concept_tiles(recipe) if not tile.hidden and tile.frequency > 0]
+    tiles = [tile for tile in study.concepts(recipe) if not tile.hidden and tile.frequency > 0]
     deciding = sorted(tiles, key=lambda tile: -tile.predictiveness)[:SHOWN_CONCEPTS]
     concept_grid(study.with_pictures(deciding), key=StartPage.key("concepts"))
 
@@ -139,40 +139,38 @@ def _example(root: str, model: str) -> scenarios.Example | None:
     return scenarios.find_example(resources.study(root, model))
 
 
-def _read_aloud(view: PredictionView) -> None:
+def _read_aloud(view: Prediction) -> None:
     """One image, what the model says, and the concepts that said so."""
-    shown, others = view.bars[:_READ], view.bars[_READ:]
+    shown, rest = view.bars(_READ), view.rest(_READ)
     with st.container(border=True, key=StartPage.key("example")):
         left, right = st.columns([3, 8], gap="medium")
         with left:
-            st.image(thumbnail(view.uri, 320), width="stretch", alt=f"Image {view.item}, predicted as {view.predicted_after}")
+            st.image(thumbnail(view.uri or "", 320), width="stretch", alt=f"Image {view.item}, predicted as {view.predicted}")
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.markdown(f"**{plain(view.predicted_after)}**", width="content")
-                if view.correct_after is not None:
+                st.markdown(f"**{plain(view.predicted)}**", width="content")
+                if view.correct is not None:
                     st.badge(
-                        "right" if view.correct_after else "wrong",
-                        icon=":material/check:" if view.correct_after else ":material/close:",
-                        color="green" if view.correct_after else "orange",
+                        "right" if view.correct else "wrong",
+                        icon=":material/check:" if view.correct else ":material/close:",
+                        color="green" if view.correct else "orange",
                     )
         with right:
             st.markdown(_reasons(view))
             st.plotly_chart(
-                figures.contribution_bars(
-                    shown, rest=view.rest + sum(bar.value for bar in others), bias=view.bias, target=view.predicted_after
-                ),
+                figures.contribution_bars(shown, rest=rest, bias=view.bias, target=view.predicted),
                 key=StartPage.key("example", "bars"),
                 config=figures.CHART_OPTIONS,
-                alt="Contributions: " + ", ".join(f"{bar.name} {signed(bar.value)}" for bar in shown),
+                alt="Contributions: " + ", ".join(f"{bar.name} {signed(bar.contribution)}" for bar in shown),
             )
 
 
-def _reasons(view: PredictionView) -> str:
-    supporting = [bar for bar in view.bars[:3] if bar.value > 0]
-    named = [f"*{plain(bar.name)}* ({bar.share:.0%} of the score)" for bar in supporting]
+def _reasons(view: Prediction) -> str:
+    supporting = [bar for bar in view.bars(3) if bar.contribution > 0]
+    named = [f"*{plain(bar.name)}* ({abs(bar.share):.0%} of the score)" for bar in supporting]
     because = f"{', '.join(named[:-1])} and {named[-1]}" if len(named) > 1 else "".join(named)
     reasons = f", above all because of {because}" if because else ""
     return (
-        f"The model says **{plain(view.predicted_after)}**{reasons}. "
+        f"The model says **{plain(view.predicted)}**{reasons}. "
         "The bars sum to the score: nothing else plays a part, so changing a bar changes the prediction."
     )
 
@@ -251,7 +249,7 @@ def headlines(study: Study, metrics: Mapping[str, Any]) -> list[Headline]:
             found.append(Headline(label, percent(value), text))
     found += _worst_group(study, _share(metrics, "worst_group_before"), _share(metrics, "worst_group_after"))
     if len(found) <= 2:
-        in_use = f"Of {study.concepts:,} discovered, those with a weight for some class."
+        in_use = f"Of {study.concept_count:,} discovered, those with a weight for some class."
         found.append(Headline("Concepts in use", f"{study.concepts_used:,}", in_use))
         nec = "Number of effective concepts: the mean count of weights per class that are not zero."
         found.append(Headline("Concepts per class", f"{study.nec:.1f}", nec))
@@ -273,7 +271,8 @@ def _worst_group(study: Study, before: float | None, after: float | None) -> lis
     if before is not None and after is not None:
         meaning = f"Accuracy of the worst group once the planted shortcut's concepts are ablated; {percent(before)} before."
         return [Headline("Worst group", percent(after), meaning, points(before, after))]
-    if study.worst_group is None:
+    groups = study.groups()
+    if groups is None:
         return []
-    name, worst = study.worst_group
+    name, worst = groups.worst.name, groups.worst.accuracy
     return [Headline("Worst group", percent(worst), f"Accuracy of the worst group: {name}.")]

@@ -73,7 +73,7 @@ def finished(study: Study, lineage: Mapping[str, Artifact], edits: int) -> list[
         lineage: what the model was made from, by kind; what is no longer there is left out.
         edits: how many of the visitor's edits are in force.
     """
-    named = sum(tile.named for tile in study.concept_tiles(study.model.recipe))
+    named = sum(tile.named for tile in study.concepts(study.model.recipe))
     dictionary = lineage.get("dictionary")
     unexplained = dictionary.metrics.get("reconstruction", {}).get("fvu") if dictionary is not None else None
     return [
@@ -81,8 +81,8 @@ def finished(study: Study, lineage: Mapping[str, Artifact], edits: int) -> list[
             "Data",
             ":material/photo_library:",
             "done",
-            counted(study.images + (study.training_images or 0), "image"),
-            f"as vectors of the {study.held_out.backbone.architecture} backbone; {study.images:,} held out",
+            counted(study.image_count + (study.training_images or 0), "image"),
+            f"as vectors of the {study.held_out.backbone.architecture} backbone; {study.image_count:,} held out",
             DataPage(embeddings=_short_id(lineage, "embeddings")),
             "See the images",
         ),
@@ -90,7 +90,7 @@ def finished(study: Study, lineage: Mapping[str, Artifact], edits: int) -> list[
             "Discover",
             ":material/travel_explore:",
             "done",
-            counted(study.concepts, "concept"),
+            counted(study.concept_count, "concept"),
             f"hold {1 - unexplained:.0%} of what the images' vectors say" if isinstance(unexplained, float) else "found without labels",
             DiscoverPage(dictionary=_short_id(lineage, "dictionary")),
             "See the run",
@@ -100,7 +100,7 @@ def finished(study: Study, lineage: Mapping[str, Artifact], edits: int) -> list[
             ":material/interests:",
             "done",
             f"{named:,} named",
-            f"{study.concepts - named:,} without a name that fits" if named < study.concepts else "each with a name that fits",
+            f"{study.concept_count - named:,} without a name that fits" if named < study.concept_count else "each with a name that fits",
             ConceptsPage(),
             "Browse concepts",
         ),
@@ -109,7 +109,7 @@ def finished(study: Study, lineage: Mapping[str, Artifact], edits: int) -> list[
             ":material/category:",
             "done",
             "trained" if study.accuracy is None else f"{percent(study.accuracy)} right",
-            f"{len(study.classes):,} classes, {study.nec:.1f} concepts each",
+            f"{len(study.class_names):,} classes, {study.nec:.1f} concepts each",
             ClassifyPage(),
             "See each class",
         ),

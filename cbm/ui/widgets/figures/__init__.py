@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 import plotly.io
 
-from cbm.study.views import Bar
+from cbm.model.explanations import Contribution
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -139,10 +139,10 @@ def _named_rows(keys: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     return {"autorange": "reversed", "type": "category", "tickvals": list(keys), "ticktext": list(names), "showgrid": False}
 
 
-def contribution_bars(bars: Sequence[Bar], *, rest: float, bias: float, target: str) -> Figure:
+def contribution_bars(bars: Sequence[Contribution], *, rest: float, bias: float, target: str) -> Figure:
     """Contributions of concepts to the logit of `target`, in logits; the remaining ones and the bias close the sum."""
     rows = [
-        (f"{bar.name} ✎" if bar.edited else bar.name, bar.value, f"<b>{bar.name}</b><br>activation {bar.activation:.3f}<br>")
+        (f"{bar.name} ✎" if bar.edited else bar.name, bar.contribution, f"<b>{bar.name}</b><br>activation {bar.activation:.3f}<br>")
         for bar in bars
     ]
     if abs(rest) >= 0.005:
@@ -150,7 +150,7 @@ def contribution_bars(bars: Sequence[Bar], *, rest: float, bias: float, target: 
     if abs(bias) >= 0.005:
         rows.append(("class bias", bias, "<b>class bias</b>, the same for every image<br>"))
     values = [value for _, value, _ in rows]
-    shares = [f"{bar.share:.0%} of the score" for bar in bars] + [""] * (len(rows) - len(bars))
+    shares = [f"{abs(bar.share):.0%} of the score" for bar in bars] + [""] * (len(rows) - len(bars))
     hover = [f"{head}{signed(value, 3)} logits<br>{share}" for (_, value, head), share in zip(rows, shares, strict=True)]
     title = f"← against   logits of “{shorten(target, 24)}”   for →"
     return diverging_bars([name for name, _, _ in rows], values, [signed(value) for value in values], hover, title)

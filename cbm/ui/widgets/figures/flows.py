@@ -10,7 +10,7 @@ from cbm.ui.widgets import figures
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-    from cbm.study.class_detail import ClassConcept, Flow
+    from cbm.study.class_view import ClassConcept, Flow
 
 
 def concept_streams(flows: Sequence[Flow], own: str, ink: str) -> Figure:

@@ -10,10 +10,10 @@ from cbm.ui.widgets import figures
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-    from cbm.study.judgement import Part
+    from cbm.model.explanations import Contribution
 
 
-def share_bars(parts: Sequence[Part], *, rest: float, target: str, chosen: int | None) -> Figure:
+def share_bars(parts: Sequence[Contribution], *, rest: float, target: str, chosen: int | None) -> Figure:
     """Each concept's share of the score of `target`, for to the right and against to the left; the chosen one is marked by an arrow."""
     names = [f"▸ {part.name}" if part.concept == chosen else part.name for part in parts]
     names = [f"{name} ✎" if part.edited else name for name, part in zip(names, parts, strict=True)]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from cbm.study.nec_paths import NecLevel, NecSeries, NecStand, NecView, Role
 from cbm.ui.widgets import figures
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-Role = Literal["model", "other", "random"]
 _STYLES: Mapping[Role, tuple[str, str, str, float]] = {
     "model": (figures.POSITIVE, "solid", "circle", 3.0),
     "other": (figures.NEGATIVE, "dash", "square", 3.0),
@@ -26,79 +25,6 @@ _SHORT = 0.8
 """A line that ends before so much of the axis has its name at its end."""
 _FAR_BELOW = 0.15
 """A level that lies so far below everything else is told at the edge, or it would flatten all other lines."""
-
-
-@dataclass(frozen=True)
-class NecSeries:
-    """One head's path."""
-
-    name: str
-    points: tuple[tuple[float, float], ...]
-    """(NEC, accuracy), rising in NEC; those that were not reached are left out."""
-    role: Role = "model"
-
-
-@dataclass(frozen=True)
-class NecLevel:
-    """A classifier without a number of concepts, such as the linear probe."""
-
-    name: str
-    accuracy: float
-    kind: str
-    """`linear probe`, `dense head` or `zero-shot`: decides the colour."""
-
-
-@dataclass(frozen=True)
-class NecStand:
-    """Where a model stands: a ring on the chart."""
-
-    name: str
-    nec: float
-    accuracy: float
-    role: Role = "model"
-
-
-@dataclass(frozen=True)
-class NecView:
-    """All that one chart shows."""
-
-    series: tuple[NecSeries, ...]
-    levels: tuple[NecLevel, ...] = ()
-    stands: tuple[NecStand, ...] = ()
-
-    @property
-    def empty(self) -> bool:
-        return not any(entry.points for entry in self.series)
-
-    @property
-    def sentence(self) -> str:
-        """The chart in words, for those who do not see it."""
-        lines = [
-            f"{entry.name}: {entry.points[0][1]:.1%} at {entry.points[0][0]:.0f} concepts a class, "
-            f"{entry.points[-1][1]:.1%} at {entry.points[-1][0]:.0f}"
-            for entry in self.series
-            if entry.points
-        ]
-        return "Accuracy against concepts per class. " + "; ".join([*lines, *(f"{x.name} {x.accuracy:.1%}" for x in self.levels)])
-
-
-def path_of(record: object) -> tuple[tuple[float, float], ...]:
-    """The points of a recorded path that were reached, by rising NEC."""
-    if not isinstance(record, list):
-        return ()
-    reached = [(float(point["nec"]), float(point["accuracy"])) for point in record if point.get("accuracy") is not None]
-    return tuple(sorted(reached))
-
-
-def levels_of(metrics: Mapping[str, Any], suffix: str = "", kinds: Sequence[str] = tuple(_LEVEL_COLOURS)) -> tuple[NecLevel, ...]:
-    """The reference levels among a model's recorded figures; what was not measured is left out."""
-    keys = {"linear probe": "linear_probe", "dense head": "dense", "zero-shot": "zero_shot"}
-    values = {kind: metrics.get(keys[kind]) for kind in kinds}
-    return tuple(
-        NecLevel(f"{kind}{suffix}", float(value), kind)
-        for kind, value in values.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    )
 
 
 def nec_chart(view: NecView) -> Figure:

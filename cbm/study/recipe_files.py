@@ -1,4 +1,4 @@
-"""Recipes that come from a file: read, and checked against the model they are to be applied to. No Streamlit in here."""
+"""Recipes that come from a file: read, and checked against the model they are to be applied to."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_recipe(data: bytes, study: Study, *, by_name: bool = False) -> Recipe:
     except UnicodeDecodeError as error:
         raise InvalidInputError("The file is not text. A recipe is a JSON file, as “Download recipe” writes it.") from error
     recipe = Recipe.from_json(_without_numbers(text) if by_name else text, study.model.concepts_named)
-    recipe.check(study.concepts, study.classes)
+    recipe.check(study.concept_count, study.class_names)
     if not by_name:
         _check_names(recipe, study)
     return recipe
