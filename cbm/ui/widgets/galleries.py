@@ -116,17 +116,38 @@ def concept_facts(tile: ConceptSummary) -> str:
     return f"{facts}  \n{'only against classes' if tile.used else 'used by no class'}"
 
 
+def concept_picture(
+    uris: Sequence[str],
+    name: str,
+    page: ConceptPage,
+    *,
+    rows: int = 2,
+    label: str | None = None,
+    icon: str | None = None,
+    model: str | None = None,
+) -> None:
+    """The images on which a concept is strongest, in rows of three, and its name as a link to its page.
+
+    Args:
+        label: Markdown in the place of the name in bold.
+        model: whose concept it is, where that is not the chosen one.
+    """
+    st.image(strip(tuple(uris[: 3 * rows]), theme(), rows=rows), width="stretch", alt=f"Images on which “{name}” is strongest")
+    page.link(model).draw(label or f"**{plain(name)}**", icon=icon, help=f"Open concept {page.concept}")
+
+
 def concept_card(tile: ConceptSummary, *, selection: str | None = None) -> None:
     """One concept: strongest images, and its name as a link to its page.
 
     Args:
         selection: what the link takes along.
     """
-    st.image(strip(tile.uris, theme()), width="stretch", alt=f"Images on which “{tile.name}” is strongest")
-    ConceptPage(tile.index, selection=selection).link().draw(
-        f"**{plain(tile.name)}**" if tile.named or tile.renamed_from else f":gray[*{plain(tile.name)}*]",
+    concept_picture(
+        tile.uris,
+        tile.name,
+        ConceptPage(tile.index, selection=selection),
+        label=None if tile.named or tile.renamed_from else f":gray[*{plain(tile.name)}*]",
         icon=":material/visibility_off:" if tile.hidden else ":material/edit:" if tile.renamed_from else None,
-        help=f"Open concept {tile.index}",
     )
     st.caption(concept_facts(tile))
 

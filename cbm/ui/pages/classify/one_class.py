@@ -12,7 +12,7 @@ from cbm.ui.frame.slots import widget_value
 from cbm.ui.frame.state import ClassifyPage, ConceptPage
 from cbm.ui.widgets import figures, thumbnails
 from cbm.ui.widgets.figures.flows import class_concept_bars, concept_streams
-from cbm.ui.widgets.galleries import correction_links, picture_grid
+from cbm.ui.widgets.galleries import concept_picture, correction_links, picture_grid
 
 
 def _leave() -> None:
@@ -105,10 +105,7 @@ def _concept_cards(study: Study, recipe: Recipe, detail: ClassView) -> None:
         for tile in concepts_with_pictures(study, shown, recipe):
             entry = entries[tile.index]
             with grid.cell():
-                st.image(
-                    thumbnails.strip(tile.uris, thumbnails.theme()), width="stretch", alt=f"Images on which “{entry.name}” is strongest"
-                )
-                ConceptPage(entry.index).link().draw(f"**{plain(entry.name)}**", help=f"Open concept {entry.index}")
+                concept_picture(tile.uris, entry.name, ConceptPage(entry.index))
                 st.caption(f"weight {figures.signed(entry.weight)} · in {entry.frequency:.0%} of its images")
 
 

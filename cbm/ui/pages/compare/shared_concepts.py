@@ -5,13 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from cbm.study.concept_pairs import LEAST_COSINE, ConceptPair, LoneConcept, Matches, PairList
-from cbm.study.study import Study
-from cbm.ui.frame.formats import counted, percent, plain
+from cbm.ui.frame.formats import counted, percent
 from cbm.ui.frame.pager import pager
 from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import ComparePage, ConceptPage
 from cbm.ui.pages.compare.sides import Side
-from cbm.ui.widgets import thumbnails
+from cbm.ui.widgets.galleries import concept_picture
 
 _LEAST_COSINES = (0.9, 0.8, 0.7, 0.6, 0.5)
 _THRESHOLD = Slot(ComparePage.key("cosine"), LEAST_COSINE)
@@ -81,11 +80,6 @@ def _how(matches: Matches, pairs: PairList) -> str:
     )
 
 
-def _strip(study: Study, concept: int, name: str) -> None:
-    uris = tuple(study.uris[row] for row in study.strongest_rows(concept, 3))
-    st.image(thumbnails.strip(uris, thumbnails.theme(), rows=1), width="stretch", alt=f"Images on which “{name}” is strongest")
-
-
 def _pair_cards(shown: list[ConceptPair], left: Side, right: Side, matches: Matches) -> None:
     one = matches.by == "dictionary" and left.study.held_out.id == right.study.held_out.id
     with st.grid(4 if one else 2, min_column_width=180 if one else 290, gap="small", border=True, key=ComparePage.key("pairs")) as grid:
@@ -103,8 +97,8 @@ def _pair_cards(shown: list[ConceptPair], left: Side, right: Side, matches: Matc
 
 
 def _side(concept: int, name: str, side: Side) -> None:
-    _strip(side.study, concept, name)
-    ConceptPage(concept).link(side.model).draw(f"**{plain(name)}**", help=f"Open concept {concept}")
+    uris = [side.study.uris[row] for row in side.study.strongest_rows(concept, 3)]
+    concept_picture(uris, name, ConceptPage(concept), rows=1, model=side.model)
 
 
 def _lone_cards(shown: list[LoneConcept], side: Side) -> None:

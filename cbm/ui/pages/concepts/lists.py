@@ -40,8 +40,8 @@ class View:
     selection: str | None = None
     """What links take along."""
 
-    def link(self, concept: int) -> Link:
-        return ConceptPage(concept, selection=self.selection).link(self.model)
+    def page(self, concept: int) -> ConceptPage:
+        return ConceptPage(concept, selection=self.selection)
 
     def tile(self, concept: int) -> ConceptSummary:
         return self.study.with_pictures([self.shown.tile(self.study, concept)])[0]
@@ -65,7 +65,7 @@ def leave_for(view: View, concept: int) -> NoReturn:
     On the way Streamlit puts `concepts?concept=17` into the browser's history, where the visitor's way back leads.
     """
     _LEFT.put((concept, tuple(slots.parameters())))
-    view.link(concept).open()
+    view.page(concept).link().open()
 
 
 def come_back() -> None:
@@ -210,7 +210,7 @@ def _picking_bar(view: View, page: Sequence[int], pinned: Sequence[int]) -> None
             st.button("Merge into one", key=key("merge_picked"), type="primary", on_click=picks.merge_picked, args=(model, shown, name))
         st.button("Hide", key=key("hide_picked"), icon=":material/visibility_off:", on_click=picks.hide_picked, args=(model, shown))
         if len(chosen) == 1:
-            view.link(chosen[0]).draw("Open", icon=":material/visibility:")
+            view.page(chosen[0]).link().draw("Open", icon=":material/visibility:")
         everything = all(concept in pinned for concept in chosen)
         st.button("Unpin" if everything else "Pin", key=key("pin_picked"), icon=":material/keep:", on_click=picks.pin, args=(model,))
         st.button("None", key=key("drop_picks"), icon=":material/close:", type="tertiary", on_click=picks.drop_picks, args=(model,))

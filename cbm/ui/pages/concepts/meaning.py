@@ -22,7 +22,7 @@ from cbm.ui.frame.formats import counted, percent, plain
 from cbm.ui.frame.state import ConceptsPage
 from cbm.ui.pages.concepts import concept_map, picks
 from cbm.ui.pages.concepts.lists import View, result_line
-from cbm.ui.widgets.thumbnails import strip, theme
+from cbm.ui.widgets.galleries import concept_picture
 
 _GROUPS_PER_PAGE = 8
 
@@ -135,8 +135,5 @@ def _suggested_merges(view: View, groups: Sequence[LikelyDuplicates]) -> None:
             ) as grid:
                 for member in members[:6]:
                     with grid.cell():
-                        st.image(
-                            strip(member.uris[:3], theme(), rows=1), width="stretch", alt=f"Images on which “{member.name}” is strongest"
-                        )
-                        view.link(member.index).draw(plain(member.name))
+                        concept_picture(member.uris, member.name, view.page(member.index), rows=1, label=plain(member.name))
                         st.caption(f"on {percent(member.frequency)} of images")

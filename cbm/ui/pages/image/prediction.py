@@ -21,6 +21,7 @@ from cbm.ui.frame.state import ImagePage, IntervenePage
 from cbm.ui.widgets import figures
 from cbm.ui.widgets.figures.image import share_bars
 from cbm.ui.widgets.galleries import picture_grid
+from cbm.ui.widgets.verdict import verdict_badges
 
 _BARS = 10
 _CHART = ImagePage.key("shares")
@@ -62,14 +63,7 @@ def verdict(scene: Scene) -> None:
     judged = scene.judgement
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"### {plain(judged.predicted)}", anchors=False, width="content")
-        if judged.correct is not None:
-            st.badge(
-                "right" if judged.correct else "wrong",
-                icon=":material/check:" if judged.correct else ":material/close:",
-                color="green" if judged.correct else "orange",
-            )
-        if judged.predicted != judged.predicted_before:
-            st.badge("changed by your edits", icon=":material/edit:", color="violet")
+        verdict_badges(judged.correct, changed=judged.predicted != judged.predicted_before)
     facts = [plain(scene.subject.title)]
     if judged.truth is not None:
         facts.append(f"truth: {plain(judged.truth)}")

@@ -30,6 +30,7 @@ from cbm.ui.frame.state import ConceptPage, ImagePage, IntervenePage
 from cbm.ui.widgets.components.steering_panel import SteeringEvent, steering_panel
 from cbm.ui.widgets.figures import signed
 from cbm.ui.widgets.thumbnails import thumbnail
+from cbm.ui.widgets.verdict import verdict_badges
 
 _PREDICTION = "the prediction"
 _TARGET = Slot(IntervenePage.key("target"), _PREDICTION)
@@ -64,14 +65,7 @@ def verdict(view: SteeringView, tile: PictureTile, *, group: str | None) -> None
     )
     st.markdown(f"#### {plain(after)}", anchors=False)
     with st.container(horizontal=True, gap="xsmall"):
-        if truth is not None:
-            st.badge(
-                "right" if after == truth else "wrong",
-                icon=":material/check:" if after == truth else ":material/close:",
-                color="green" if after == truth else "orange",
-            )
-        if after != before:
-            st.badge("changed by your edits", icon=":material/edit:", color="violet")
+        verdict_badges(None if truth is None else after == truth, changed=after != before)
     facts = [f"before: {plain(before)}"] if after != before else []
     facts += [f"truth: {plain(truth)}"] if truth is not None else []
     facts += [f"group: {plain(group)}"] if group is not None else []
