@@ -175,11 +175,7 @@ def _exact_edits(
             what = st.segmented_control(
                 "Change", [_ACTIVATION, _WEIGHT], default=_ACTIVATION, required=True, key=IntervenePage.key("edit_what")
             )
-            if asked in names and _ASKED.get() != asked:
-                _CONCEPT.put(asked)
-                _ASKED.put(asked)
-            if _CONCEPT.get() not in names:
-                _CONCEPT.put(next(iter(names)))
+            _preset_concept(names, asked)
             concept = st.selectbox("Concept", list(names), key=_CONCEPT.key, format_func=names.__getitem__, width=220)
             how = st.selectbox("How", _HOW[what], key=IntervenePage.key(f"edit_how_{what.lower()}"), width=130)
             number = 0.0
@@ -205,6 +201,15 @@ def _exact_edits(
             )
         several = f", in {len(made)} edits, one for each concept merged in it" if len(made) > 1 else ""
         st.caption(f"Will be: {plain(describe(made[0]))}{several}.")
+
+
+def _preset_concept(names: Mapping[int, str], asked: int | None) -> None:
+    """Choose the concept that the link asks for, once; and one that there is, where another image is looked at."""
+    if asked in names and _ASKED.get() != asked:
+        _CONCEPT.put(asked)
+        _ASKED.put(asked)
+    if _CONCEPT.get() not in names:
+        _CONCEPT.put(next(iter(names)))
 
 
 def exact(what: str, how: str, members: Sequence[int], name: str, number: float, class_name: str, scope: Scope) -> tuple[Edit, ...]:
