@@ -23,6 +23,7 @@ from cbm.ui.widgets import figures, guides, job_panel
 from cbm.ui.widgets.galleries import concept_grid
 from cbm.ui.widgets.guides import Guide
 from cbm.ui.widgets.thumbnails import thumbnail
+from cbm.ui.widgets.verdict import verdict_badges
 
 SHOWN_CONCEPTS = 8
 BUILD = "Build the demo"
@@ -148,12 +149,7 @@ def _read_aloud(view: Prediction) -> None:
             st.image(thumbnail(view.uri or "", 320), width="stretch", alt=f"Image {view.item}, predicted as {view.predicted}")
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.markdown(f"**{plain(view.predicted)}**", width="content")
-                if view.correct is not None:
-                    st.badge(
-                        "right" if view.correct else "wrong",
-                        icon=":material/check:" if view.correct else ":material/close:",
-                        color="green" if view.correct else "orange",
-                    )
+                verdict_badges(view.correct, changed=False)
         with right:
             st.markdown(_reasons(view))
             st.plotly_chart(
