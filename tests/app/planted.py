@@ -20,7 +20,10 @@ from cbm.model.concept_model import ConceptModel
 from cbm.model.save import write_model
 from cbm.names.concepts import ActivationStatistics, ConceptTable
 from cbm.study.study import Study
-from cbm.workspace.workspace import Artifact, Draft, Workspace
+from cbm.workspace.ids import ArtifactId
+from cbm.workspace.requests import Training
+from cbm.workspace.rows import ChosenRows, RowSelection
+from cbm.workspace.workspace import Draft, Workspace
 
 BACKBONE = BackboneReference("demo", "", "0123456789abcdef0123456789abcdef")
 DIM = 64
@@ -120,7 +123,8 @@ def _task(
     model = ConceptModel(dictionary, head, table, train.classes, backbone=BACKBONE, space="raw", method={"data": data})
     found = workspace.create("dictionary", {"planted": kind}, (train.id,), lambda draft: dictionary.save(draft.path))
     named = workspace.create("concepts", {"planted": kind}, (found.id, train.id), lambda draft: table.save(draft.path))
-    made: Artifact = workspace.create("model", {"planted": kind}, (named.id, train.id, test.id), lambda draft: _write(model, draft))
+    rows = [ChosenRows(ArtifactId(part.id), RowSelection(), len(part), part.name) for part in (train, test)]
+    made = workspace.create(Training(named.id, *rows, "sparse", (NEC,), 0, None), lambda draft: _write(model, draft))
     return {
         "model": made.id,
         "concepts": named.id,

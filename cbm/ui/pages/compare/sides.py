@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import streamlit as st
 
-from cbm.core.errors import NotFoundError
+from cbm.core.errors import CorruptArtifactError, NotFoundError
 from cbm.editing.recipe import Recipe
 from cbm.study.study import Study
 from cbm.ui.frame import cache, chosen, edits, resources
 from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import ComparePage, fits, short
+from cbm.workspace import ModelArtifact
 from cbm.workspace.workspace import Workspace
 
 _FIRST, _OTHER = Slot(ComparePage.key("first"), ""), Slot(ComparePage.key("other"), "")
@@ -46,19 +45,19 @@ class Choice:
 
 
 @cache.remember()
-def tested_on(root: str, model: str) -> str | None:
+def _tested_on(root: str, model: str) -> str | None:
     """Id of the embedding set that a model was tested on; None where it does not say."""
     try:
-        config = json.loads((Path(Workspace(root).get(model, "model").path) / "config.json").read_text(encoding="utf-8"))
-        return str(config["method"]["data"]["test"]["embeddings"])
-    except (NotFoundError, OSError, KeyError, TypeError, ValueError):
+        rows = Workspace(root).get(model, ModelArtifact).test
+    except (CorruptArtifactError, NotFoundError):
         return None
+    return None if rows is None else rows.embeddings
 
 
 def partners(root: str, model: str, models: Sequence[str]) -> list[str]:
     """The other models that were tested on the same embedding set."""
-    own = tested_on(root, model)
-    return [other for other in models if own is not None and other != model and tested_on(root, other) == own]
+    own = _tested_on(root, model)
+    return [other for other in models if own is not None and other != model and _tested_on(root, other) == own]
 
 
 def choose(root: str, models: Mapping[str, str], model: str, asked: str | None, *, edited: bool, stored_edits: bool) -> Choice | None:
