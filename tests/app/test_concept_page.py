@@ -52,7 +52,7 @@ def test_three_rows_of_evidence_tell_what_the_model_makes_of_each_image(open_app
     assert study.items[strongest] in pictures(app, "concept_pictures")[0]
     for key in ("concept_pictures", "concept_middle", "concept_random"):
         assert len(pictures(app, key)) == 6
-        assert all("taken for" in text for text in pictures(app, key))
+        assert all("predicted as" in text for text in pictures(app, key))
     assert all(str(link.value)[0] in "✓✗" for link in app.grid(key="concept_random").page_link)
 
 
@@ -89,7 +89,7 @@ def test_address_with_a_range_shows_its_images_and_a_wrong_one_shows_all(open_ap
 def test_members_of_a_class_with_most_and_least_of_it(open_app: OpenApp, study: Study) -> None:
     app = open_app("concept", concept=CONCEPT)
     chosen = app.selectbox(key=f"concept_class-{CONCEPT}").value
-    assert all(f": {chosen}, taken for" in text for text in pictures(app, "concept_high") + pictures(app, "concept_low"))
+    assert all(f": {chosen}, predicted as" in text for text in pictures(app, "concept_high") + pictures(app, "concept_low"))
     other = next(name for name in study.class_names if name != chosen)
     app.selectbox(key=f"concept_class-{CONCEPT}").select(other).run()
     assert app.query_params["class"] in (other, [other])

@@ -28,7 +28,7 @@ def test_a_confused_cell_leads_to_its_images_and_on_to_why(visit: Visit, server:
     classes = len(report.classes)
     page.mouse.click(box["x"] + box["width"] * (predicted + 0.5) / classes, box["y"] + box["height"] * (truth + 0.5) / classes)
     names = report.classes[truth], report.classes[predicted]
-    expect(page.get_by_text(f"{count} {'image' if count == 1 else 'images'} of {names[0]} taken for {names[1]}")).to_be_visible()
+    expect(page.get_by_text(f"{count} {'image' if count == 1 else 'images'} of {names[0]} predicted as {names[1]}")).to_be_visible()
     expect(page).to_have_url(re.compile("truth=.*&taken="))
     visit.settle()
     links = page.locator(".st-key-classify_cell").get_by_role("link", name="Why?")

@@ -41,7 +41,7 @@ def picture(scene: Scene) -> None:
     where = f", lit where “{part.name}” is" if heat is not None and part is not None else ""
     view = PickerView(
         picture=_large_picture(scene, patches is not None),
-        alt=f"{subject.title}, taken for {scene.judgement.predicted}{where}",
+        alt=f"{subject.title}, predicted as {scene.judgement.predicted}{where}",
         rows=rows,
         columns=columns,
         heat=None if heat is None else heat.ravel().tolist(),

@@ -61,7 +61,7 @@ def verdict(view: SteeringView, tile: PictureTile, *, group: str | None) -> None
     st.image(
         thumbnail(tile.uri, 320),
         width=220,
-        alt=f"The chosen image, {view.item}: {truth or 'class unknown'}, taken for {after}",
+        alt=f"The chosen image, {view.item}: {truth or 'class unknown'}, predicted as {after}",
     )
     st.markdown(f"#### {plain(after)}", anchors=False)
     with st.container(horizontal=True, gap="xsmall"):

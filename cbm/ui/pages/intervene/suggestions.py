@@ -99,7 +99,7 @@ def _draw(found: Sequence[Proposal], model: str) -> None:
 
 def _mistake_words(pair: tuple[str, str, int]) -> str:
     truth, said, count = pair
-    return f"{truth}, taken for {said} ({count:,})"
+    return f"{truth}, predicted as {said} ({count:,})"
 
 
 def _proposal_words(proposal: Proposal) -> str:

@@ -110,7 +110,7 @@ def _click_layer(matrix: np.ndarray, share: np.ndarray, names: Sequence[str], ce
     totals = matrix.sum(axis=1).tolist()
     hover = [
         f"{matrix[t, p]:,} of {totals[t]:,} images of <b>{names[t]}</b><br>"
-        + ("are right" if t == p else f"taken for <b>{names[p]}</b>")
+        + ("are right" if t == p else f"predicted as <b>{names[p]}</b>")
         + f" ({share[t, p]:.1%})"
         for t, p in zip(truth, predicted, strict=True)
     ]
