@@ -31,6 +31,7 @@ from cbm.study.recipe_files import LARGEST_RECIPE, missing_items, read_recipe
 from cbm.study.steering import MOST_ROWS, ScopeKind, SteeringView, scope_of, steering_edits, steering_view
 from cbm.study.study import Study
 from cbm.ui.frame import resources
+from cbm.ui.frame.state import IntervenePage
 from cbm.ui.pages.intervene.suggestions import experiments
 from cbm.ui.widgets.components import steering_panel
 from cbm.workspace.workspace import Workspace
@@ -207,7 +208,8 @@ def test_prepared_experiments_do_what_they_promise(study: Study, workspace: Work
         assert len(prepared) == 3
         assert len({experiment.guide.key for experiment in prepared}) == 3
         for experiment in prepared:
-            row = own.row_of(experiment.guide.parameters["image"])
+            assert isinstance(experiment.guide.target, IntervenePage)
+            row = own.row_of(experiment.guide.target.image or "")
             before, after = (own.scored.apply(recipe)[row].argmax() for recipe in (Recipe(), Recipe.of(*experiment.edits)))
             if experiment.guide.key == "mistake":
                 assert before != own.labels[row] == after
