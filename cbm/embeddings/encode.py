@@ -6,19 +6,22 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cbm.core.errors import Cancelled, InvalidInputError
+from cbm.core.errors import Cancelled, CorruptArtifactError, InvalidInputError
+from cbm.core.files import write_json
 from cbm.core.progress import CancelCheck, Progress, ProgressCallback
 from cbm.embeddings.pipeline import Prepared, prepared_items
 from cbm.embeddings.sets import CONCEPT_PREFIX, EmbeddingSet, Space, number_names, to_space, write_set
 from cbm.embeddings.store import EmbeddingStore, StorePart
 from cbm.images.records import ImageRecord, ImageSource, Rejected
-from cbm.workspace.workspace import Artifact, Draft, Workspace
+from cbm.workspace.artifacts import EmbeddingsArtifact
+from cbm.workspace.requests import EncodedImages
+from cbm.workspace.workspace import Draft, Workspace
 
 if TYPE_CHECKING:
     import pandas
@@ -31,6 +34,7 @@ ACCELERATOR_BATCH = 128
 _BATCHES_AHEAD = 4
 _WRITE_CHUNK = 4096
 _REASON = 120
+REJECTED = "rejected.json"
 """Characters of a reason in a line of progress."""
 
 
@@ -38,7 +42,7 @@ _REASON = 120
 class EmbedResult:
     """What an embedding run made and how fast."""
 
-    artifact: Artifact
+    artifact: EmbeddingsArtifact
     count: int
     """Items in the set; identical files count each."""
     reused: int
@@ -107,17 +111,15 @@ def embed_source(
         if not run.records:
             reasons = f"; the first was rejected because {run.rejected[0].reason}" if run.rejected else ""
             raise InvalidInputError(f"{source.name} holds no picture that can be embedded ({len(run.rejected)} rejected{reasons}).")
-        parameters: dict[str, Any] = {
-            "source": _source_digest(run, source),
-            "backbone": {"architecture": backbone.architecture, "fingerprint": backbone.store_key},
-            "space": space,
-        }
-        found = workspace.find("embeddings", parameters)
+        request = EncodedImages(
+            _source_digest(run, source), {"architecture": backbone.architecture, "fingerprint": backbone.store_key}, space
+        )
+        found = workspace.find(request)
         if found is not None and _has_moved(found, run):
-            parameters["moved_to"] = run.records[0].uri
-            found = workspace.find("embeddings", parameters)
+            request = replace(request, moved_to=run.records[0].uri)
+            found = workspace.find(request)
         cached = found is not None
-        artifact = workspace.create("embeddings", parameters, (), lambda draft: _write(draft, run, source, backbone, part, space))
+        artifact = workspace.create(request, lambda draft: _write(draft, run, source, backbone, part, space))
     return EmbedResult(
         artifact=artifact,
         count=len(run.records),
@@ -208,7 +210,7 @@ def _given_names(source: ImageSource) -> tuple[Sequence[str] | None, Sequence[st
     return getattr(source, "class_names", None), getattr(source, "group_names", None)
 
 
-def _has_moved(artifact: Artifact, run: _Run) -> bool:
+def _has_moved(artifact: EmbeddingsArtifact, run: _Run) -> bool:
     """Whether the finished set points to pictures that are gone, while the source has them elsewhere."""
     old, new = str(EmbeddingSet.load(artifact).items["uri"].iloc[0]), run.records[0].uri
     return old != new and not _exists(old) and _exists(new)
@@ -233,8 +235,18 @@ def _write(draft: Draft, run: _Run, source: ImageSource, backbone: Backbone, par
         name=source.name,
     )
     rejected = [{"item": entry.item, "uri": entry.uri, "reason": entry.reason} for entry in run.rejected]
-    (draft.path / "rejected.json").write_text(json.dumps(rejected, indent=1, ensure_ascii=False) + "\n")
+    write_json(draft.path / REJECTED, rejected)
     draft.metrics["rejected"] = len(rejected)
+
+
+def rejected_files(artifact: EmbeddingsArtifact) -> tuple[Rejected, ...]:
+    """The files that were turned away when a set was made; none for imported vectors."""
+    file = artifact.path / REJECTED
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+        return tuple(Rejected(entry["item"], entry["uri"], entry["reason"]) for entry in entries)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptArtifactError(f"{file} is damaged ({error}); the set itself is whole.") from error
 
 
 def _chunks(part: StorePart, rows: np.ndarray, space: Space) -> Iterator[np.ndarray]:

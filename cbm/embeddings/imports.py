@@ -18,7 +18,9 @@ from cbm.core.errors import InvalidInputError, MismatchError, NotFoundError
 from cbm.embeddings.foreign import ForeignVectors, read_class_names, read_foreign
 from cbm.embeddings.sets import CONCEPT_PREFIX, SPACES, UNKNOWN, Space, number_names, to_space, write_set
 from cbm.images.folder import SPLIT_NAMES
-from cbm.workspace.workspace import Artifact, Draft, Workspace
+from cbm.workspace.artifacts import EmbeddingsArtifact
+from cbm.workspace.requests import ImportedVectors
+from cbm.workspace.workspace import Draft, Workspace
 
 if TYPE_CHECKING:
     import pandas
@@ -40,7 +42,7 @@ def import_vectors(
     classes: str | Path | Sequence[str] | None = None,
     split: str | None = None,
     space: Space | None = None,
-) -> Artifact:
+) -> EmbeddingsArtifact:
     """Make an embedding set of vectors that were computed elsewhere.
 
     The vectors become float32. Where all norms are within 1 % of 1 they are `l2`, and are brought to exactly unit length, since half
@@ -74,12 +76,7 @@ def import_vectors(
     if isinstance(classes, str):
         classes = Path(classes).expanduser()
     items, class_names, groups = _items(vectors, source, images, None if classes is None else read_class_names(classes), split)
-    parameters = {
-        "vectors": digest,
-        "items": _table_digest(items, class_names, groups),
-        "backbone": reference.to_dict(),
-        "space": found_space,
-    }
+    request = ImportedVectors(digest, _table_digest(items, class_names, groups), reference.to_dict(), found_space)
 
     def write(draft: Draft) -> None:
         chunks = (to_space(chunk.astype(np.float32), "l2" if found_space == "l2" else "raw") for chunk in vectors.chunks())
@@ -97,7 +94,7 @@ def import_vectors(
         draft.metrics["norms_found"] = [round(float(norms.min()), 6), round(float(norms.max()), 6)]
         draft.metrics["pictures"] = int((items["uri"] != "").sum())
 
-    return workspace.create("embeddings", parameters, (), write)
+    return workspace.create(request, write)
 
 
 def _examine(vectors: ForeignVectors, source: Path) -> tuple[str, np.ndarray]:

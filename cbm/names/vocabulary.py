@@ -18,7 +18,9 @@ from cbm.core.arrays import unit_rows
 from cbm.core.errors import CorruptArtifactError, InvalidInputError, NotFoundError
 from cbm.core.progress import CancelCheck, Progress, ProgressCallback
 from cbm.names.names import distinct_names, load_names, same_name_key
-from cbm.workspace.workspace import Artifact, Draft, Workspace
+from cbm.workspace.artifacts import Artifact, VocabularyArtifact
+from cbm.workspace.requests import EncodedNames, ImportedNames
+from cbm.workspace.workspace import Draft, Workspace
 
 if TYPE_CHECKING:
     from cbm.backbones.backbone import Backbone
@@ -107,7 +109,7 @@ def build_vocabulary(
     templates: Sequence[str] = BARE_NAME,
     progress: ProgressCallback | None = None,
     cancelled: CancelCheck | None = None,
-) -> Artifact:
+) -> VocabularyArtifact:
     """Encode a list of names with a backbone, or return the artefact that did so before.
 
     Args:
@@ -129,12 +131,7 @@ def build_vocabulary(
             raise InvalidInputError(f"The template {template!r} needs exactly one {{}}, where the name goes.")
     names = load_names(source)
     label = Path(source).name
-    parameters = {
-        "source": label,
-        "names": _digest("\n".join(names).encode()),
-        "backbone": reference.to_dict(),
-        "templates": list(templates),
-    }
+    request = EncodedNames(label, _digest("\n".join(names).encode()), reference.to_dict(), tuple(templates))
 
     def write(draft: Draft) -> None:
         parts = []
@@ -146,10 +143,10 @@ def build_vocabulary(
                 progress(Progress(min(start + ENCODING_STEP, len(names)), len(names), "encoding names"))
         _write(draft, Vocabulary(names, np.concatenate(parts), reference, label))
 
-    return workspace.create("vocabulary", parameters, [], write)
+    return workspace.create(request, write)
 
 
-def import_vocabulary(workspace: Workspace, file: Path, backbone: BackboneReference, *, dim: int | None = None) -> Artifact:
+def import_vocabulary(workspace: Workspace, file: Path, backbone: BackboneReference, *, dim: int | None = None) -> VocabularyArtifact:
     """Take over a precomputed vocabulary (.npz with `embeddings`, `names`) as vectors of `backbone`.
 
     Args:
@@ -164,8 +161,8 @@ def import_vocabulary(workspace: Workspace, file: Path, backbone: BackboneRefere
             f"{file} has vectors of dimension {vocabulary.dim}, {backbone} makes {dim}; name the backbone they came from."
         )
     digest = _digest("\n".join(vocabulary.names).encode() + vocabulary.embeddings.tobytes())
-    parameters = {"source": file.name, "contents": digest, "backbone": backbone.to_dict()}
-    return workspace.create("vocabulary", parameters, [], lambda draft: _write(draft, vocabulary))
+    request = ImportedNames(file.name, digest, backbone.to_dict())
+    return workspace.create(request, lambda draft: _write(draft, vocabulary))
 
 
 def _write(draft: Draft, vocabulary: Vocabulary) -> None:

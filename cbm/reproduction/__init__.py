@@ -13,7 +13,7 @@ from cbm.editing.recipe import Recipe
 from cbm.reproduction.lineage import Lineage
 from cbm.reproduction.scripts import python_script, shell_script
 from cbm.verbs.models import edit_request, load_model
-from cbm.workspace.workspace import Workspace, artifact_id
+from cbm.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ def reproduction(workspace: Workspace, model: str, recipe: Recipe | None = None,
     lineage.require(opened.artifact.id)
     made = opened.artifact.id
     if recipe is not None and recipe != opened.model.recipe:
-        parameters, parents = edit_request(made, recipe, opened.test_rows(workspace))
-        made = artifact_id("model", parameters, parents)
+        made = edit_request(made, recipe, opened.test_rows(workspace)).id
         lineage.edit(made, opened.artifact.id, recipe, None)
     plan = lineage.plan
     open_ends = tuple(entry.name for entry in plan.given if entry.value is None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cbm.backbones.architectures import DEMO
@@ -13,9 +14,22 @@ from cbm.embeddings.sets import EmbeddingSet
 from cbm.images.archive_common import SEPARATOR
 from cbm.names.names import SHIPPED
 from cbm.reproduction.steps import File, Given, Made, Plan, Step
+from cbm.verbs.common import load_set
 from cbm.verbs.discover import training_arguments
 from cbm.verbs.models import edit_request, load_model
-from cbm.workspace.workspace import Artifact, Workspace, artifact_id
+from cbm.workspace.artifacts import Artifact, DictionaryArtifact
+from cbm.workspace.requests import (
+    Discovery,
+    Editing,
+    EncodedImages,
+    EncodedNames,
+    ImportedNames,
+    ImportedVectors,
+    LoadedBundle,
+    Naming,
+    Training,
+)
+from cbm.workspace.workspace import Workspace
 
 _CHECKPOINTS = (".safetensors", ".pt", ".pth", ".bin")
 _NAMES_A_LINE = 8
@@ -34,17 +48,32 @@ class Lineage:
         self._show_paths = show_paths
 
     def require(self, identifier: str) -> Made:
-        """Make sure that the steps make this artefact."""
+        """Make sure that the steps make this artefact.
+
+        Raises:
+            InvalidInputError: no verb made it, or something that it was made from.
+        """
         if not self.plan.makes(identifier):
             artifact = self._workspace.get(identifier)
-            makers: dict[str, Callable[[Artifact], None]] = {
-                "embeddings": self._embeddings,
-                "vocabulary": self._vocabulary,
-                "dictionary": self._dictionary,
-                "concepts": self._concepts,
-                "model": self._model,
-            }
-            makers[artifact.kind](artifact)
+            match artifact.made:
+                case EncodedImages():
+                    self._encoded_images(artifact)
+                case ImportedVectors():
+                    self._imported_vectors(artifact)
+                case EncodedNames() | ImportedNames() as request:
+                    self._names(artifact.id, request)
+                case Discovery() as request:
+                    self._discovery(artifact.id, request)
+                case Naming() as request:
+                    self._naming(artifact.id, request)
+                case Training() as request:
+                    self._training(artifact.id, request)
+                case Editing() as request:
+                    self._editing(artifact.id, request)
+                case LoadedBundle() as request:
+                    self._loaded(artifact.id, request)
+                case _:
+                    raise InvalidInputError(f"{artifact.id} was not made by a verb of this library, so no script can make it again.")
         return Made(identifier)
 
     def edit(self, makes: str, parent: str, recipe: Recipe, on: str | None) -> None:
@@ -54,13 +83,8 @@ class Lineage:
             options["on"] = self.require(on)
         self._add("edit", "edited", "model", makes, (self.require(parent),), options)
 
-    def _embeddings(self, artifact: Artifact) -> None:
+    def _encoded_images(self, artifact: Artifact) -> None:
         images = EmbeddingSet.load(artifact)
-        if "vectors" in artifact.parameters:
-            self._imported(artifact, images)
-            return
-        if "source" not in artifact.parameters or "backbone" not in artifact.parameters:
-            raise _by_other_means(artifact)
         source: Any = images.name
         if not images.name.startswith("scenes:"):
             what = f"The {len(images):,} images of {images.name}: a folder, table or archive of that name"
@@ -68,7 +92,8 @@ class Lineage:
         options = self._backbone(images.backbone.to_dict()) | {"space": images.space}
         self._add("embed", _word(images.name), "embeddings", artifact.id, (source,), options)
 
-    def _imported(self, artifact: Artifact, images: EmbeddingSet) -> None:
+    def _imported_vectors(self, artifact: Artifact) -> None:
+        images = EmbeddingSet.load(artifact)
         source = self._ask("VECTORS", None, f"The vectors of {images.name}: {len(images):,} rows of {images.dim} numbers")
         options: dict[str, Any] = {"backbone": images.backbone.architecture, "pretrained": images.backbone.pretrained}
         if (images.items["uri"] != "").any():
@@ -86,75 +111,58 @@ class Lineage:
             weights = self._ask("CHECKPOINT", None, f"The checkpoint {weights} of {reference['architecture']}")
         return {"backbone": reference["architecture"], "pretrained": weights}
 
-    def _vocabulary(self, artifact: Artifact) -> None:
-        source = artifact.parameters.get("source")
-        if not isinstance(source, str):
-            raise _by_other_means(artifact)
-        backbone = artifact.parameters["backbone"]
+    def _names(self, identifier: str, request: EncodedNames | ImportedNames) -> None:
+        source, backbone = request.source, request.backbone
         options = self._backbone(backbone)
         words: Any = source
-        if "contents" in artifact.parameters:
+        if isinstance(request, ImportedNames):
             words = self._ask("VOCABULARY", None, f"The file {source} with names and their vectors")
             options = {"backbone": backbone["architecture"], "pretrained": backbone["pretrained"]}
         elif source not in SHIPPED:
             words = self._ask("VOCABULARY", None, f"The file {source} with one name a line")
-        self._add("vocabulary", "words", "vocabulary", artifact.id, (words,), options)
+        self._add("vocabulary", "words", "vocabulary", identifier, (words,), options)
 
-    def _dictionary(self, artifact: Artifact) -> None:
-        if not artifact.parents or "training" not in artifact.parameters:
-            raise _by_other_means(artifact)
-        sets = [self.require(parent) for parent in artifact.parents]
-        dim = EmbeddingSet.load(self._workspace.get(artifact.parents[0])).dim
-        self._add("discover", "dictionary", "dictionary", artifact.id, (sets,), training_arguments(artifact.parameters["training"], dim))
+    def _discovery(self, identifier: str, request: Discovery) -> None:
+        sets = [self.require(embeddings) for embeddings in request.sets]
+        dim = load_set(self._workspace, request.sets[0]).dim
+        self._add("discover", "dictionary", "dictionary", identifier, (sets,), training_arguments(request.training, dim))
 
-    def _concepts(self, artifact: Artifact) -> None:
-        if "rule" not in artifact.parameters or len(artifact.parents) < 3:
-            raise _by_other_means(artifact)
-        dictionary, words, *images = artifact.parents
-        made = self.require(dictionary)
-        options: dict[str, Any] = {"vocabulary": self.require(words), "rule": artifact.parameters["rule"]}
-        if tuple(images) != self._workspace.get(dictionary).parents:
-            options["on"] = self.require(images[0])
-        if artifact.parameters["unique"]:
+    def _naming(self, identifier: str, request: Naming) -> None:
+        made = self.require(request.dictionary)
+        options: dict[str, Any] = {"vocabulary": self.require(request.vocabulary), "rule": request.rule}
+        if request.on != self._workspace.get(request.dictionary, DictionaryArtifact).sets:
+            options["on"] = self.require(request.on[0])
+        if request.unique:
             options["unique"] = True
-        self._add("name", "concepts", "concepts", artifact.id, (made,), options)
+        self._add("name", "concepts", "concepts", identifier, (made,), options)
 
-    def _model(self, artifact: Artifact) -> None:
-        parameters = artifact.parameters
-        if "recipe" in parameters:
-            parent, measured = artifact.parents[0], parameters["measured_on"]
-            own = load_model(self._workspace, parent).test_rows(self._workspace).record()
-            self.edit(artifact.id, parent, Recipe.from_json(parameters["recipe"]), None if own == measured else measured["embeddings"])
-        elif "bundle" in parameters:
-            bundle = self._ask("BUNDLE", None, "The exported bundle that the model was loaded from")
-            measured = parameters["measured_on"]
-            options = {"on": self.require(measured["embeddings"])} if measured else {}
-            self._add("import_bundle", "model", "model", artifact.id, (bundle,), options)
-        elif "head" in parameters:
-            self._trained(artifact)
-        else:
-            raise _by_other_means(artifact)
+    def _editing(self, identifier: str, request: Editing) -> None:
+        own = load_model(self._workspace, request.edited_from).test
+        measured = request.measured_on
+        self.edit(identifier, request.edited_from, Recipe.from_json(request.recipe), None if own == measured else measured.embeddings)
 
-    def _trained(self, artifact: Artifact) -> None:
-        parameters = artifact.parameters
-        concepts, training, *tests = artifact.parents
-        made = self.require(concepts)
-        options: dict[str, Any] = {"on": self.require(training)}
-        if tests:
-            options["test"] = self.require(tests[0])
-        options |= {"head": parameters["head"], "necs": list(parameters["necs"]), "seed": parameters["seed"]}
-        if parameters["names"] is not None:
-            options = {**options, "names_from": self._named_model(artifact, made, options)}
-        self._add("train", "model", "model", artifact.id, (made,), options)
+    def _loaded(self, identifier: str, request: LoadedBundle) -> None:
+        bundle = self._ask("BUNDLE", None, "The exported bundle that the model was loaded from")
+        options = {"on": self.require(request.measured_on.embeddings)} if request.measured_on else {}
+        self._add("import_bundle", "model", "model", identifier, (bundle,), options)
 
-    def _named_model(self, artifact: Artifact, concepts: Made, options: Mapping[str, Any]) -> Made:
+    def _training(self, identifier: str, request: Training) -> None:
+        made = self.require(request.concepts)
+        options: dict[str, Any] = {"on": self.require(request.training.embeddings)}
+        if request.test.embeddings != request.training.embeddings:
+            options["test"] = self.require(request.test.embeddings)
+        options |= {"head": request.head, "necs": list(request.necs), "seed": request.seed}
+        if request.names is not None:
+            options = {**options, "names_from": self._named_model(identifier, request, request.names, made, options)}
+        self._add("train", "model", "model", identifier, (made,), options)
+
+    def _named_model(self, identifier: str, request: Training, recipe: str, concepts: Made, options: Mapping[str, Any]) -> Made:
         """A model that bears the names which were carried over: the same head without them, then with them as edits."""
-        plain = artifact_id("model", {**artifact.parameters, "names": None}, artifact.parents)
+        plain = replace(request, names=None).id
         if not self.plan.makes(plain):
             self._add("train", "model", "model", plain, (concepts,), options)
-        names = Recipe.from_json(artifact.parameters["names"])
-        parameters, parents = edit_request(plain, names, load_model(self._workspace, artifact.id).test_rows(self._workspace))
-        named = artifact_id("model", parameters, parents)
+        names = Recipe.from_json(recipe)
+        named = edit_request(plain, names, load_model(self._workspace, identifier).test_rows(self._workspace)).id
         if not self.plan.makes(named):
             self.edit(named, plain, names, None)
         return Made(named)
@@ -179,10 +187,6 @@ class Lineage:
     def _add(self, verb: str, variable: str, result: str, makes: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
         free = _free(variable, {step.variable for step in self.plan.steps})
         self.plan.steps.append(Step(verb, free, result, makes, tuple(arguments), dict(options)))
-
-
-def _by_other_means(artifact: Artifact) -> InvalidInputError:
-    return InvalidInputError(f"{artifact.id} was not made by a verb of this library, so no script can make it again.")
 
 
 def _free(name: str, taken: set[str]) -> str:

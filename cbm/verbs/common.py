@@ -12,7 +12,9 @@ from jaxtyping import Float32
 from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import InvalidInputError, MismatchError
 from cbm.embeddings.sets import EmbeddingSet, Space
-from cbm.workspace.workspace import Artifact, Workspace
+from cbm.workspace.artifacts import EmbeddingsArtifact
+from cbm.workspace.ids import ArtifactId
+from cbm.workspace.workspace import Workspace
 
 WorkspaceLike = Workspace | str | Path | None
 
@@ -25,7 +27,7 @@ def open_workspace(workspace: WorkspaceLike) -> Workspace:
 class JoinedSets:
     """Several embedding sets of one backbone and space, row after row."""
 
-    ids: tuple[str, ...]
+    ids: tuple[ArtifactId, ...]
     embeddings: Float32[np.ndarray, "rows dim"]
     backbone: BackboneReference
     space: Space
@@ -36,7 +38,7 @@ class JoinedSets:
 
 
 def load_set(workspace: Workspace, identifier: str) -> EmbeddingSet:
-    return EmbeddingSet.load(workspace.get(identifier, "embeddings"))
+    return EmbeddingSet.load(workspace.get(identifier, EmbeddingsArtifact))
 
 
 def join_sets(workspace: Workspace, identifiers: Sequence[str]) -> JoinedSets:
@@ -53,14 +55,9 @@ def join_sets(workspace: Workspace, identifiers: Sequence[str]) -> JoinedSets:
         first.backbone.require_match(other.backbone, f"{first.id} and {other.id}")
         require_space(other.space, first.space, other.id, first.id)
     embeddings = first.embeddings if len(sets) == 1 else np.concatenate([part.embeddings for part in sets])
-    return JoinedSets(tuple(part.id for part in sets), embeddings, first.backbone, first.space)
+    return JoinedSets(tuple(ArtifactId(part.id) for part in sets), embeddings, first.backbone, first.space)
 
 
 def require_space(found: str, wanted: str, what: str, beside: str) -> None:
     if found != wanted:
         raise MismatchError(f"{what} is in space {found!r} but {beside} in {wanted!r}; embed again with --space {wanted}.")
-
-
-def embedding_parents(workspace: Workspace, artifact: Artifact) -> tuple[str, ...]:
-    """The embedding sets that an artefact was made from directly."""
-    return tuple(parent for parent in artifact.parents if workspace.get(parent).kind == "embeddings")

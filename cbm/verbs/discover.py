@@ -13,7 +13,9 @@ from cbm.core.run import Run
 from cbm.core.wording import percent
 from cbm.dictionaries.configs import VARIANTS, TrainingConfig, dn_cbm, make_variant
 from cbm.verbs.base import Argument, AsJob, Hosted, OnDevice, Seeded, VerbResult, verb
-from cbm.workspace.workspace import Artifact, Draft, Workspace, artifact_id
+from cbm.workspace.artifacts import DictionaryArtifact
+from cbm.workspace.requests import Discovery
+from cbm.workspace.workspace import Draft, Workspace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,8 +103,8 @@ def discover(settings: Discover, workspace: Workspace, run: Run) -> Discovered:
     else:
         config = _training_config(variant, joined.dim, width, k, settings.epochs, settings.matryoshka, settings.learning_rate, seed)
         request = config.to_json()
-    parameters = {"training": request, "held_out": HELD_OUT_SHARE, "space": joined.space, "backbone": joined.backbone.to_dict()}
-    checkpoints = workspace.checkpoints(artifact_id("dictionary", parameters, joined.ids))
+    asked = Discovery(joined.ids, request, HELD_OUT_SHARE, joined.space, joined.backbone.to_dict())
+    checkpoints = workspace.checkpoints(asked.id)
 
     def write(draft: Draft) -> None:
         from cbm.metrics.reconstruction import baselines_table, measure_reconstruction
@@ -133,25 +135,26 @@ def discover(settings: Discover, workspace: Workspace, run: Run) -> Discovered:
             seconds=seconds,
         )
 
-    return _discovered(workspace.create("dictionary", parameters, joined.ids, write))
+    return _discovered(workspace.create(asked, write))
 
 
-def _discovered(artifact: Artifact) -> Discovered:
-    figures = artifact.metrics["reconstruction"]
-    baselines = {
-        name: {"fvu": row["fvu"], "cosine": row["cosine_centred"], "l0": row["l0_mean"]}
-        for name, row in artifact.metrics["baselines"].items()
-    }
+def _discovered(artifact: DictionaryArtifact) -> Discovered:
+    figures = artifact.figures
+    held_out = figures.reconstruction
+    assert held_out is not None
+    assert figures.dead is not None
     return Discovered(
         dictionary=artifact.id,
-        fvu=figures["fvu"],
-        cosine=figures["cosine_centred"],
-        l0=figures["l0_mean"],
-        dead=artifact.metrics["dead"],
-        samples_per_second=artifact.metrics["samples_per_second"],
-        seconds=artifact.metrics["seconds"],
-        held_out=artifact.metrics["held_out"],
-        baselines=baselines,
+        fvu=held_out.fvu,
+        cosine=held_out.cosine_centred,
+        l0=held_out.l0_mean,
+        dead=figures.dead,
+        samples_per_second=figures.samples_per_second or 0.0,
+        seconds=figures.seconds or 0.0,
+        held_out=figures.held_out or 0,
+        baselines={
+            name: {"fvu": row.fvu, "cosine": row.cosine_centred, "l0": row.l0_mean} for name, row in (figures.baselines or {}).items()
+        },
     )
 
 

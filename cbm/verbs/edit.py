@@ -12,7 +12,8 @@ from cbm.core.run import Run
 from cbm.core.wording import percent
 from cbm.editing.recipe import Recipe
 from cbm.verbs.base import AsJob, Settings, VerbResult, verb
-from cbm.workspace.workspace import Artifact, Draft, Workspace
+from cbm.workspace.artifacts import ModelArtifact
+from cbm.workspace.workspace import Draft, Workspace
 
 if TYPE_CHECKING:
     from cbm.editing.effect import EditEffect
@@ -72,7 +73,7 @@ def edit(settings: Edit, workspace: Workspace, run: Run) -> Edited:
     return _edited(_write_edited(workspace, opened.artifact, after, rows, effect), effect)
 
 
-def _write_edited(workspace: Workspace, parent: Artifact, after: ConceptModel, rows: Rows, effect: EditEffect) -> Artifact:
+def _write_edited(workspace: Workspace, parent: ModelArtifact, after: ConceptModel, rows: Rows, effect: EditEffect) -> ModelArtifact:
     from cbm.model.save import write_model
     from cbm.verbs.models import edit_request
 
@@ -80,11 +81,10 @@ def _write_edited(workspace: Workspace, parent: Artifact, after: ConceptModel, r
         draft.metrics.update(effect=effect.to_dict(), **{key: value for key, value in parent.metrics.items() if key != "effect"})
         write_model(after, draft.path)
 
-    parameters, parents = edit_request(parent.id, after.recipe, rows)
-    return workspace.create("model", parameters, parents, write)
+    return workspace.create(edit_request(parent.id, after.recipe, rows), write)
 
 
-def _edited(artifact: Artifact, effect: EditEffect) -> Edited:
+def _edited(artifact: ModelArtifact, effect: EditEffect) -> Edited:
     worst = None
     if effect.worst_group_before is not None and effect.worst_group_after is not None:
         worst = {"before": effect.worst_group_before, "after": effect.worst_group_after}

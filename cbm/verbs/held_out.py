@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float32, Int
@@ -13,6 +12,8 @@ from cbm.core.errors import InvalidInputError, MismatchError
 from cbm.embeddings.sets import EmbeddingSet
 from cbm.heads.base import stratified_split
 from cbm.verbs.common import load_set
+from cbm.workspace.ids import ArtifactId
+from cbm.workspace.rows import AllRows, ChosenRows, HeldOutFifth, InSplit, OutsideSplit, RestOfFifth, RowChoice, RowSelection
 from cbm.workspace.workspace import Workspace
 
 TEST_SPLITS = ("test", "val", "valid", "validation")
@@ -25,12 +26,11 @@ class Rows:
 
     source: EmbeddingSet
     rows: Int[np.ndarray, " rows"]
-    selection: str
-    """`all`, `split <name>`, `fifth <seed>` (the held-out fifth) or `rest <seed>`."""
+    selection: RowSelection
 
     @property
     def embeddings(self) -> Float32[np.ndarray, "rows dim"]:
-        return self.source.embeddings if self.selection == "all" else self.source.embeddings[self.rows]
+        return self.source.embeddings if self.selection == RowSelection() else self.source.embeddings[self.rows]
 
     @property
     def labels(self) -> Int[np.ndarray, " rows"]:
@@ -69,10 +69,12 @@ class Rows:
         kept = self.rows[self.labels >= 0]
         if len(kept) == 0:
             raise InvalidInputError(f"No image of {self.source.id} has a label; a head needs labelled images (one folder a class, say).")
-        return Rows(self.source, kept, self.selection if len(kept) == len(self.rows) else f"{self.selection}, labelled")
+        return Rows(self.source, kept, self.selection if len(kept) == len(self.rows) else replace(self.selection, labelled=True))
 
-    def record(self) -> dict[str, Any]:
-        return {"embeddings": self.source.id, "selection": self.selection, "count": len(self.rows), "name": self.source.name}
+    @property
+    def chosen(self) -> ChosenRows:
+        """What has to be remembered to find them again."""
+        return ChosenRows(ArtifactId(self.source.id), self.selection, len(self.rows), self.source.name)
 
 
 def renumbered(labels: Int[np.ndarray, " rows"], names: Sequence[str], classes: Sequence[str]) -> Int[np.ndarray, " rows"]:
@@ -82,24 +84,28 @@ def renumbered(labels: Int[np.ndarray, " rows"], names: Sequence[str], classes: 
 
 
 def all_rows(source: EmbeddingSet) -> Rows:
-    return Rows(source, np.arange(len(source)), "all")
+    return Rows(source, np.arange(len(source)), RowSelection())
 
 
-def select_rows(source: EmbeddingSet, selection: str, seed: int = 0) -> Rows:
-    """The rows that `Rows.selection` describes."""
-    base = selection.removesuffix(", labelled")
-    rows = all_rows(source) if base == "all" else _selected(source, base)
-    return rows.labelled() if selection != base else rows
+def select_rows(source: EmbeddingSet, selection: RowSelection) -> Rows:
+    """The rows of a set that a selection means."""
+    rows = _choose(source, selection.choice)
+    return rows.labelled() if selection.labelled else rows
 
 
-def _selected(source: EmbeddingSet, selection: str) -> Rows:
-    how, _, argument = selection.partition(" ")
-    if how == "split":
-        return Rows(source, np.flatnonzero(source.split(argument)), selection)
-    if how == "not":
-        return Rows(source, np.flatnonzero(~source.split(argument)), selection)
-    rest, fifth = stratified_split(source.labels, TEST_SHARE, int(argument))
-    return Rows(source, fifth if how == "fifth" else rest, selection)
+def _choose(source: EmbeddingSet, choice: RowChoice) -> Rows:
+    match choice:
+        case AllRows():
+            rows = np.arange(len(source))
+        case InSplit(name):
+            rows = np.flatnonzero(source.split(name))
+        case OutsideSplit(name):
+            rows = np.flatnonzero(~source.split(name))
+        case RestOfFifth(seed):
+            rows, _ = stratified_split(source.labels, TEST_SHARE, seed)
+        case HeldOutFifth(seed):
+            _, rows = stratified_split(source.labels, TEST_SHARE, seed)
+    return Rows(source, rows, RowSelection(choice))
 
 
 def training_and_test(source: EmbeddingSet, test: EmbeddingSet | None, seed: int) -> tuple[Rows, Rows]:
@@ -109,10 +115,10 @@ def training_and_test(source: EmbeddingSet, test: EmbeddingSet | None, seed: int
     for split in TEST_SPLITS:
         marked = source.split(split)
         if marked.any() and not marked.all():
-            return _selected(source, f"not {split}").labelled(), _selected(source, f"split {split}").labelled()
-    return _selected(source, f"rest {seed}").labelled(), _selected(source, f"fifth {seed}").labelled()
+            return _choose(source, OutsideSplit(split)).labelled(), _choose(source, InSplit(split)).labelled()
+    return _choose(source, RestOfFifth(seed)).labelled(), _choose(source, HeldOutFifth(seed)).labelled()
 
 
-def test_rows_of(workspace: Workspace, record: Mapping[str, Any]) -> Rows:
-    """The rows a model was tested on, from what it remembers of them."""
-    return select_rows(load_set(workspace, record["embeddings"]), record["selection"])
+def find_rows(workspace: Workspace, chosen: ChosenRows) -> Rows:
+    """The rows that were chosen, in a workspace that has their set."""
+    return select_rows(load_set(workspace, chosen.embeddings), chosen.selection)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cbm.core.errors import NotFoundError
 from cbm.core.run import Run
 from cbm.verbs.base import Argument, AsJob, Settings, VerbResult, verb
+from cbm.workspace.requests import LoadedBundle
 from cbm.workspace.workspace import Draft, Workspace
 
 if TYPE_CHECKING:
@@ -68,10 +69,9 @@ def import_bundle(settings: ImportBundle, workspace: Workspace, run: Run) -> Imp
         digest = _digest(folder)
     rows = _rows(workspace, model, settings.on)
     run.report(1, 2, "Measuring")
-    parameters = {"bundle": digest, "measured_on": rows.record() if rows is not None else None}
+    request = LoadedBundle(digest, None if rows is None else rows.chosen)
     measured = None if rows is None else _accuracy(model, rows)
-    parents = () if rows is None else (rows.source.id,)
-    artifact = workspace.create("model", parameters, parents, lambda draft: _write(draft, model, config, rows, measured))
+    artifact = workspace.create(request, lambda draft: _write(draft, model, config, rows, measured))
     shown = 0 if rows is None else len(rows.rows)
     return ImportedBundle(artifact.id, len(model.classes), model.head.size, shown, measured, rows.source.id if rows else None)
 
@@ -90,16 +90,15 @@ def _digest(folder: Path) -> str:
 def _rows(home: Workspace, model: ConceptModel, on: str | None) -> Rows | None:
     """The images to show a model with: those asked for, else its own test images where they are here."""
     from cbm.verbs.common import load_set
-    from cbm.verbs.held_out import all_rows, test_rows_of
-    from cbm.verbs.models import require_model_world
+    from cbm.verbs.held_out import all_rows, find_rows
+    from cbm.verbs.models import remembered_rows, require_model_world
 
-    own = model.method.get("data", {}).get("test")
-    here = own is not None and any(own.get("embeddings") == artifact.id for artifact in home.list("embeddings"))
+    own = remembered_rows(model, "test")
     if on is None:
-        return test_rows_of(home, own) if here and own is not None else None
-    chosen = load_set(home, on)
-    require_model_world(chosen, model)
-    return test_rows_of(home, own) if here and own is not None and own["embeddings"] == chosen.id else all_rows(chosen)
+        return find_rows(home, own) if own is not None and home.has(own.embeddings) else None
+    images = load_set(home, on)
+    require_model_world(images, model)
+    return find_rows(home, own) if own is not None and own.embeddings == images.id else all_rows(images)
 
 
 def _accuracy(model: ConceptModel, rows: Rows) -> float | None:
@@ -120,7 +119,7 @@ def _write(draft: Draft, model: ConceptModel, config: dict[str, Any], rows: Rows
     before = data.get("test")
     recorded = {name: value for name, value in config.get("metrics", {}).items() if name != "accuracy"}
     if rows is not None:
-        data["test"] = rows.record()
+        data["test"] = rows.chosen.described()
         if before is not None and before != data["test"]:
             data["test_before_export"] = before
     draft.metrics.update(recorded)

@@ -55,4 +55,4 @@ def import_vectors(settings: ImportVectors, workspace: Workspace, run: Run) -> I
         images=None if settings.images is None else Path(settings.images),
         classes=None if settings.classes is None else Path(settings.classes),
     )
-    return Imported(artifact.id, int(artifact.metrics["count"]), int(artifact.metrics["dim"]))
+    return Imported(artifact.id, artifact.figures.count or 0, artifact.figures.dim or 0)

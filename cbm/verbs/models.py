@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from cbm.backbones.architectures import DEMO
 from cbm.backbones.reference import BackboneReference
@@ -13,8 +13,12 @@ from cbm.editing.recipe import Recipe
 from cbm.embeddings.sets import EmbeddingSet
 from cbm.model.concept_model import ConceptModel
 from cbm.verbs.common import require_space
-from cbm.verbs.held_out import Rows, test_rows_of
-from cbm.workspace.workspace import Artifact, Workspace
+from cbm.verbs.held_out import Rows, find_rows
+from cbm.workspace.artifacts import ModelArtifact
+from cbm.workspace.ids import ArtifactId
+from cbm.workspace.requests import Editing
+from cbm.workspace.rows import ChosenRows
+from cbm.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from cbm.backbones.backbone import Backbone
@@ -25,12 +29,21 @@ class OpenedModel:
     """A model and where it came from."""
 
     model: ConceptModel
-    artifact: Artifact | None
+    artifact: ModelArtifact | None
     """None for a bundle outside the workspace."""
 
+    @property
+    def training(self) -> ChosenRows | None:
+        """The images it was trained on, as far as it remembers."""
+        return remembered_rows(self.model, "training")
+
+    @property
+    def test(self) -> ChosenRows | None:
+        """The images it was tested on, as far as it remembers."""
+        return remembered_rows(self.model, "test")
+
     def has_test_rows(self, workspace: Workspace) -> bool:
-        record = self.model.method.get("data", {}).get("test")
-        return record is not None and any(record["embeddings"] == artifact.id for artifact in workspace.list("embeddings"))
+        return self.test is not None and workspace.has(self.test.embeddings)
 
     def test_rows(self, workspace: Workspace) -> Rows:
         """The images the model was tested on.
@@ -38,16 +51,22 @@ class OpenedModel:
         Raises:
             NotFoundError: they are not in this workspace.
         """
-        if not self.has_test_rows(workspace):
+        if self.test is None or not workspace.has(self.test.embeddings):
             raise NotFoundError("The images this model was tested on are not in this workspace; name an embedding set with --on.")
-        return test_rows_of(workspace, self.model.method["data"]["test"])
+        return find_rows(workspace, self.test)
+
+
+def remembered_rows(model: ConceptModel, use: Literal["training", "test"]) -> ChosenRows | None:
+    """The images that a model was trained or tested on, by what its own files say of them."""
+    record = model.method.get("data", {}).get(use)
+    return None if record is None else ChosenRows.from_json(record)
 
 
 def load_model(workspace: Workspace, model: str) -> OpenedModel:
     """The concept model of an artefact id, or of a bundle's folder."""
     if Path(model).is_dir():
         return OpenedModel(ConceptModel.load(model), None)
-    artifact = workspace.get(model, "model")
+    artifact = workspace.get(model, ModelArtifact)
     return OpenedModel(ConceptModel.load(artifact.path), artifact)
 
 
@@ -67,9 +86,9 @@ def as_recipe(recipe: Recipe | str | Path, model: ConceptModel) -> Recipe:
     return Recipe.from_json(text, model.concepts_named)
 
 
-def edit_request(parent: str, recipe: Recipe, rows: Rows) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Parameters and parents of the model that `edit` makes of a model's id, the whole recipe, and the rows to measure on."""
-    return {"recipe": recipe.to_json(), "measured_on": rows.record()}, tuple(dict.fromkeys((parent, rows.source.id)))
+def edit_request(parent: ArtifactId, recipe: Recipe, rows: Rows) -> Editing:
+    """What `edit` asks for with a model's id, the whole recipe, and the rows to measure on."""
+    return Editing(parent, recipe.to_json(), rows.chosen)
 
 
 def require_model_world(images: EmbeddingSet, model: ConceptModel) -> None:

@@ -10,7 +10,9 @@ from cbm.core.run import Run
 from cbm.core.wording import counted
 from cbm.verbs.base import AsJob, OnDevice, VerbResult, verb
 from cbm.verbs.vocabulary import find_vocabulary, is_source
-from cbm.workspace.workspace import Artifact, Draft, Workspace
+from cbm.workspace.artifacts import DictionaryArtifact, VocabularyArtifact
+from cbm.workspace.requests import Naming
+from cbm.workspace.workspace import Draft, Workspace
 
 if TYPE_CHECKING:
     from cbm.names.vocabulary import Vocabulary
@@ -57,29 +59,29 @@ def name(settings: Name, workspace: Workspace, run: Run) -> Named:
         MissingWeightsError: a list of names cannot be encoded, for the backbone's weights are not here.
     """
     from cbm.names.vocabulary import Vocabulary
-    from cbm.verbs.common import embedding_parents, join_sets, require_space
+    from cbm.verbs.common import join_sets, require_space
 
-    source = workspace.get(settings.dictionary, "dictionary")
-    images = join_sets(workspace, [settings.on] if settings.on else embedding_parents(workspace, source))
+    source = workspace.get(settings.dictionary, DictionaryArtifact)
+    images = join_sets(workspace, [settings.on] if settings.on else source.sets)
     listed = is_source(settings.vocabulary)
     stages = run.stages([*([("encoding names", 3.0)] if listed else ()), ("naming concepts", 2.0)])
     if listed:
         with stages.next() as stage:
             words = find_vocabulary(workspace, settings.vocabulary, images.backbone, settings.pretrained, stage)
     else:
-        words = workspace.get(settings.vocabulary, "vocabulary")
+        words = workspace.get(settings.vocabulary, VocabularyArtifact)
     loaded = Vocabulary.load(words)
     images.backbone.require_match(loaded.backbone, f"{images.ids[0]} and {words.id}")
-    require_space(images.space, source.parameters["space"], images.ids[0], source.id)
-    parents = (source.id, words.id, *images.ids)
-    parameters = {"rule": settings.rule, "unique": settings.unique}
+    if source.discovery is not None:
+        require_space(images.space, source.discovery.space, images.ids[0], source.id)
+    request = Naming(source.id, words.id, images.ids, settings.rule, settings.unique)
     with stages.next() as stage:
-        artifact = workspace.create("concepts", parameters, parents, lambda draft: _write(draft, settings, source, images, loaded, stage))
-    figures = artifact.metrics
-    return Named(artifact.id, figures["named"], figures["unique"], figures["mean_score"])
+        artifact = workspace.create(request, lambda draft: _write(draft, settings, source, images, loaded, stage))
+    figures = artifact.figures
+    return Named(artifact.id, figures.named or 0, figures.unique or 0, figures.mean_score or 0.0)
 
 
-def _write(draft: Draft, settings: Name, source: Artifact, images: JoinedSets, vocabulary: Vocabulary, run: Run) -> None:
+def _write(draft: Draft, settings: Name, source: DictionaryArtifact, images: JoinedSets, vocabulary: Vocabulary, run: Run) -> None:
     from cbm.dictionaries.base import load_dictionary
     from cbm.names.assignment import assign_unique, hub_counts, with_threshold
     from cbm.names.concepts import ActivationStatistics, ConceptTable

@@ -11,7 +11,9 @@ from cbm.core.run import Run
 from cbm.core.wording import percent
 from cbm.editing.recipe import NameEdit, Recipe
 from cbm.verbs.base import AsJob, Hosted, OnDevice, Option, Seeded, VerbResult, verb
-from cbm.workspace.workspace import Artifact, Draft, Workspace
+from cbm.workspace.artifacts import ConceptsArtifact, ModelArtifact
+from cbm.workspace.requests import Training
+from cbm.workspace.workspace import Draft, Workspace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +78,7 @@ def train(settings: Train, workspace: Workspace, run: Run) -> Trained:
     from cbm.verbs.common import load_set
     from cbm.verbs.held_out import training_and_test
 
-    source = workspace.get(settings.concepts, "concepts")
+    source = workspace.get(settings.concepts, ConceptsArtifact)
     table = ConceptTable.load(source.path)
     images = load_set(workspace, settings.on)
     tests = load_set(workspace, settings.test) if settings.test else None
@@ -84,15 +86,9 @@ def train(settings: Train, workspace: Workspace, run: Run) -> Trained:
         _require_same_world(part, table, source.id)
     training_rows, test_rows = training_and_test(images, tests, run.seed)
     kept = _name_edits(workspace, settings.names_from)
-    parameters = {
-        "head": settings.head,
-        "necs": list(settings.necs),
-        "seed": run.seed,
-        "test": test_rows.selection,
-        "training": training_rows.selection,
-        "names": kept.to_json() if len(kept) else None,
-    }
-    parents = tuple(dict.fromkeys((source.id, images.id, test_rows.source.id)))
+    names = kept.to_json() if len(kept) else None
+    necs = tuple(settings.necs)
+    request = Training(source.id, training_rows.chosen, test_rows.chosen, settings.head, necs, run.seed, names)
 
     def write(draft: Draft) -> None:
         from cbm.dictionaries.base import load_dictionary
@@ -100,7 +96,7 @@ def train(settings: Train, workspace: Workspace, run: Run) -> Trained:
         from cbm.model.save import write_model
         from cbm.verbs.fitting import fit_heads
 
-        dictionary = load_dictionary(workspace.get(source.parents[0]).path)
+        dictionary = load_dictionary(workspace.get(source.dictionary).path)
         text = _class_embeddings(workspace, source, images, run.device)
         fitted = fit_heads(dictionary, training_rows, test_rows, images.classes, settings.head, settings.necs, text, run)
         draft.metrics.update(fitted.metrics)
@@ -110,13 +106,13 @@ def train(settings: Train, workspace: Workspace, run: Run) -> Trained:
             "seed": run.seed,
             "concepts": source.id,
             "naming": dict(table.details),
-            "data": {"training": training_rows.record(), "test": test_rows.record()},
+            "data": {"training": training_rows.chosen.described(), "test": test_rows.chosen.described()},
             "metrics": fitted.metrics,
         }
         model = ConceptModel(dictionary, fitted.head, table, images.classes, kept, images.backbone, images.space, method)
         write_model(model, draft.path)
 
-    return _trained(workspace.create("model", parameters, parents, write))
+    return _trained(workspace.create(request, write))
 
 
 def _name_edits(workspace: Workspace, names_from: str | None) -> Recipe:
@@ -137,17 +133,18 @@ def _require_same_world(images: EmbeddingSet, table: ConceptTable, concepts: str
 
 
 def _class_embeddings(
-    workspace: Workspace, concepts: Artifact, images: EmbeddingSet, device: str
+    workspace: Workspace, concepts: ConceptsArtifact, images: EmbeddingSet, device: str
 ) -> Float32[np.ndarray, "classes dim"] | None:
     """Text embeddings of the class names, for zero-shot: from the vocabulary if it holds them all, else from the backbone if it is here."""
     from cbm.names.vocabulary import Vocabulary
     from cbm.verbs.models import backbone_of
 
-    vocabulary = Vocabulary.load(workspace.get(concepts.parents[1]))
-    rows = {word.casefold(): row for row, word in enumerate(vocabulary.names)}
     names = [name.replace("_", " ").casefold() for name in images.classes]
-    if all(name in rows for name in names):
-        return vocabulary.embeddings[[rows[name] for name in names]]
+    if concepts.vocabulary is not None:
+        vocabulary = Vocabulary.load(workspace.get(concepts.vocabulary))
+        rows = {word.casefold(): row for row, word in enumerate(vocabulary.names)}
+        if all(name in rows for name in names):
+            return vocabulary.embeddings[[rows[name] for name in names]]
     if images.backbone.is_foreign:
         # Whoever brings vectors asked for no weights, and loading the stated tag might download them.
         return None
@@ -161,14 +158,17 @@ def _class_embeddings(
     return backbone.encode_texts(names, templates=("a photo of a {}.",))
 
 
-def _trained(artifact: Artifact) -> Trained:
-    figures = artifact.metrics
+def _trained(artifact: ModelArtifact) -> Trained:
+    figures = artifact.figures
+    assert figures.accuracy is not None
+    assert figures.linear_probe is not None
+    assert figures.dense is not None
     return Trained(
         model=artifact.id,
-        accuracy=figures["accuracy"],
-        nec_path=tuple(PathPoint(**point) for point in figures["nec_path"]),
-        linear_probe=figures["linear_probe"],
-        random_concepts=tuple(PathPoint(**point) for point in figures["random_concepts"]),
-        zero_shot=figures["zero_shot"],
-        dense=figures["dense"],
+        accuracy=figures.accuracy,
+        nec_path=tuple(PathPoint(point.nec, point.reached, point.accuracy) for point in figures.nec_path),
+        linear_probe=figures.linear_probe,
+        random_concepts=tuple(PathPoint(point.nec, point.reached, point.accuracy) for point in figures.random_concepts),
+        zero_shot=figures.zero_shot,
+        dense=figures.dense,
     )

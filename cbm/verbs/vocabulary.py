@@ -13,7 +13,8 @@ from cbm.core.run import Run
 from cbm.core.wording import counted
 from cbm.names.names import SHIPPED
 from cbm.verbs.base import AsJob, OnDevice, VerbResult, verb
-from cbm.workspace.workspace import Artifact, Workspace
+from cbm.workspace.artifacts import VocabularyArtifact
+from cbm.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from cbm.backbones.reference import BackboneReference
@@ -56,7 +57,7 @@ def vocabulary(settings: MakeVocabulary, workspace: Workspace, run: Run) -> Voca
 
         encoder = Backbone(backbone, settings.pretrained, device=run.device)
         artifact = build_vocabulary(workspace, source, encoder, progress=run.progress, cancelled=run.cancelled)
-    return VocabularyMade(artifact.id, int(artifact.metrics["count"]))
+    return VocabularyMade(artifact.id, artifact.figures.count or 0)
 
 
 def default_vocabulary(reference: BackboneReference) -> str:
@@ -69,7 +70,7 @@ def is_source(vocabulary: str) -> bool:
     return vocabulary in SHIPPED or Path(vocabulary).suffix.lower() in SOURCE_SUFFIXES
 
 
-def find_vocabulary(workspace: Workspace, name: str, reference: BackboneReference, pretrained: str | None, run: Run) -> Artifact:
+def find_vocabulary(workspace: Workspace, name: str, reference: BackboneReference, pretrained: str | None, run: Run) -> VocabularyArtifact:
     """The vocabulary called `name`, encoded with the backbone `reference` where it is a list of names.
 
     Args:
@@ -80,7 +81,7 @@ def find_vocabulary(workspace: Workspace, name: str, reference: BackboneReferenc
         NotFoundError: there is no such list, file or artefact.
     """
     if not is_source(name):
-        return workspace.get(name, "vocabulary")
+        return workspace.get(name, VocabularyArtifact)
     encoded = Path(name).suffix.lower() == ".npz"
     demo = reference.architecture == DEMO
     if reference.is_foreign and not (encoded or demo or pretrained):
@@ -91,4 +92,4 @@ def find_vocabulary(workspace: Workspace, name: str, reference: BackboneReferenc
         )
     tag = None if demo else reference.pretrained if encoded or pretrained is None else pretrained
     made = vocabulary.function(MakeVocabulary(name, reference.architecture, tag), workspace, run)
-    return workspace.get(made.vocabulary, "vocabulary")
+    return workspace.get(made.vocabulary, VocabularyArtifact)

@@ -184,11 +184,12 @@ class ModelArtifact(Artifact):
 
     @property
     def test(self) -> ChosenRows | None:
-        """The rows that it was measured on."""
-        match self.made:
-            case Training(test=rows) | Editing(measured_on=rows) | LoadedBundle(measured_on=rows):
-                return rows
-        return None
+        return self.made.test if isinstance(self.made, Training) else None
+
+    @property
+    def measured_on(self) -> ChosenRows | None:
+        """The rows on which an edit's effect, or a loaded model, was measured."""
+        return self.made.measured_on if isinstance(self.made, Editing | LoadedBundle) else None
 
     @property
     def edited_from(self) -> ArtifactId | None:

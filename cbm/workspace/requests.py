@@ -292,7 +292,7 @@ class Editing(Request["ModelArtifact"]):
     measured_on: ChosenRows
 
     def parameters(self) -> dict[str, Any]:
-        return {"recipe": self.recipe, "measured_on": self.measured_on.to_json()}
+        return {"recipe": self.recipe, "measured_on": self.measured_on.fields()}
 
     def named_parents(self) -> Parents:
         return {"edited_from": self.edited_from, "measured_on": self.measured_on.embeddings}
@@ -314,7 +314,7 @@ class LoadedBundle(Request["ModelArtifact"]):
     measured_on: ChosenRows | None
 
     def parameters(self) -> dict[str, Any]:
-        return {"bundle": self.bundle, "measured_on": None if self.measured_on is None else self.measured_on.to_json()}
+        return {"bundle": self.bundle, "measured_on": None if self.measured_on is None else self.measured_on.fields()}
 
     def named_parents(self) -> Parents:
         return {} if self.measured_on is None else {"measured_on": self.measured_on.embeddings}

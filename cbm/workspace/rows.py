@@ -118,12 +118,17 @@ class ChosenRows:
     name: str = ""
     """What the set's source called itself, for display."""
 
-    def to_json(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         return {"embeddings": self.embeddings, "selection": self.selection, "count": self.count, "name": self.name}
+
+    def described(self) -> dict[str, Any]:
+        """As a model's own files hold it, and people read it there: the selection in words."""
+        return {**self.fields(), "selection": self.selection.text}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> ChosenRows:
-        """
+        """What `described` gives, or an artefact's record of it.
+
         Raises:
             InvalidInputError: the record is not one of rows.
         """

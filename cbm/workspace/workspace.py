@@ -116,6 +116,10 @@ class Workspace:
             raise NotFoundError(f"{prefix!r} fits {len(fitting)} artefacts ({', '.join(fitting[:5])}); give more digits.")
         return Artifact.read(self.root / "artifacts" / fitting[0])
 
+    def has(self, identifier: str) -> bool:
+        """Whether there is an artefact of exactly this id."""
+        return ArtifactId(identifier).kind in KINDS and (self.root / "artifacts" / identifier / RECORD).is_file()
+
     @overload
     def find(self, request: Request[A], /) -> A | None: ...
     @overload

@@ -121,7 +121,7 @@ def test_a_model_tells_its_parents_by_name(tmp_path: Path) -> None:
     assert (model.edited_from, model.is_loaded, model.parents) == (None, False, (concepts, images))
     assert (model.figures.accuracy, model.figures.nec_path[0].nec, model.figures.zero_shot) == (0.5, 5, None)
     edited = home.create(Editing(model.id, "{}", rows(images, "all")), lambda draft: None)
-    assert (edited.edited_from, edited.test, edited.parents) == (model.id, rows(images, "all"), (model.id, images))
+    assert (edited.edited_from, edited.measured_on, edited.parents) == (model.id, rows(images, "all"), (model.id, images))
     record = edited.record()
     assert record["made_from"] == {"edited_from": model.id, "measured_on": images}
     assert record["parameters"]["measured_on"]["selection"] == "all"

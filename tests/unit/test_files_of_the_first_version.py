@@ -28,7 +28,7 @@ from cbm.names.concepts import ConceptTable
 from cbm.names.vocabulary import Vocabulary
 from cbm.reproduction import reproduction
 from cbm.verbs.common import load_set
-from cbm.verbs.held_out import select_rows
+from cbm.verbs.held_out import find_rows
 from cbm.verbs.models import load_model
 from cbm.workspace.workspace import Workspace
 
@@ -145,8 +145,8 @@ def test_rows_are_found_again(workspace: Workspace, name: str) -> None:
     tested = opened.test_rows(workspace)
     assert (tested.source.id, len(tested.rows)) == (said["test"]["set"], said["test"]["rows"])
     assert tested.rows[:5].tolist() == said["test"]["first"]
-    recorded = opened.model.method["data"]["training"]
-    trained = select_rows(load_set(workspace, recorded["embeddings"]), recorded["selection"])
+    assert opened.training is not None
+    trained = find_rows(workspace, opened.training)
     assert (trained.source.id, len(trained.rows)) == (said["training"]["set"], said["training"]["rows"])
     assert trained.rows[-5:].tolist() == said["training"]["last"]
 
