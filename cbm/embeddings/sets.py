@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 from urllib.parse import parse_qs
 
@@ -27,7 +28,38 @@ UNKNOWN = -1
 """The label or group of an item that has none."""
 
 CONCEPT_PREFIX = "concept:"
+HEADER = "set.json"
 COLUMNS = ("item", "uri", "label", "group", "split", "sha256")
+
+
+@dataclass(frozen=True)
+class SetHeader:
+    """What an embedding set says of itself in a small file beside its vectors and items."""
+
+    count: int
+    dim: int
+    classes: tuple[str, ...]
+    groups: tuple[str, ...]
+    backbone: BackboneReference
+    space: Space
+    name: str
+
+    @classmethod
+    def read(cls, folder: Path) -> SetHeader:
+        """
+        Raises:
+            OSError, KeyError, TypeError, ValueError: the file is missing or malformed.
+        """
+        record = json.loads((folder / HEADER).read_text(encoding="utf-8"))
+        return cls(
+            int(record["count"]),
+            int(record["dim"]),
+            tuple(map(str, record["classes"])),
+            tuple(map(str, record["groups"])),
+            BackboneReference.from_dict(record["backbone"]),
+            record["space"],
+            str(record["name"]),
+        )
 
 
 @dataclass(frozen=True)
@@ -63,7 +95,7 @@ class EmbeddingSet:
         if artifact.kind != "embeddings":
             raise InvalidInputError(f"{artifact.id} holds {artifact.kind}, not embeddings; see `cbm list`.")
         try:
-            record = json.loads((artifact.path / "set.json").read_text(encoding="utf-8"))
+            header = SetHeader.read(artifact.path)
             items = pd.read_parquet(artifact.path / "items.parquet")
             embeddings = read_vectors(artifact.path / "embeddings.safetensors")
             if len(items) != len(embeddings) or any(column not in items for column in COLUMNS):
@@ -72,11 +104,11 @@ class EmbeddingSet:
                 id=artifact.id,
                 embeddings=embeddings,
                 items=items,
-                classes=tuple(record["classes"]),
-                groups=tuple(record["groups"]),
-                backbone=BackboneReference.from_dict(record["backbone"]),
-                space=record["space"],
-                name=record["name"],
+                classes=header.classes,
+                groups=header.groups,
+                backbone=header.backbone,
+                space=header.space,
+                name=header.name,
             )
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise CorruptArtifactError(f"{artifact.path} is no readable embedding set ({error}); make it again.") from error
@@ -180,7 +212,7 @@ def write_set(
         "name": name,
         "space": space,
     }
-    write_json(draft.path / "set.json", record, sort_keys=True)
+    write_json(draft.path / HEADER, record, sort_keys=True)
     draft.metrics.update({"count": len(items), "dim": dim, "classes": len(classes)})
 
 

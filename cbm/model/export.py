@@ -18,6 +18,7 @@ from cbm.model.bundle_archive import pack
 from cbm.model.card import write_card
 from cbm.model.concept_model import ConceptModel
 from cbm.model.save import FORMATS, save_bundle
+from cbm.workspace.ids import short
 
 CHECK_ROWS = 256
 TOLERANCE = 1e-5
@@ -94,8 +95,7 @@ def card_text(model: ConceptModel, metrics: Mapping[str, Any], formats: Sequence
 
 def export_name(model: str, recipe: Recipe, stored: Recipe) -> str:
     """A folder name for the export of a model under a recipe."""
-    short = model.partition("-")[2][:8]
-    return f"concept-model-{short}" + ("" if recipe == stored else f"-edited-{recipe_digest(recipe)[:6]}")
+    return f"concept-model-{short(model)}" + ("" if recipe == stored else f"-edited-{recipe_digest(recipe)[:6]}")
 
 
 def recipe_digest(recipe: Recipe) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CorruptArtifactError, NotFoundError
-from cbm.embeddings.sets import CONCEPT_PREFIX, UNKNOWN, EmbeddingSet, set_title
+from cbm.embeddings.sets import CONCEPT_PREFIX, UNKNOWN, EmbeddingSet, SetHeader, set_title
 from cbm.study.images import PictureTile
+from cbm.workspace.ids import ArtifactId
 from cbm.workspace.workspace import Artifact
 
 if TYPE_CHECKING:
@@ -94,15 +95,15 @@ def read_image_set(artifact: Artifact) -> ImageSet:
         CorruptArtifactError: its record is missing or malformed.
     """
     try:
-        record: dict[str, Any] = json.loads((artifact.path / "set.json").read_text(encoding="utf-8"))
+        header = SetHeader.read(artifact.path)
         return ImageSet(
             id=artifact.id,
-            source=str(record["name"]),
-            count=int(record["count"]),
-            dim=int(record["dim"]),
-            classes=tuple(map(str, record["classes"])),
-            backbone=BackboneReference.from_dict(record["backbone"]),
-            space=str(record["space"]),
+            source=header.name,
+            count=header.count,
+            dim=header.dim,
+            classes=header.classes,
+            backbone=header.backbone,
+            space=header.space,
             created=artifact.created,
             rejected=int(artifact.metrics.get("rejected", 0)),
         )
@@ -164,7 +165,7 @@ def find_image_set(cards: Sequence[ImageSetCard], asked: str | None) -> ImageSet
     """
     if asked is None:
         return cards[0]
-    fitting = [card for card in cards if asked and (card.id.startswith(asked) or card.id.partition("-")[2].startswith(asked))]
+    fitting = [card for card in cards if ArtifactId(card.id).fits(asked)]
     if len(fitting) != 1:
         raise NotFoundError(f"The link asks for the image set {asked!r}, which is not in this workspace. Choose one of those above.")
     return fitting[0]

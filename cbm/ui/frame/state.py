@@ -18,6 +18,7 @@ from cbm.core.errors import NotFoundError
 from cbm.ui.access import modes
 from cbm.ui.frame.parameters import Link, Parameter, choice, choices, flag, number, numbers, text
 from cbm.ui.frame.slots import PerModel, Slot
+from cbm.workspace.ids import ArtifactId
 
 MODEL: Parameter[str | None] = Parameter("model", None, lambda asked: asked or None, of_model=True)
 SELECTION: Parameter[str | None] = Parameter("selection", None, lambda asked: asked or None, of_model=True)
@@ -30,12 +31,12 @@ DEFAULT_MODEL = Slot("default_model", "")
 
 def short(artifact: str) -> str:
     """What stands for an artefact in a URL: the first eight digits of its id."""
-    return artifact.partition("-")[2][:8]
+    return ArtifactId(artifact).short
 
 
 def fits(artifact: str, asked: str | None) -> bool:
     """Whether a URL that says `asked` can mean the artefact."""
-    return bool(asked) and (artifact.startswith(str(asked)) or artifact.partition("-")[2].startswith(str(asked)))
+    return ArtifactId(artifact).fits(str(asked or ""))
 
 
 @dataclass(frozen=True)

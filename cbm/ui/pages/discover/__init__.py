@@ -20,6 +20,7 @@ from cbm.ui.pages.discover import names, records, runs
 from cbm.ui.pages.discover.new_run import new_run
 from cbm.ui.pages.discover.sweep import sweep_view
 from cbm.ui.widgets import job_panel
+from cbm.workspace.artifacts import ConceptsArtifact
 from cbm.workspace.workspace import Workspace
 
 KINDS = ("discover", "sweep", "name", "vocabulary")
@@ -128,7 +129,7 @@ def _open_result(root: str, job: Job) -> None:
         records.WANTED_VIEW.put(DiscoverPage.SWEEP)
     elif job.kind == "name":
         try:
-            parents = Workspace(root).get(result["concepts"], "concepts").parents
+            dictionary = Workspace(root).get(result["concepts"], ConceptsArtifact).dictionary
         except NotFoundError:
             return
-        records.open_run(parents[0], names=result["concepts"])
+        records.open_run(dictionary, names=result["concepts"])
