@@ -6,19 +6,21 @@ typer rather than tyro, which reads dataclasses by itself: tyro starts no faster
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
 from cbm.cli.options import DeviceOption, JsonOption, SeedOption, WorkspaceOption, numbers
 from cbm.cli.printing import print_result, progress_bar
 from cbm.core.run import Run
-from cbm.core.settings import Field, settings_fields
+from cbm.core.settings import Field
 from cbm.registry import VERBS, Registry
-from cbm.verbs.base import Argument, Verb, is_argument, open_workspace, option_name
+from cbm.verbs.base import Argument, PartSetting, Verb, is_argument, open_workspace, option_name
 
 _PLAIN = (str, int, float, bool, Path)
 
@@ -32,8 +34,13 @@ def add_verbs(cli: typer.Typer) -> None:
 def _command(verb: Verb[..., Any]) -> Callable[..., None]:
     offered = [field for field in verb.fields if _type(field) is not None]
 
+    parts = verb.part_settings()
+
     def command(**given: Any) -> None:
         settings = {field.name: _read(field, given[field.name], is_argument(verb, field)) for field in offered}
+        for name, setting in parts.items():
+            if given[name] is not None:
+                settings.setdefault(setting.into, {})[name] = _read(setting.field, given[name], False)
         hows = {name: given[name] for name in verb.takes}
         with progress_bar() as progress:
             request = verb.settings(**{name: value for name, value in settings.items() if value is not None})
@@ -41,6 +48,7 @@ def _command(verb: Verb[..., Any]) -> Callable[..., None]:
         print_result(result, given["json"])
 
     parameters = [_parameter(field, is_argument(verb, field)) for field in offered]
+    parameters += [_parameter(_of_parts(setting), False) for setting in parts.values()]
     common = {"workspace": (WorkspaceOption, None), "json": (JsonOption, False), "device": (DeviceOption, "auto"), "seed": (SeedOption, 0)}
     for name, (annotation, default) in common.items():
         if name not in ("device", "seed") or name in verb.takes:
@@ -67,13 +75,21 @@ def _parameter(field: Field, argument: bool) -> inspect.Parameter:
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, info])
 
 
+def _of_parts(setting: PartSetting) -> Field:
+    """The setting as an option: absent, the part's own default holds, which the help tells."""
+    default = setting.field.default
+    told = "" if default is None or setting.field.required else f" Default: {default}."
+    help_text = f"{setting.field.help}{told} Of {', '.join(setting.parts)}."
+    return dataclasses.replace(setting.field, default=None, optional=True, help=help_text)
+
+
 def _type(field: Field) -> Any:
     """The type that typer reads; None for a setting that a command line cannot give."""
     if field.choices:
         return Literal[field.choices] if not field.many else str
     if field.many:
         return str
-    kinds = get_args(field.type) or (field.type,)
+    kinds = get_args(field.type) if get_origin(field.type) in (Union, UnionType) else (field.type,)
     return next((kind for kind in _PLAIN if kind in kinds), None)
 
 
@@ -88,17 +104,10 @@ def _read(field: Field, value: Any, argument: bool) -> Any:
 
 
 def _parts_help(verb: Verb[..., Any]) -> str | None:
-    """What can be chosen where a registry says so: the parts with what each does and the settings that it takes."""
+    """What can be chosen where a registry says so, with what each part does."""
     lines: list[str] = []
     for field in verb.fields:
         for registry in field.extras:
             if isinstance(registry, Registry):
-                lines += [f"{option_name(field)} is one of:", *_parts(registry)]
+                lines += [f"{option_name(field)} is one of:", *(f"  {part.name}: {part.summary}" for part in registry)]
     return "\n\n".join(lines) or None
-
-
-def _parts(registry: Registry[Any]) -> Iterator[str]:
-    for part in registry:
-        yield f"  {part.name}: {part.summary}"
-        for field in settings_fields(part.settings):
-            yield f"      {field.name.replace('_', '-')}: {field.help}"

@@ -138,6 +138,8 @@ def value_from_json(hint: Any, value: Any, what: str) -> Any:
         return tuple(value_from_json(get_args(hint)[0], entry, what) for entry in value)
     kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     for kind in kinds:
+        if isinstance(value, Mapping) and get_origin(kind) is Mapping:
+            return value
         if isinstance(value, Mapping) and hasattr(kind, "from_json"):
             return kind.from_json(json.dumps(value))
         if isinstance(value, Mapping) and isinstance(kind, type) and dataclasses.is_dataclass(kind):

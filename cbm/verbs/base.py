@@ -19,7 +19,7 @@ from cbm.core.errors import InvalidInputError
 from cbm.core.progress import CancelCheck, ProgressCallback
 from cbm.core.run import Run
 from cbm.core.settings import Field, from_json, settings_fields, value_from_json
-from cbm.registry import Part
+from cbm.registry import Part, Registry
 from cbm.workspace.workspace import Workspace
 
 WorkspaceLike = Workspace | str | Path | None
@@ -39,6 +39,12 @@ class Option(NamedTuple):
     """Beside a field's type: what the command line calls it."""
 
     name: str
+
+
+class SettingsOf(NamedTuple):
+    """Beside a mapping's type: settings of the part that another field names; on the command line each is an option of its own."""
+
+    field: str
 
 
 class Hosted(NamedTuple):
@@ -68,6 +74,15 @@ class Seeded(Settings):
     """Of a verb in which something is random."""
 
     seed: InitVar[int] = 0
+
+
+class PartSetting(NamedTuple):
+    """A setting of some parts, such as of one variant of `discover`."""
+
+    into: str
+    """The verb's field that takes it."""
+    field: Field
+    parts: list[str]
 
 
 @dataclass(frozen=True)
@@ -129,6 +144,19 @@ class Verb(Part, Generic[P, R]):
     @property
     def fields(self) -> tuple[Field, ...]:
         return settings_fields(self.settings)
+
+    def part_settings(self) -> dict[str, PartSetting]:
+        """The settings of the parts that its fields name, by what the command line calls them; those that it has itself are left out."""
+        fields = {field.name: field for field in self.fields}
+        found: dict[str, PartSetting] = {}
+        for field in fields.values():
+            for of in field.extras:
+                if isinstance(of, SettingsOf):
+                    for part in next(extra for extra in fields[of.field].extras if isinstance(extra, Registry)):
+                        for setting in settings_fields(part.settings):
+                            if setting.name not in fields:
+                                found.setdefault(setting.name, PartSetting(field.name, setting, [])).parts.append(part.name)
+        return found
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -211,6 +239,7 @@ __all__ = [
     "Option",
     "Seeded",
     "Settings",
+    "SettingsOf",
     "Verb",
     "VerbResult",
     "WorkspaceLike",

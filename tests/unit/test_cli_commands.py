@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Annotated, Any
 
 import pytest
@@ -15,7 +16,7 @@ from cbm.cli import command_line
 from cbm.cli.reference import PAGE, commands_page
 from cbm.core.run import Run
 from cbm.registry import VERBS, Part, Registry
-from cbm.verbs.base import Option, Seeded, VerbResult, verb
+from cbm.verbs.base import Option, Seeded, SettingsOf, VerbResult, verb
 from cbm.workspace.workspace import Workspace
 
 FIRST_VERSION = {
@@ -83,6 +84,11 @@ class Glaze:
     """How much light it throws back."""
 
 
+@dataclass(frozen=True)
+class Plain:
+    pass
+
+
 FINISHES: Registry[Part] = Registry("finish", {})
 
 
@@ -95,35 +101,50 @@ class Paint(Seeded):
     """Thickness of each coat."""
     finish: Annotated[str, FINISHES] = "matt"
     """What comes last."""
+    options: Annotated[Mapping[str, Any], SettingsOf("finish")] = field(default_factory=dict)
+    """Further settings of the finish."""
 
 
 @dataclass(frozen=True)
 class Painted(VerbResult):
     wall: str
     coats: tuple[int, ...]
+    options: Mapping[str, Any]
     seed: int
 
 
 @verb(Paint)
 def paint(settings: Paint, workspace: Workspace, run: Run) -> Painted:
     """Paint a wall."""
-    return Painted(settings.wall, settings.coats, run.seed)
+    return Painted(settings.wall, settings.coats, settings.options, run.seed)
 
 
 def test_a_verb_that_is_registered_at_run_time_is_a_command_and_a_function(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     from cbm import verbs
 
     monkeypatch.setitem(VERBS._loaded, "paint", paint)
-    monkeypatch.setitem(FINISHES._loaded, "matt", Part("matt", "Without shine.", Glaze))
+    monkeypatch.setitem(FINISHES._loaded, "matt", Part("matt", "Without shine.", Plain))
     monkeypatch.setitem(FINISHES._loaded, "glaze", Part("glaze", "With much shine.", Glaze))
     runner = CliRunner()
     assert "Paint a wall." in runner.invoke(command_line(), ["--help"]).output
     shown = " ".join(runner.invoke(command_line(), ["paint", "--help"], env={"COLUMNS": "200"}).output.split())
-    for part in ("Thickness of each coat.", "--coat", "[default: 1,2]", "matt|glaze", "glaze: With much shine.", "shine: How much light"):
+    for part in (
+        "Thickness of each coat.",
+        "--coat",
+        "[default: 1,2]",
+        "matt|glaze",
+        "glaze: With much shine.",
+        "--shine",
+        "How much light it throws back. Default: 0.5. Of glaze.",
+    ):
         assert part in shown, part
-    result = runner.invoke(command_line(), ["paint", "north", "--coat", "3,4", "--seed", "7", "--json", "--workspace", str(tmp_path)])
-    assert result.output.strip() == '{"wall": "north", "coats": [3, 4], "seed": 7}'
-    assert verbs.paint("south", seed=5, workspace=tmp_path) == Painted("south", (1, 2), 5)
+    result = runner.invoke(
+        command_line(), ["paint", "north", "--coat", "3,4", "--shine", "0.75", "--seed", "7", "--json", "--workspace", str(tmp_path)]
+    )
+    assert result.output.strip() == '{"wall": "north", "coats": [3, 4], "options": {"shine": 0.75}, "seed": 7}'
+    assert verbs.paint("south", seed=5, workspace=tmp_path) == Painted("south", (1, 2), {}, 5)
+    job = VERBS["paint"].run_request({"wall": "west", "options": {"shine": 1}, "seed": 2}, Workspace(tmp_path), Run())
+    assert job == Painted("west", (1, 2), {"shine": 1}, 2)
 
 
 @pytest.mark.parametrize("module", ["cbm", "cbm.verbs", "cbm.cli"])

@@ -113,7 +113,7 @@ def test_a_job_that_kills_its_workers_is_given_up_and_the_others_run(
         "    def evaluate(settings, workspace, run):\n"
         "        os.kill(os.getppid(), 9)\n"
         "        import time; time.sleep(60)\n"
-        "    VERBS.add(dataclasses.replace(VERBS['evaluate'], function=evaluate))\n"
+        "    VERBS._loaded['evaluate'] = dataclasses.replace(VERBS['evaluate'], function=evaluate)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(poison))
     deadly = jobs.submit("evaluate", {"model": "model-1", "on": "embeddings-1"})

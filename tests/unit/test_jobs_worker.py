@@ -187,7 +187,7 @@ def test_an_unexpected_error_is_said_in_one_line_and_kept_in_the_log(jobs: Jobs,
         "    def evaluate(settings, workspace, run):\n"
         "        print('about to divide')\n"
         "        return 1 / 0\n"
-        "    VERBS.add(dataclasses.replace(VERBS['evaluate'], function=evaluate))\n"
+        "    VERBS._loaded['evaluate'] = dataclasses.replace(VERBS['evaluate'], function=evaluate)\n"
     )
     identifier = jobs.submit("evaluate", {"model": "model-1", "on": "embeddings-1"})
     root = str(Path(__file__).parents[2])
