@@ -48,10 +48,13 @@ class Choice:
 def _tested_on(root: str, model: str) -> str | None:
     """Id of the embedding set that a model was tested on; None where it does not say."""
     try:
-        rows = Workspace(root).get(model, ModelArtifact).test
+        artifact = Workspace(root).get(model, ModelArtifact)
     except (CorruptArtifactError, NotFoundError):
         return None
-    return None if rows is None else rows.embeddings
+    # An edited model keeps the images of the one that it was made from, wherever the edit was measured.
+    before = None if artifact.edited_from is None else _tested_on(root, artifact.edited_from)
+    rows = artifact.test or artifact.measured_on
+    return before or (None if rows is None else rows.embeddings)
 
 
 def partners(root: str, model: str, models: Sequence[str]) -> list[str]:
