@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from cbm.backbones.reference import BackboneReference
+from cbm.core.wording import counted
 from cbm.dictionaries.base import SETTINGS_FILE
 from cbm.dictionaries.trainer import HistoryPoint
 from cbm.study.image_sets import ImageSet
@@ -72,12 +73,12 @@ class DictionaryRun:
     def short(self) -> str:
         """Method and size: "BatchTopK, 1,024 concepts, k 16"."""
         sparsity = f", k {self.k}" if self.k is not None else ""
-        return f"{self.method}, {self.width:,} {'concept' if self.width == 1 else 'concepts'}{sparsity}"
+        return f"{self.method}, {counted(self.width, 'concept')}{sparsity}"
 
     @property
     def title(self) -> str:
         """`short`, and how many images it was learned from."""
-        return f"{self.short}, on {self.images:,} {'image' if self.images == 1 else 'images'}"
+        return f"{self.short}, on {counted(self.images, 'image')}"
 
     @property
     def day(self) -> str:

@@ -9,16 +9,18 @@ import streamlit as st
 
 from cbm.core.errors import CbmError
 from cbm.jobs import Job, Jobs
+from cbm.registry import VERBS
 from cbm.ui.access import modes
 from cbm.ui.frame import job_workers, messages, resources
 from cbm.ui.frame.cards import page_title
 from cbm.ui.frame.empty import empty_card
 from cbm.ui.frame.formats import counted, plain
 from cbm.ui.frame.pager import pager
+from cbm.ui.frame.parameters import Link
 from cbm.ui.frame.slots import Slot
-from cbm.ui.frame.state import DataPage, JobsPage, StartPage
-from cbm.ui.pages.jobs import results
+from cbm.ui.frame.state import JOB, MODEL, DataPage, ExportPage, JobsPage, StartPage, short
 from cbm.ui.widgets import job_panel, job_words
+from cbm.verbs.base import AsJob
 
 PER_PAGE = 15
 EVERY = "1s"
@@ -147,7 +149,7 @@ def _ended_card(job: Job, models: Collection[str], now: datetime) -> None:
             if job.state != "done":
                 job_panel.again_button(job, f"ended-{job.id}")
             _open_button(job)
-        summary = results.summary(job)
+        summary = _summary(job)
         st.caption(job_words.facts(job, now) + (f" · {plain(summary)}" if summary else ""))
         if job.error:
             st.markdown(f":red[{plain(job.error)}]" if job.state == "failed" else plain(job.error))
@@ -171,10 +173,31 @@ def _open(identifier: str | None) -> None:
 
 
 def _result_link(job: Job, models: Collection[str], key: str) -> None:
-    found = results.destination(job, models)
-    if found is not None:
-        with st.container(key=f"{key}-result", width="content"):
-            st.page_link(found.page, label=found.label, icon=":material/arrow_forward:", query_params=dict(found.parameters))
+    """Where the result of a job that is done can be seen; where its model is gone or there is none, the page without it."""
+    shown = _appearance(job)
+    if job.state != "done" or shown is None:
+        return
+    page, model = f"pages/{shown.page}.py", str((job.result or {}).get("model", ""))
+    # The model is named even where it is the default: another one may be chosen.
+    named = {MODEL.name: short(model)} if model in models and page != ExportPage.SCRIPT else {}
+    with st.container(key=f"{key}-result", width="content"):
+        Link(page, modes.address() | {JOB.name: job.id} | named).draw(shown.link, icon=":material/arrow_forward:")
+
+
+def _summary(job: Job) -> str:
+    """The main figures of what a job made; empty where it has none."""
+    shown = _appearance(job)
+    if job.state != "done" or not job.result or shown is None or shown.figures is None:
+        return ""
+    try:
+        return shown.figures(job.result)
+    except (KeyError, TypeError, ValueError):
+        # The record of another version.
+        return ""
+
+
+def _appearance(job: Job) -> AsJob | None:
+    return VERBS[job.kind].job if job.kind in VERBS else None
 
 
 def _detail(jobs: Jobs, job: Job, models: Collection[str]) -> None:
