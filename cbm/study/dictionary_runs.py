@@ -13,7 +13,8 @@ from cbm.core.wording import counted
 from cbm.dictionaries.base import SETTINGS_FILE
 from cbm.dictionaries.trainer import HistoryPoint
 from cbm.study.image_sets import ImageSet
-from cbm.workspace.workspace import Artifact
+from cbm.workspace import ConceptsArtifact, DictionaryArtifact, ModelArtifact, VocabularyArtifact
+from cbm.workspace.artifacts import Artifact
 
 METHODS: Mapping[str, str] = {
     "batchtopk": "BatchTopK",
@@ -107,14 +108,18 @@ class NamedTable:
     """Concept models made from it, newest first."""
 
 
-def dictionary_runs(dictionaries: Sequence[Artifact], sets: Sequence[ImageSet]) -> tuple[DictionaryRun, ...]:
+def dictionary_runs(dictionaries: Sequence[DictionaryArtifact], sets: Sequence[ImageSet]) -> tuple[DictionaryRun, ...]:
     """The dictionaries, in the order given."""
     by_id = {entry.id: entry for entry in sets}
     return tuple(_run(artifact, by_id) for artifact in dictionaries)
 
 
 def named_tables(
-    dictionary: str, concepts: Sequence[Artifact], vocabularies: Sequence[Artifact], models: Sequence[Artifact], size: int
+    dictionary: str,
+    concepts: Sequence[ConceptsArtifact],
+    vocabularies: Sequence[VocabularyArtifact],
+    models: Sequence[ModelArtifact],
+    size: int,
 ) -> tuple[NamedTable, ...]:
     """The tables of names of one dictionary, in the order given."""
     words = {artifact.id: artifact for artifact in vocabularies}
@@ -122,22 +127,22 @@ def named_tables(
     for artifact in concepts:
         if dictionary not in artifact.parents:
             continue
-        vocabulary = next((words[parent] for parent in artifact.parents if parent in words), None)
-        figures = artifact.metrics
+        vocabulary = None if artifact.vocabulary is None else words.get(artifact.vocabulary)
+        naming, figures = artifact.naming, artifact.figures
         found.append(
             NamedTable(
                 id=artifact.id,
                 created=artifact.created,
                 dictionary=dictionary,
-                vocabulary="names given by hand" if vocabulary is None else str(vocabulary.parameters.get("source", "a list")),
-                candidates=None if vocabulary is None else vocabulary.metrics.get("count"),
-                rule=str(artifact.parameters.get("rule", "")),
-                unique=bool(artifact.parameters.get("unique", False)),
+                vocabulary="names given by hand" if vocabulary is None else vocabulary.source or "a list",
+                candidates=None if vocabulary is None else vocabulary.figures.count,
+                rule="" if naming is None else naming.rule,
+                unique=naming is not None and naming.unique,
                 size=size,
-                named=figures.get("named"),
-                different=figures.get("unique"),
-                mean_score=figures.get("mean_score"),
-                threshold=figures.get("threshold"),
+                named=figures.named,
+                different=figures.unique,
+                mean_score=figures.mean_score,
+                threshold=figures.threshold,
                 models=tuple(model.id for model in models if artifact.id in model.parents),
             )
         )
@@ -152,13 +157,12 @@ def history(artifact: Artifact) -> tuple[HistoryPoint, ...]:
         return ()
 
 
-def _run(artifact: Artifact, sets: Mapping[str, ImageSet]) -> DictionaryRun:
-    training = artifact.parameters.get("training")
-    variant, width, k, seed = _settings(training if isinstance(training, Mapping) else {})
-    figures: Mapping[str, Any] = artifact.metrics.get("reconstruction", {})
-    parents = [sets[parent] for parent in artifact.parents if parent in sets]
-    backbone = artifact.parameters.get("backbone")
-    stated = BackboneReference.from_dict(backbone) if isinstance(backbone, Mapping) else None
+def _run(artifact: DictionaryArtifact, sets: Mapping[str, ImageSet]) -> DictionaryRun:
+    discovery, figures = artifact.discovery, artifact.figures
+    variant, width, k, seed = _settings({} if discovery is None else discovery.training)
+    parents = [sets[parent] for parent in artifact.sets if parent in sets]
+    stated = None if discovery is None else BackboneReference.from_dict(discovery.backbone)
+    measured = figures.reconstruction
     return DictionaryRun(
         id=artifact.id,
         created=artifact.created,
@@ -170,16 +174,14 @@ def _run(artifact: Artifact, sets: Mapping[str, ImageSet]) -> DictionaryRun:
         sets=tuple(parent.id for parent in parents),
         sources=tuple(parent.title for parent in parents),
         backbone=stated or (parents[0].backbone if parents else None),
-        fvu=figures.get("fvu"),
-        cosine=figures.get("cosine_centred"),
-        l0=figures.get("l0_mean"),
-        dead=artifact.metrics.get("dead"),
-        held_out=artifact.metrics.get("held_out"),
-        seconds=artifact.metrics.get("seconds"),
-        samples_per_second=artifact.metrics.get("samples_per_second"),
-        baselines=tuple(
-            Baseline(name, row["fvu"], row["cosine_centred"], row["l0_mean"]) for name, row in artifact.metrics.get("baselines", {}).items()
-        ),
+        fvu=None if measured is None else measured.fvu,
+        cosine=None if measured is None else measured.cosine_centred,
+        l0=None if measured is None else measured.l0_mean,
+        dead=figures.dead,
+        held_out=figures.held_out,
+        seconds=figures.seconds,
+        samples_per_second=figures.samples_per_second,
+        baselines=tuple(Baseline(name, row.fvu, row.cosine_centred, row.l0_mean) for name, row in (figures.baselines or {}).items()),
     )
 
 

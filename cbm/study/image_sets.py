@@ -14,8 +14,8 @@ from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CorruptArtifactError, NotFoundError
 from cbm.embeddings.sets import CONCEPT_PREFIX, UNKNOWN, EmbeddingSet, SetHeader, set_title
 from cbm.study.images import PictureTile
-from cbm.workspace.ids import ArtifactId
-from cbm.workspace.workspace import Artifact
+from cbm.workspace import EmbeddingsArtifact
+from cbm.workspace.ids import matching
 
 if TYPE_CHECKING:
     import pandas
@@ -88,7 +88,7 @@ class Found:
     scores: Sequence[float] = ()
 
 
-def read_image_set(artifact: Artifact) -> ImageSet:
+def read_image_set(artifact: EmbeddingsArtifact) -> ImageSet:
     """What an embedding set says of itself.
 
     Raises:
@@ -105,13 +105,13 @@ def read_image_set(artifact: Artifact) -> ImageSet:
             backbone=header.backbone,
             space=header.space,
             created=artifact.created,
-            rejected=int(artifact.metrics.get("rejected", 0)),
+            rejected=artifact.figures.rejected or 0,
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise CorruptArtifactError(f"{artifact.path} is no readable embedding set ({error}); make it again.") from error
 
 
-def readable_image_sets(artifacts: Iterable[Artifact]) -> tuple[ImageSet, ...]:
+def readable_image_sets(artifacts: Iterable[EmbeddingsArtifact]) -> tuple[ImageSet, ...]:
     """The embedding sets, in the order given; one whose record cannot be read is left out."""
     found = []
     for artifact in artifacts:
@@ -122,7 +122,7 @@ def readable_image_sets(artifacts: Iterable[Artifact]) -> tuple[ImageSet, ...]:
     return tuple(found)
 
 
-def image_set_card(artifact: Artifact, embeddings: EmbeddingSet) -> ImageSetCard:
+def image_set_card(artifact: EmbeddingsArtifact, embeddings: EmbeddingSet) -> ImageSetCard:
     """An opened embedding set as a card shows it."""
     has_picture = (embeddings.items["uri"] != "").to_numpy()
     counts = class_counts(embeddings)
@@ -136,7 +136,7 @@ def image_set_card(artifact: Artifact, embeddings: EmbeddingSet) -> ImageSetCard
         backbone=embeddings.backbone,
         space=embeddings.space,
         created=artifact.created,
-        rejected=int(artifact.metrics.get("rejected", 0)),
+        rejected=artifact.figures.rejected or 0,
     )
     return ImageSetCard(
         facts,
@@ -165,10 +165,10 @@ def find_image_set(cards: Sequence[ImageSetCard], asked: str | None) -> ImageSet
     """
     if asked is None:
         return cards[0]
-    fitting = [card for card in cards if ArtifactId(card.id).fits(asked)]
+    fitting = matching(asked, [card.id for card in cards])
     if len(fitting) != 1:
         raise NotFoundError(f"The link asks for the image set {asked!r}, which is not in this workspace. Choose one of those above.")
-    return fitting[0]
+    return next(card for card in cards if card.id == fitting[0])
 
 
 def class_counts(embeddings: EmbeddingSet) -> pandas.DataFrame:
@@ -200,7 +200,7 @@ def known_concepts(embeddings: EmbeddingSet) -> pandas.DataFrame:
     )
 
 
-def rejected_files(artifact: Artifact) -> pandas.DataFrame:
+def rejected_files(artifact: EmbeddingsArtifact) -> pandas.DataFrame:
     """Every file that was turned away when the set was made, with its reason.
 
     Raises:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from streamlit.testing.v1 import AppTest
 
 from cbm.core.settings import Range
+from cbm.registry import Part, Registry
 
 PAGE = """
 import streamlit as st
@@ -17,6 +18,20 @@ from cbm.ui.widgets.settings_form import Look, settings_form
 looks = {"width": Look("Concepts", value=64, options=(16, 64, 256)), "nested": Look("Coarse first", switch=(0.5, 1.0))}
 st.session_state["given"] = settings_form(Example, prefix="form", scope="x", looks=looks, without=("hidden",))
 """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(Part):
+    label: str
+
+
+METHODS: Registry[Method] = Registry("method", {"first": "test_settings_form:FIRST"})
+
+
+@dataclass(frozen=True)
+class Choosing:
+    method: Annotated[str, METHODS] = "first"
+    """How."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,9 @@ class Example:
     """A word on it."""
     hidden: int = 1
     """Not for people."""
+
+
+FIRST = Method("first", "The first one.", Example, label="First")
 
 
 def page() -> AppTest:
@@ -66,9 +84,9 @@ def test_every_field_has_a_widget_with_its_docstring_as_help() -> None:
     assert app.number_input(key="form_rate-x").value is None
 
 
-def test_only_what_differs_from_the_defaults_comes_back() -> None:
+def test_what_was_chosen_comes_back_and_what_is_empty_does_not() -> None:
     app = page()
-    assert app.session_state["given"] == {"width": 64}
+    assert app.session_state["given"] == {"width": 64, "steps": 3, "kind": "plain", "strict": False}
     app.select_slider[0].set_value(256)
     app.number_input(key="form_steps-x").set_value(5)
     app.number_input(key="form_rate-x").set_value(0.25)
@@ -88,6 +106,20 @@ def test_only_what_differs_from_the_defaults_comes_back() -> None:
         "shares": (0.25, 1.0),
         "note": "why",
     }
+
+
+def test_registered_parts_are_offered_under_their_labels_also_one_that_was_added_just_now() -> None:
+    METHODS.add(Method("late", "Added while the app runs.", Example, label="Latecomer"))
+    try:
+        app = AppTest.from_string(PAGE.replace("Example", "Choosing")).run()
+        assert not app.exception
+        assert app.selectbox[0].options == ["First", "Latecomer"]
+        assert app.caption[0].value == "The first one."
+        app.selectbox[0].select("late").run()
+        assert app.caption[0].value == "Added while the app runs."
+        assert app.session_state["given"] == {"method": "late"}
+    finally:
+        METHODS.discard("late")
 
 
 def test_what_is_no_list_of_numbers_is_said_and_left_out() -> None:

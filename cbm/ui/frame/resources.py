@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
@@ -22,6 +22,7 @@ from cbm.workspace.workspace import Artifact, Workspace
 if TYPE_CHECKING:
     from cbm.backbones.backbone import Backbone
 
+A = TypeVar("A", bound=Artifact)
 DEMO = "demo.json"
 """Left in the workspace by the demo: which artefacts belong to its two tasks, and its figures."""
 
@@ -136,14 +137,14 @@ def _study(root: str, model: str) -> Study:
     return loaded
 
 
-def artifacts(root: str, kind: str) -> tuple[Artifact, ...]:
+def artifacts(root: str, of_kind: type[A]) -> tuple[A, ...]:
     """The artefacts of one kind, newest first; damaged ones are left out (`cbm list` names them)."""
     folder = Path(root) / "artifacts"
-    return _artifacts(root, kind, folder.stat().st_mtime_ns if folder.exists() else 0)
+    return _artifacts(root, of_kind.kind_name, folder.stat().st_mtime_ns if folder.exists() else 0)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _artifacts(root: str, kind: str, stamp: int) -> tuple[Artifact, ...]:
+def _artifacts(root: str, kind: str, stamp: int) -> tuple[Any, ...]:
     found = Workspace(root).list(kind)
     return tuple(sorted(found, key=lambda artifact: (artifact.created, artifact.id), reverse=True))
 

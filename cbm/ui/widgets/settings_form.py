@@ -13,6 +13,7 @@ from typing import Any
 import streamlit as st
 
 from cbm.core.settings import Field, settings_fields
+from cbm.registry import Registry
 from cbm.ui.frame import messages
 
 _UNLIMITED = 2**31
@@ -56,7 +57,7 @@ def settings_form(
         looks: by field name.
 
     Returns:
-        The values by field name; fields that are left empty or as they are by default are absent, so that a request says what was asked.
+        The values by field name; fields that are left empty are absent, so that the settings' own defaults hold.
     """
     given: dict[str, Any] = {}
     for field in settings_fields(settings):
@@ -65,7 +66,7 @@ def settings_form(
         look = (looks or {}).get(field.name, Look())
         key = f"{prefix}_{field.name}{f'-{scope}' if scope else ''}"
         value = _widget(field, look, key)
-        if value is not None and (value != field.default or look.value is not None):
+        if value is not None:
             given[field.name] = value
     return given
 
@@ -89,16 +90,31 @@ def _widget(field: Field, look: Look, key: str) -> Any:
         )
     options = list(look.options or field.choices)
     if options:
-        index = options.index(start) if start in options else None if field.optional else 0
-        return st.selectbox(
-            label, options, index=index, key=key, help=field.help, disabled=look.disabled, placeholder=look.placeholder or ""
-        )
+        return _choice(field, label, options, start, look, key)
     if field.type is bool:
         return st.toggle(label, value=bool(start), key=key, help=field.help, disabled=look.disabled)
     if field.type in (int, float):
         return _one_number(field, label, start, look, key)
     text = st.text_input(label, value=start or "", key=key, help=field.help, placeholder=look.placeholder, disabled=look.disabled).strip()
     return text or None
+
+
+def _choice(field: Field, label: str, options: Sequence[Any], start: Any, look: Look, key: str) -> Any:
+    """One of a few; where they are registered parts, under their labels and with the chosen one's description."""
+    parts = next((extra for extra in field.extras if isinstance(extra, Registry)), None)
+    chosen = st.selectbox(
+        label,
+        options,
+        index=options.index(start) if start in options else None if field.optional else 0,
+        format_func=lambda option: str(option) if parts is None else str(getattr(parts[option], "label", option)),
+        key=key,
+        help=field.help,
+        placeholder=look.placeholder,
+        disabled=look.disabled,
+    )
+    if parts is not None and chosen is not None:
+        st.caption(parts[chosen].summary)
+    return chosen
 
 
 def _one_number(field: Field, label: str, start: Any, look: Look, key: str) -> int | float | None:

@@ -17,6 +17,7 @@ from cbm.ui.frame import chosen, messages, resources
 from cbm.ui.frame.empty import empty_card
 from cbm.ui.frame.state import ClassifyPage, DataPage, DiscoverPage, StartPage
 from cbm.ui.widgets import job_panel
+from cbm.workspace import ConceptsArtifact, EmbeddingsArtifact
 
 KIND = "train"
 HEADS = {
@@ -56,7 +57,7 @@ def panel(chosen_concepts: str | None = None, named_by: str | None = None) -> No
 def first_panel() -> None:
     """A workspace without a model: what this page will show, and how to get there."""
     root = modes.workspace_root()
-    if not modes.may_write() or not resources.artifacts(root, "concepts"):
+    if not modes.may_write() or not resources.artifacts(root, ConceptsArtifact):
         why = (
             "This page shows how accurate a classifier is when each class may use only a few concepts: class by class, confusion by "
             "confusion. It needs labelled images and discovered concepts first."
@@ -78,14 +79,14 @@ def has_names(recipe: Recipe) -> bool:
 
 def _offers(root: str) -> tuple[list[ConceptsOption], list[ImageSet]]:
     concepts, sets = [], []
-    for artifact in resources.artifacts(root, "concepts"):
+    for artifact in resources.artifacts(root, ConceptsArtifact):
         try:
             concepts.append(concepts_option(artifact))
         except CbmError as error:
             messages.error(str(error))
-    for artifact in resources.artifacts(root, "embeddings"):
+    for images in resources.artifacts(root, EmbeddingsArtifact):
         try:
-            sets.append(read_image_set(artifact))
+            sets.append(read_image_set(images))
         except CbmError as error:
             messages.error(str(error))
     return concepts, sets

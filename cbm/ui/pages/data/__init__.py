@@ -19,6 +19,7 @@ from cbm.ui.frame.slots import set_widget, widget_value
 from cbm.ui.frame.state import DataPage, StartPage, short
 from cbm.ui.pages.data import library, new_images, vectors
 from cbm.ui.widgets import job_panel
+from cbm.workspace import EmbeddingsArtifact
 
 KINDS = ("embed", "import_vectors")
 _ICONS = {
@@ -49,7 +50,7 @@ def show() -> None:
 def _cards(root: str) -> list[ImageSetCard]:
     """The image sets of the workspace, newest first; a damaged one is reported and does not hide the others."""
     cards = []
-    for artifact in resources.artifacts(root, "embeddings"):
+    for artifact in resources.artifacts(root, EmbeddingsArtifact):
         try:
             cards.append(_card(root, artifact.id))
         except CorruptArtifactError as error:
@@ -59,7 +60,7 @@ def _cards(root: str) -> list[ImageSetCard]:
 
 @cache.remember()
 def _card(root: str, identifier: str) -> ImageSetCard:
-    artifact = next(artifact for artifact in resources.artifacts(root, "embeddings") if artifact.id == identifier)
+    artifact = next(artifact for artifact in resources.artifacts(root, EmbeddingsArtifact) if artifact.id == identifier)
     return image_set_card(artifact, resources.embedding_set(root, identifier))
 
 

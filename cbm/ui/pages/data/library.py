@@ -24,7 +24,7 @@ from cbm.ui.frame.slots import Slot, set_widget, widget_value
 from cbm.ui.frame.state import DataPage, DiscoverPage, short
 from cbm.ui.pages.data import search
 from cbm.ui.widgets.thumbnails import strip, theme, thumbnail
-from cbm.workspace.workspace import Artifact
+from cbm.workspace import EmbeddingsArtifact
 
 if TYPE_CHECKING:
     import pandas
@@ -82,7 +82,7 @@ def opened(root: str, card: ImageSetCard) -> None:
         new_run.link().draw("Discover concepts in it", icon=":material/arrow_forward:")
     cards.headline_row(_headlines(card), key=DataPage.key("facts"))
     _browser(root, card)
-    artifact = next(artifact for artifact in resources.artifacts(root, "embeddings") if artifact.id == card.id)
+    artifact = next(artifact for artifact in resources.artifacts(root, EmbeddingsArtifact) if artifact.id == card.id)
     _tables(resources.embedding_set(root, card.id), artifact)
 
 
@@ -253,7 +253,7 @@ def _pictures(tiles: Sequence[PictureTile]) -> None:
 # Tables
 
 
-def _tables(embeddings: EmbeddingSet, artifact: Artifact) -> None:
+def _tables(embeddings: EmbeddingSet, artifact: EmbeddingsArtifact) -> None:
     """Classes, known concepts and rejected files; those that there are."""
     with st.grid(2, min_column_width=300, gap="medium", key=DataPage.key("tables")) as grid:
         with grid.cell():

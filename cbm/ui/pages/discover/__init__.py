@@ -20,8 +20,7 @@ from cbm.ui.pages.discover import names, records, runs
 from cbm.ui.pages.discover.new_run import new_run
 from cbm.ui.pages.discover.sweep import sweep_view
 from cbm.ui.widgets import job_panel
-from cbm.workspace.artifacts import ConceptsArtifact
-from cbm.workspace.workspace import Workspace
+from cbm.workspace import ConceptsArtifact, Workspace
 
 KINDS = ("discover", "sweep", "name", "vocabulary")
 CURVES = ("fvu", "l0", "dead")
@@ -129,7 +128,7 @@ def _open_result(root: str, job: Job) -> None:
         records.WANTED_VIEW.put(DiscoverPage.SWEEP)
     elif job.kind == "name":
         try:
-            dictionary = Workspace(root).get(result["concepts"], ConceptsArtifact).dictionary
+            concepts = Workspace(root).get(result["concepts"], ConceptsArtifact)
         except NotFoundError:
             return
-        records.open_run(dictionary, names=result["concepts"])
+        records.open_run(concepts.dictionary, names=concepts.id)

@@ -30,7 +30,7 @@ from cbm.ui.pages.discover import measures, records
 from cbm.ui.widgets import figures, job_panel
 from cbm.ui.widgets.figures import discovery as charts
 from cbm.ui.widgets.thumbnails import strip, theme
-from cbm.workspace.workspace import Artifact, Workspace
+from cbm.workspace import VocabularyArtifact, Workspace
 
 PER_PAGE = 8
 MOST = 400
@@ -243,15 +243,14 @@ _SHIPPED = {
 _UPLOAD = WordChoice("upload", "A list of my own …", "A .txt with one name a line, or an .npz with names and their text embeddings.", True)
 
 
-def word_choices(reference: BackboneReference, vocabularies: Sequence[Artifact]) -> list[WordChoice]:
+def word_choices(reference: BackboneReference, vocabularies: Sequence[VocabularyArtifact]) -> list[WordChoice]:
     """What the concepts of a backbone can be named with, the most fitting first."""
     existing = []
     for artifact in vocabularies:
-        made_with = artifact.parameters.get("backbone")
-        if isinstance(made_with, dict) and BackboneReference.from_dict(made_with).matches(reference):
-            source = str(artifact.parameters.get("source", artifact.id))
+        if artifact.backbone is not None and BackboneReference.from_dict(artifact.backbone).matches(reference):
+            source = artifact.source or artifact.id
             if source not in SHIPPED or reference.is_foreign:
-                count = artifact.metrics.get("count")
+                count = artifact.figures.count
                 label = f"{source} ({count:,} names, encoded)" if count else source
                 existing.append(WordChoice(artifact.id, label, "A list that was encoded in this workspace before.", True))
     demo = reference.architecture == DEMO
@@ -265,7 +264,7 @@ def naming_form(root: str, run: DictionaryRun) -> None:
     if run.backbone is None:
         st.caption("The images of this dictionary are gone, so nothing tells which backbone its names must come from.")
         return
-    choices = [*word_choices(run.backbone, resources.artifacts(root, "vocabulary")), _UPLOAD]
+    choices = [*word_choices(run.backbone, resources.artifacts(root, VocabularyArtifact)), _UPLOAD]
     missing = run.backbone.is_foreign and run.backbone.architecture != DEMO
     if missing:
         choices.sort(key=lambda choice: not choice.encoded)

@@ -15,7 +15,7 @@ from cbm.study.image_sets import ImageSet, readable_image_sets
 from cbm.ui.frame import cache, resources
 from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import DiscoverPage, short
-from cbm.workspace.workspace import Workspace
+from cbm.workspace import ConceptsArtifact, DictionaryArtifact, EmbeddingsArtifact, ModelArtifact, VocabularyArtifact, Workspace
 
 WANTED_VIEW = Slot[str | None]("discover_wanted_view", None)
 """The view that the next run of the page is to show, whose choice has a widget of its own."""
@@ -39,8 +39,8 @@ def runs(root: str) -> tuple[DictionaryRun, ...]:
 
 def tables(root: str, run: DictionaryRun) -> tuple[NamedTable, ...]:
     """The named tables of a dictionary, newest first."""
-    concepts, vocabularies, models = (resources.artifacts(root, kind) for kind in ("concepts", "vocabulary", "model"))
-    return dictionary_runs.named_tables(run.id, concepts, vocabularies, models, run.width)
+    concepts, models = resources.artifacts(root, ConceptsArtifact), resources.artifacts(root, ModelArtifact)
+    return dictionary_runs.named_tables(run.id, concepts, resources.artifacts(root, VocabularyArtifact), models, run.width)
 
 
 def _stamp(root: str) -> int:
@@ -50,18 +50,18 @@ def _stamp(root: str) -> int:
 
 @cache.remember()
 def _image_sets(root: str, stamp: int) -> tuple[ImageSet, ...]:
-    return readable_image_sets(resources.artifacts(root, "embeddings"))
+    return readable_image_sets(resources.artifacts(root, EmbeddingsArtifact))
 
 
 @cache.remember()
 def _runs(root: str, stamp: int) -> tuple[DictionaryRun, ...]:
-    return dictionary_runs.dictionary_runs(resources.artifacts(root, "dictionary"), image_sets(root))
+    return dictionary_runs.dictionary_runs(resources.artifacts(root, DictionaryArtifact), image_sets(root))
 
 
 @cache.remember()
 def history(root: str, dictionary: str) -> tuple[HistoryPoint, ...]:
     """How the training went; empty where nothing was trained step by step."""
-    return dictionary_runs.history(Workspace(root).get(dictionary, "dictionary"))
+    return dictionary_runs.history(Workspace(root).get(dictionary, DictionaryArtifact))
 
 
 def evidence(root: str, run: DictionaryRun) -> DictionaryEvidence:
@@ -78,11 +78,11 @@ def evidence(root: str, run: DictionaryRun) -> DictionaryEvidence:
 
 @cache.remember("Looking at what the concepts fire on …")
 def _evidence(root: str, dictionary: str, sets: tuple[str, ...]) -> DictionaryEvidence:
-    found = load_dictionary(Workspace(root).get(dictionary, "dictionary").path)
+    found = load_dictionary(Workspace(root).get(dictionary, DictionaryArtifact).path)
     return DictionaryEvidence.of(found, [resources.embedding_set(root, identifier) for identifier in sets])
 
 
 @cache.remember()
 def concept_table(root: str, concepts: str) -> ConceptTable:
     """A table of names."""
-    return ConceptTable.load(Workspace(root).get(concepts, "concepts").path)
+    return ConceptTable.load(Workspace(root).get(concepts, ConceptsArtifact).path)

@@ -19,6 +19,7 @@ from cbm.ui.frame import chosen, messages, resources
 from cbm.ui.frame.slots import widget_value
 from cbm.ui.frame.state import DataPage, ExportPage
 from cbm.ui.widgets import job_panel
+from cbm.workspace import EmbeddingsArtifact
 
 KIND = "import_bundle"
 _HERE = "load"
@@ -73,7 +74,7 @@ def _megabytes() -> int:
 
 def _sets(root: str) -> list[ImageSet]:
     found = []
-    for artifact in resources.artifacts(root, "embeddings"):
+    for artifact in resources.artifacts(root, EmbeddingsArtifact):
         try:
             found.append(read_image_set(artifact))
         except CbmError as error:

@@ -13,10 +13,10 @@ from cbm.ui.access import modes
 from cbm.ui.frame import resources
 from cbm.ui.frame.formats import counted, percent, plain
 from cbm.ui.frame.state import ClassifyPage, ConceptsPage, DataPage, DiscoverPage, IntervenePage, PageState, StartPage, short
-from cbm.workspace.workspace import Artifact
+from cbm.workspace import Artifact, ConceptsArtifact, DictionaryArtifact, EmbeddingsArtifact, ModelArtifact
 
 State = Literal["done", "next", "later"]
-KINDS = ("embeddings", "dictionary", "concepts", "model")
+KINDS: tuple[type[Artifact], ...] = (EmbeddingsArtifact, DictionaryArtifact, ConceptsArtifact, ModelArtifact)
 _STATES: Mapping[State, str] = {
     "done": ":green[:material/check_circle: done]",
     "next": ":blue[:material/arrow_circle_right: next]",
@@ -57,13 +57,13 @@ def draw(steps: Sequence[Step]) -> None:
 
 def of_model(root: str, model: str, edits: int) -> list[Step]:
     """The cards of a model in the workspace."""
-    known = {str(artifact.id): artifact for kind in KINDS for artifact in resources.artifacts(root, kind)}
+    known = {str(artifact.id): artifact for of_kind in KINDS for artifact in resources.artifacts(root, of_kind)}
     return finished(resources.study(root, model), lineage_of(model, known), edits)
 
 
 def without_model(root: str) -> list[Step]:
     """The cards of a workspace that has no model yet."""
-    return unfinished({kind: resources.artifacts(root, kind) for kind in KINDS})
+    return unfinished({of_kind.kind_name: resources.artifacts(root, of_kind) for of_kind in KINDS})
 
 
 def finished(study: Study, lineage: Mapping[str, Artifact], edits: int) -> list[Step]:
@@ -75,7 +75,7 @@ def finished(study: Study, lineage: Mapping[str, Artifact], edits: int) -> list[
     """
     named = sum(tile.named for tile in study.concepts(study.model.recipe))
     dictionary = lineage.get("dictionary")
-    unexplained = dictionary.metrics.get("reconstruction", {}).get("fvu") if dictionary is not None else None
+    measured = dictionary.figures.reconstruction if isinstance(dictionary, DictionaryArtifact) else None
     return [
         Step(
             "Data",
@@ -91,7 +91,7 @@ def finished(study: Study, lineage: Mapping[str, Artifact], edits: int) -> list[
             ":material/travel_explore:",
             "done",
             counted(study.concept_count, "concept"),
-            f"hold {1 - unexplained:.0%} of what the images' vectors say" if isinstance(unexplained, float) else "found without labels",
+            f"hold {1 - measured.fvu:.0%} of what the images' vectors say" if measured is not None else "found without labels",
             DiscoverPage(dictionary=_short_id(lineage, "dictionary")),
             "See the run",
         ),
@@ -138,7 +138,8 @@ def unfinished(artifacts: Mapping[str, Sequence[Artifact]]) -> list[Step]:
         ("Classify", ":material/category:", "a classifier uses a few concepts per class", ClassifyPage(), "Train a classifier"),
     )
     steps: list[Step] = []
-    for kind, (title, icon, text, target, action) in zip(KINDS, texts, strict=True):
+    for of_kind, (title, icon, text, target, action) in zip(KINDS, texts, strict=True):
+        kind = of_kind.kind_name
         found = artifacts.get(kind, ())
         earlier_done = all(step.state == "done" for step in steps)
         state: State = "done" if found else "next" if earlier_done else "later"
