@@ -19,10 +19,10 @@ from cbm import verbs
 from cbm.core.errors import InvalidInputError
 from cbm.demo import pipeline
 from cbm.dictionaries.base import load_dictionary
+from cbm.embeddings.sets import load_set
 from cbm.images.scenes import SHORTCUT_BACKGROUNDS
 from cbm.model.concept_model import ConceptModel
 from cbm.names.concepts import ConceptTable
-from cbm.verbs.common import load_set
 from cbm.workspace.workspace import Workspace
 
 RESULTS = Path(__file__).parent / "results" / "demo.json"

@@ -21,9 +21,9 @@ from cbm import verbs
 from cbm.dictionaries.configs import BatchTopK, TrainingConfig
 from cbm.dictionaries.sizes import sound_size
 from cbm.dictionaries.trainer import train
+from cbm.embeddings.sets import load_set
 from cbm.metrics.reconstruction import measure_reconstruction
 from cbm.metrics.truth import area_under_roc
-from cbm.verbs.common import load_set
 from cbm.workspace.workspace import Workspace
 
 COUNTS = (60, 300, 1000)

@@ -153,8 +153,8 @@ def _shortcut_recipe(workspace: Workspace, model: str) -> Recipe:
 
 def _compared_with_truth(workspace: Workspace, dictionary: str, concepts: str, images: str, located: int, device: str) -> dict[str, Any]:
     from cbm.dictionaries.base import load_dictionary
+    from cbm.embeddings.sets import load_set
     from cbm.names.concepts import ConceptTable
-    from cbm.verbs.common import load_set
 
     return measure_against_truth(
         load_dictionary(workspace.get(dictionary).path),

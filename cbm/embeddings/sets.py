@@ -14,10 +14,11 @@ from jaxtyping import Bool, Float32, Int
 
 from cbm.backbones.reference import BackboneReference
 from cbm.core.arrays import unit_rows
-from cbm.core.errors import CorruptArtifactError, InvalidInputError
+from cbm.core.errors import CorruptArtifactError, InvalidInputError, MismatchError
 from cbm.core.files import write_json
 from cbm.embeddings.vectors import read_vectors, write_vectors
-from cbm.workspace.workspace import Artifact, Draft
+from cbm.workspace.artifacts import EmbeddingsArtifact
+from cbm.workspace.workspace import Artifact, Draft, Workspace
 
 if TYPE_CHECKING:
     import pandas
@@ -214,6 +215,25 @@ def write_set(
     }
     write_json(draft.path / HEADER, record, sort_keys=True)
     draft.metrics.update({"count": len(items), "dim": dim, "classes": len(classes)})
+
+
+def require_space(found: str, wanted: str, what: str, beside: str) -> None:
+    """Make sure that embeddings are in the space that is wanted.
+
+    Raises:
+        MismatchError: they are not; `what` and `beside` say what does not fit together.
+    """
+    if found != wanted:
+        raise MismatchError(f"{what} is in space {found!r} but {beside} in {wanted!r}; embed again with --space {wanted}.")
+
+
+def load_set(workspace: Workspace, identifier: str) -> EmbeddingSet:
+    """The embedding set of an id.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    return EmbeddingSet.load(workspace.get(identifier, EmbeddingsArtifact))
 
 
 def set_title(name: str) -> str:

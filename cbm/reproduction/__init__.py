@@ -12,7 +12,7 @@ from cbm.core.errors import InvalidInputError
 from cbm.editing.recipe import Recipe
 from cbm.reproduction.lineage import Lineage
 from cbm.reproduction.scripts import python_script, shell_script
-from cbm.verbs.models import edit_request, load_model
+from cbm.study.opened import edit_request, load_model
 from cbm.workspace.workspace import Workspace
 
 

@@ -10,13 +10,12 @@ from typing import Any
 from cbm.backbones.architectures import DEMO
 from cbm.core.errors import InvalidInputError
 from cbm.editing.recipe import Recipe
-from cbm.embeddings.sets import EmbeddingSet
+from cbm.embeddings.sets import EmbeddingSet, load_set
 from cbm.images.archive_common import SEPARATOR
 from cbm.names.names import SHIPPED
 from cbm.reproduction.steps import File, Given, Made, Plan, Step
-from cbm.verbs.common import load_set
+from cbm.study.opened import edit_request, load_model
 from cbm.verbs.discover import training_arguments
-from cbm.verbs.models import edit_request, load_model
 from cbm.workspace.artifacts import Artifact, DictionaryArtifact
 from cbm.workspace.requests import (
     Discovery,

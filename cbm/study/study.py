@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,17 @@ from cbm.core.errors import NotFoundError
 from cbm.editing.effect import EditEffect, MarginalEffect, marginal_effects, measure_recipe
 from cbm.editing.recipe import Recipe
 from cbm.editing.scoring import ScoredSet
-from cbm.embeddings.sets import EmbeddingSet
+from cbm.embeddings.sets import EmbeddingSet, load_set
 from cbm.model.concept_model import ConceptModel
 from cbm.study.concept_view import ConceptSummary, ConceptView
 from cbm.study.confusions import ClassRow, Confusions, count_confusions
 from cbm.study.evidence import Firing, class_weights, firing, known_concepts
 from cbm.study.groups import Groups, measure_groups
+from cbm.study.held_out import all_rows
 from cbm.study.images import JudgedImage, Subject
+from cbm.study.opened import load_model, require_model_world
 from cbm.study.prediction import Prediction, predict_image
+from cbm.workspace.workspace import Workspace
 
 _KEPT_MODELS = 4
 _CANDIDATES = 5
@@ -41,6 +45,30 @@ class Study:
     training_images: int | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """What the workspace records about the model."""
+
+    @classmethod
+    def open(cls, model: str | Path, *, workspace: Workspace | str | Path | None = None, on: str | None = None) -> Study:
+        """A model beside the images that it was tested on.
+
+        Args:
+            model: id of a concept model, which may be shortened, or the folder of an exported bundle.
+            workspace: where the model and the images are; the default workspace when absent.
+            on: another embedding set of the same backbone and space to look at instead.
+
+        Raises:
+            NotFoundError: there is no such model, or the images that it was tested on are not in the workspace.
+            MismatchError: the images come from another backbone or space.
+        """
+        home = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
+        opened = load_model(home, str(model))
+        rows = all_rows(load_set(home, on)) if on else opened.test_rows(home)
+        require_model_world(rows.source, opened.model)
+        return cls(
+            opened.model,
+            replace(rows.source, embeddings=rows.embeddings, items=rows.source.items.iloc[rows.rows].reset_index(drop=True)),
+            training_images=None if opened.training is None else opened.training.count,
+            metrics=opened.model.method.get("metrics", {}) if opened.artifact is None else opened.artifact.metrics,
+        )
 
     # Images
 

@@ -88,7 +88,7 @@ def build(settings: Build, workspace: Workspace, run: Run) -> Built:
         MissingWeightsError: the names cannot be encoded, for the backbone's weights are not here.
         Cancelled: stopped; what was finished is kept.
     """
-    from cbm.verbs.common import load_set
+    from cbm.embeddings.sets import load_set
 
     given = _existing_set(workspace, settings.source)
     stages = run.stages([*((_EMBED,) if given is None else ()), *_REST, _TRAIN])
@@ -135,7 +135,7 @@ def build(settings: Build, workspace: Workspace, run: Run) -> Built:
 
 def _existing_set(home: Workspace, source: str) -> EmbeddingSet | None:
     """The embedding set that `source` names by its id, if it does."""
-    from cbm.verbs.common import load_set
+    from cbm.embeddings.sets import load_set
 
     return load_set(home, source) if _ID.fullmatch(source) and not Path(source).exists() else None
 
@@ -152,7 +152,7 @@ def _not_trainable(images: EmbeddingSet, seed: int) -> str | None:
     """Why no head can be trained and tested on these images, or None."""
     import numpy as np
 
-    from cbm.verbs.held_out import training_and_test
+    from cbm.study.held_out import training_and_test
 
     kinds = len(np.unique(images.labels[images.labelled]))
     if kinds < 2:

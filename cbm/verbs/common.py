@@ -10,9 +10,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from cbm.backbones.reference import BackboneReference
-from cbm.core.errors import InvalidInputError, MismatchError
-from cbm.embeddings.sets import EmbeddingSet, Space
-from cbm.workspace.artifacts import EmbeddingsArtifact
+from cbm.core.errors import InvalidInputError
+from cbm.embeddings.sets import Space, load_set, require_space
 from cbm.workspace.ids import ArtifactId
 from cbm.workspace.workspace import Workspace
 
@@ -37,10 +36,6 @@ class JoinedSets:
         return int(self.embeddings.shape[1])
 
 
-def load_set(workspace: Workspace, identifier: str) -> EmbeddingSet:
-    return EmbeddingSet.load(workspace.get(identifier, EmbeddingsArtifact))
-
-
 def join_sets(workspace: Workspace, identifiers: Sequence[str]) -> JoinedSets:
     """The embedding sets called `identifiers` as one; a single one stays on disk.
 
@@ -56,8 +51,3 @@ def join_sets(workspace: Workspace, identifiers: Sequence[str]) -> JoinedSets:
         require_space(other.space, first.space, other.id, first.id)
     embeddings = first.embeddings if len(sets) == 1 else np.concatenate([part.embeddings for part in sets])
     return JoinedSets(tuple(ArtifactId(part.id) for part in sets), embeddings, first.backbone, first.space)
-
-
-def require_space(found: str, wanted: str, what: str, beside: str) -> None:
-    if found != wanted:
-        raise MismatchError(f"{what} is in space {found!r} but {beside} in {wanted!r}; embed again with --space {wanted}.")

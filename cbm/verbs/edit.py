@@ -18,7 +18,7 @@ from cbm.workspace.workspace import Draft, Workspace
 if TYPE_CHECKING:
     from cbm.editing.effect import EditEffect
     from cbm.model.concept_model import ConceptModel
-    from cbm.verbs.held_out import Rows
+    from cbm.study.held_out import Rows
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ def _figures(result: Mapping[str, Any]) -> str:
 def edit(settings: Edit, workspace: Workspace, run: Run) -> Edited:
     """Apply a recipe to a model and measure what it changes on held-out data."""
     from cbm.editing.effect import measure_recipe
-    from cbm.verbs.common import load_set
-    from cbm.verbs.held_out import all_rows
-    from cbm.verbs.models import as_recipe, load_model, require_model_world
+    from cbm.embeddings.sets import load_set
+    from cbm.study.held_out import all_rows
+    from cbm.study.opened import as_recipe, load_model, require_model_world
 
     opened = load_model(workspace, settings.model)
     if opened.artifact is None:
@@ -75,7 +75,7 @@ def edit(settings: Edit, workspace: Workspace, run: Run) -> Edited:
 
 def _write_edited(workspace: Workspace, parent: ModelArtifact, after: ConceptModel, rows: Rows, effect: EditEffect) -> ModelArtifact:
     from cbm.model.save import write_model
-    from cbm.verbs.models import edit_request
+    from cbm.study.opened import edit_request
 
     def write(draft: Draft) -> None:
         draft.metrics.update(effect=effect.to_dict(), **{key: value for key, value in parent.metrics.items() if key != "effect"})

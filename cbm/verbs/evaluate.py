@@ -31,8 +31,8 @@ class Evaluated(VerbResult):
 @verb(Evaluate, job=AsJob("Evaluate a model", "classify", "Open the classifier"))
 def evaluate(settings: Evaluate, workspace: Workspace, run: Run) -> Evaluated:
     """Every metric that applies to a model on an embedding set: labels, groups and known concepts decide which."""
-    from cbm.verbs.common import load_set
-    from cbm.verbs.models import load_model, require_model_world
+    from cbm.embeddings.sets import load_set
+    from cbm.study.opened import load_model, require_model_world
 
     loaded = load_model(workspace, settings.model).model
     images = load_set(workspace, settings.on)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float32
 
     from cbm.model.concept_model import ConceptModel
-    from cbm.verbs.models import OpenedModel
+    from cbm.study.opened import OpenedModel
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Explained(VerbResult):
 @verb(Explain)
 def explain(settings: Explain, workspace: Workspace, run: Run) -> Explained:
     """The prediction for one image, and the concepts it comes from."""
-    from cbm.verbs.models import load_model
+    from cbm.study.opened import load_model
 
     opened = load_model(workspace, settings.model)
     embedding, found = _embedding_of(workspace, opened, settings, run.device)
@@ -90,8 +90,8 @@ def explain(settings: Explain, workspace: Workspace, run: Run) -> Explained:
 
 
 def _embedding_of(workspace: Workspace, opened: OpenedModel, settings: Explain, device: str) -> tuple[Float32[np.ndarray, " dim"], str]:
-    from cbm.verbs.common import load_set
-    from cbm.verbs.models import require_model_world
+    from cbm.embeddings.sets import load_set
+    from cbm.study.opened import require_model_world
 
     item, on = settings.item, settings.on
     if on is None and (os.path.isfile(item) or item.startswith("scene:")):
@@ -106,7 +106,7 @@ def _encoded(picture: str, model: ConceptModel, pretrained: str | None, device: 
     from cbm.embeddings.sets import to_space
     from cbm.images.decode import decode
     from cbm.images.pictures import read_bytes
-    from cbm.verbs.models import backbone_of
+    from cbm.study.opened import backbone_of
 
     if model.backbone is None:
         raise InvalidInputError("The model does not say which backbone it belongs to; explain an item of an embedding set with --on.")

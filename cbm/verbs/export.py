@@ -47,7 +47,7 @@ def export(settings: Export, workspace: Workspace, run: Run) -> Exported:
     The ONNX graph is compared with the model on its own test images.
     """
     from cbm.model.save import save_bundle
-    from cbm.verbs.models import as_recipe, load_model
+    from cbm.study.opened import as_recipe, load_model
 
     opened = load_model(workspace, settings.model)
     if settings.recipe is not None:

@@ -17,8 +17,8 @@ from cbm.heads.dense_probe import ConvergedProbeConfig, DenseProbeConfig, DnCbmP
 from cbm.heads.fit import HeadReport, HeadsConfig, LabelledRows, compare_heads
 from cbm.heads.nec_path import NecPath
 from cbm.metrics.classification import accuracy, group_accuracy
+from cbm.study.held_out import Rows
 from cbm.verbs.base import plain
-from cbm.verbs.held_out import Rows
 
 HEADS = ("sparse", "dense", "dn-cbm")
 

@@ -17,7 +17,7 @@ from cbm.workspace.workspace import Draft, Workspace
 
 if TYPE_CHECKING:
     from cbm.model.concept_model import ConceptModel
-    from cbm.verbs.held_out import Rows
+    from cbm.study.held_out import Rows
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ def _digest(folder: Path) -> str:
 
 def _rows(home: Workspace, model: ConceptModel, on: str | None) -> Rows | None:
     """The images to show a model with: those asked for, else its own test images where they are here."""
-    from cbm.verbs.common import load_set
-    from cbm.verbs.held_out import all_rows, find_rows
-    from cbm.verbs.models import remembered_rows, require_model_world
+    from cbm.embeddings.sets import load_set
+    from cbm.study.held_out import all_rows, find_rows
+    from cbm.study.opened import remembered_rows, require_model_world
 
     own = remembered_rows(model, "test")
     if on is None:
@@ -103,7 +103,7 @@ def _rows(home: Workspace, model: ConceptModel, on: str | None) -> Rows | None:
 
 def _accuracy(model: ConceptModel, rows: Rows) -> float | None:
     from cbm.metrics.classification import accuracy
-    from cbm.verbs.held_out import renumbered
+    from cbm.study.held_out import renumbered
 
     labels = renumbered(rows.labels, rows.source.classes, model.classes)
     known = labels >= 0

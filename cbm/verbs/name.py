@@ -58,8 +58,9 @@ def name(settings: Name, workspace: Workspace, run: Run) -> Named:
         MismatchError: vocabulary, dictionary and images come from different backbones.
         MissingWeightsError: a list of names cannot be encoded, for the backbone's weights are not here.
     """
+    from cbm.embeddings.sets import require_space
     from cbm.names.vocabulary import Vocabulary
-    from cbm.verbs.common import join_sets, require_space
+    from cbm.verbs.common import join_sets
 
     source = workspace.get(settings.dictionary, DictionaryArtifact)
     images = join_sets(workspace, [settings.on] if settings.on else source.sets)

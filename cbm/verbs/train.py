@@ -74,9 +74,9 @@ def train(settings: Train, workspace: Workspace, run: Run) -> Trained:
         InvalidInputError: no labels, an unknown head, or a first NEC that no optimum reaches.
         MismatchError: concepts and images come from different backbones or spaces.
     """
+    from cbm.embeddings.sets import load_set
     from cbm.names.concepts import ConceptTable
-    from cbm.verbs.common import load_set
-    from cbm.verbs.held_out import training_and_test
+    from cbm.study.held_out import training_and_test
 
     source = workspace.get(settings.concepts, ConceptsArtifact)
     table = ConceptTable.load(source.path)
@@ -117,7 +117,7 @@ def train(settings: Train, workspace: Workspace, run: Run) -> Trained:
 
 def _name_edits(workspace: Workspace, names_from: str | None) -> Recipe:
     """The renames, merges and hides of a model: what survives when a head is trained anew."""
-    from cbm.verbs.models import load_model
+    from cbm.study.opened import load_model
 
     if names_from is None:
         return Recipe()
@@ -126,7 +126,7 @@ def _name_edits(workspace: Workspace, names_from: str | None) -> Recipe:
 
 def _require_same_world(images: EmbeddingSet, table: ConceptTable, concepts: str) -> None:
     from cbm.backbones.reference import BackboneReference
-    from cbm.verbs.common import require_space
+    from cbm.embeddings.sets import require_space
 
     BackboneReference.from_dict(table.details["backbone"]).require_match(images.backbone, f"{concepts} and {images.id}")
     require_space(images.space, table.details["space"], images.id, concepts)
@@ -137,7 +137,7 @@ def _class_embeddings(
 ) -> Float32[np.ndarray, "classes dim"] | None:
     """Text embeddings of the class names, for zero-shot: from the vocabulary if it holds them all, else from the backbone if it is here."""
     from cbm.names.vocabulary import Vocabulary
-    from cbm.verbs.models import backbone_of
+    from cbm.study.opened import backbone_of
 
     names = [name.replace("_", " ").casefold() for name in images.classes]
     if concepts.vocabulary is not None:

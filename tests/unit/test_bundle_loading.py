@@ -19,9 +19,9 @@ from cbm import verbs
 from cbm.cli import command_line
 from cbm.core.errors import CorruptArtifactError, InvalidInputError, MismatchError, NotFoundError
 from cbm.editing.recipe import AblateConcept, Recipe
+from cbm.embeddings.sets import load_set
 from cbm.model.bundle_archive import MOST_FILES, pack, unpack
 from cbm.model.concept_model import ConceptModel
-from cbm.verbs.common import load_set
 from cbm.workspace.workspace import Workspace
 
 

@@ -22,14 +22,14 @@ from cbm.cli import command_line
 from cbm.core.errors import InvalidInputError
 from cbm.dictionaries.base import load_dictionary
 from cbm.editing.recipe import AblateConcept, Recipe, RenameConcept
+from cbm.embeddings.sets import load_set
 from cbm.jobs.store import Jobs
 from cbm.model.concept_model import ConceptModel
 from cbm.names.concepts import ConceptTable
 from cbm.names.vocabulary import Vocabulary
 from cbm.reproduction import reproduction
-from cbm.verbs.common import load_set
-from cbm.verbs.held_out import find_rows
-from cbm.verbs.models import load_model
+from cbm.study.held_out import find_rows
+from cbm.study.opened import load_model
 from cbm.workspace.workspace import Workspace
 
 DATA = Path(__file__).parents[1] / "data"

@@ -15,9 +15,8 @@ from cbm.core.errors import InvalidInputError, MismatchError, NotFoundError
 from cbm.demo import pipeline
 from cbm.demo.pipeline import Demonstrated
 from cbm.editing.recipe import AblateConcept, Recipe, RenameConcept
-from cbm.embeddings.sets import EmbeddingSet, write_set
+from cbm.embeddings.sets import EmbeddingSet, load_set, write_set
 from cbm.model.concept_model import ConceptModel
-from cbm.verbs.common import load_set
 from cbm.verbs.discover import _hold_out
 from cbm.workspace.workspace import Draft, Workspace
 

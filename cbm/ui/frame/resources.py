@@ -16,7 +16,6 @@ from cbm.embeddings.sets import EmbeddingSet
 from cbm.jobs import Jobs
 from cbm.study.study import Study
 from cbm.ui.access import modes, visitors
-from cbm.verbs.models import load_model
 from cbm.workspace.workspace import Artifact, Workspace
 
 if TYPE_CHECKING:
@@ -122,17 +121,8 @@ def study(root: str, model: str) -> Study:
 
 @st.cache_resource(max_entries=6, show_spinner="Loading the model and its held-out images …")
 def _study(root: str, model: str) -> Study:
-    workspace = Workspace(root)
-    artifact = workspace.get(model, "model")
-    opened = load_model(workspace, model)
-    rows = opened.test_rows(workspace)
-    items = rows.source.items.iloc[rows.rows].reset_index(drop=True)
-    loaded = Study(
-        opened.model,
-        replace(rows.source, embeddings=rows.embeddings, items=items),
-        training_images=opened.model.method["data"].get("training", {}).get("count"),
-        metrics={**artifact.metrics, **catalogue(root).demo_entry(model).get("metrics", {})},
-    )
+    opened = Study.open(model, workspace=root)
+    loaded = replace(opened, metrics={**opened.metrics, **catalogue(root).demo_entry(model).get("metrics", {})})
     loaded.warm()
     return loaded
 

@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from cbm.core.errors import InvalidInputError, MismatchError
-from cbm.embeddings.sets import EmbeddingSet
+from cbm.embeddings.sets import EmbeddingSet, load_set
 from cbm.heads.base import stratified_split
-from cbm.verbs.common import load_set
 from cbm.workspace.ids import ArtifactId
 from cbm.workspace.rows import AllRows, ChosenRows, HeldOutFifth, InSplit, OutsideSplit, RestOfFifth, RowChoice, RowSelection
 from cbm.workspace.workspace import Workspace

@@ -1,4 +1,4 @@
-"""Models where verbs find them: in the workspace or in a bundle's folder, with the images they were tested on."""
+"""Concept models, opened from the workspace or from a bundle's folder, with the images they were tested on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from cbm.backbones.architectures import DEMO
 from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import NotFoundError
 from cbm.editing.recipe import Recipe
-from cbm.embeddings.sets import EmbeddingSet
+from cbm.embeddings.sets import EmbeddingSet, require_space
 from cbm.model.concept_model import ConceptModel
-from cbm.verbs.common import require_space
-from cbm.verbs.held_out import Rows, find_rows
+from cbm.study.held_out import Rows, find_rows
 from cbm.workspace.artifacts import ModelArtifact
 from cbm.workspace.ids import ArtifactId
 from cbm.workspace.requests import Editing
