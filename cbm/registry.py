@@ -93,6 +93,7 @@ VERBS: Registry[Verb[..., Any]] = Registry(
         "train": "cbm.verbs.train:train",
         "evaluate": "cbm.verbs.evaluate:evaluate",
         "explain": "cbm.verbs.explain:explain",
+        "report": "cbm.verbs.report:report",
         "edit": "cbm.verbs.edit:edit",
         "export": "cbm.verbs.export:export",
         "import_bundle": "cbm.verbs.import_bundle:import_bundle",

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from cbm.core.errors import CbmError
 from cbm.core.run import Run
+from cbm.core.wording import percent
 from cbm.editing.recipe import NameEdit, Recipe, describe
+from cbm.embeddings.sets import set_title
 from cbm.study.class_view import ClassConcept, class_view
 from cbm.study.concept_view import ConceptSummary
 from cbm.study.confusions import Confusions, similar_beside
 from cbm.study.nec_paths import NecSeries, levels_of, path_of
-from cbm.study.report_charts import confusion_chart, nec_chart, percent
+from cbm.study.report_charts import confusion_chart, nec_chart
 from cbm.study.study import Study
 
 _STYLE = Path(__file__).with_name("report.css")
@@ -78,7 +80,7 @@ def _introduction(study: Study) -> str:
     trained = f", trained on {study.training_images:,} images" if study.training_images else ""
     return (
         f"<p>A concept bottleneck model{seen}{trained}: every prediction is the sum of its concepts' contributions and a bias. "
-        f"Everything here was measured on {study.image_count:,} held-out images of {escape(study.held_out.name or study.held_out.id)}.</p>"
+        f"Everything here was measured on {study.image_count:,} held-out images of {escape(set_title(study.held_out.name))}.</p>"
     )
 
 
@@ -98,26 +100,39 @@ def _figures(page: _Page) -> str:
         ("Concepts in use", f"{study.concepts_used:,}", f"of {study.concept_count:,} discovered"),
     ]
     figures = "".join(
-        f'<div class="card figure"><span class="soft">{escape(label)}</span><b>{escape(value)}</b><span class="soft">{escape(note)}</span></div>'
+        f'<div class="card figure"><span class="soft">{escape(label)}</span><b>{escape(value)}</b>'
+        f'<span class="soft">{escape(note)}</span></div>'
         for label, value, note in cards
     )
     path, random = path_of(metrics.get("nec_path")), path_of(metrics.get("random_concepts"))
-    rows = [] if page.confusions.accuracy is None else [("This model, edits in force", page.confusions.accuracy)]
-    rows += [(f"Named concepts, {nec:.0f} per class", accuracy) for nec, accuracy in path]
-    rows += [(f"Random directions, {nec:.0f} per class", accuracy) for nec, accuracy in random]
-    rows += [(level.name[:1].upper() + level.name[1:], level.accuracy) for level in levels_of(metrics)]
-    table = "".join(f'<tr><td>{escape(name)}</td><td class="number">{percent(accuracy)}</td></tr>' for name, accuracy in rows)
-    series = (NecSeries("named concepts", path), NecSeries("random directions", random, "random"))
-    chart = nec_chart([entry for entry in series if entry.points], levels_of(metrics))
+    series = [entry for entry in (NecSeries("named concepts", path), NecSeries("random directions", random, "random")) if entry.points]
+    chart = nec_chart(series, levels_of(metrics))
+    figure = f'<figure class="card" style="margin:1rem 0">{chart}<figcaption>Accuracy against concepts per class.</figcaption></figure>'
+    return f'<div class="grid">{figures}</div>{figure if chart else ""}{_beside_baselines(page, series)}'
+
+
+def _beside_baselines(page: _Page, series: Sequence[NecSeries]) -> str:
+    """Accuracy of everything that was measured: a column for each number of concepts per class, and one for what has no such limit."""
+    necs = sorted({round(nec) for entry in series for nec, _ in entry.points})
+    rows = []
+    for entry in series:
+        at = {round(nec): percent(accuracy) for nec, accuracy in entry.points}
+        rows.append((entry.name, [*(at.get(nec, "–") for nec in necs), ""]))
+    single = [(level.name, level.accuracy) for level in levels_of(page.study.metrics)]
+    if page.confusions.accuracy is not None:
+        single = [("this model, edits in force", page.confusions.accuracy), *single]
+    rows += [(name, [*[""] * len(necs), percent(accuracy)]) for name, accuracy in single]
+    if not rows:
+        return ""
+    head = "".join(f'<th class="number">{heading}</th>' for heading in [*necs, "as it is"])
+    body = "".join(
+        f"<tr><td>{escape(name[:1].upper() + name[1:])}</td>{''.join(f'<td class=number>{cell}</td>' for cell in cells)}</tr>"
+        for name, cells in rows
+    )
+    caption = "Accuracy, for heads limited to so many concepts per class and for classifiers as they are" if necs else "Accuracy"
     return (
-        f'<div class="grid">{figures}</div>'
-        + (f'<figure class="card" style="margin:1rem 0">{chart}<figcaption>Accuracy against concepts per class.</figcaption></figure>' if chart else "")
-        + (
-            "<details open><summary>Beside the baselines</summary><table><thead><tr><th>Classifier</th>"
-            f'<th class="number">Accuracy</th></tr></thead><tbody>{table}</tbody></table></details>'
-            if rows
-            else ""
-        )
+        f'<figure class="card" style="margin:0"><table><caption>{caption}</caption><thead><tr><th>Classifier</th>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></figure>"
     )
 
 
@@ -221,11 +236,12 @@ def _confusions(page: _Page) -> str:
     rows = "".join(
         f'<tr><td>{escape(truth)}</td><td>{escape(said)}</td><td class="number">{count:,}</td></tr>' for truth, said, count in pairs
     )
-    return (
-        f'<div class="grid" style="--least:320px"><figure class="card" style="margin:0">{chart}<figcaption>True class down, predicted class '
-        f'across.</figcaption></figure><div class="card"><table><caption>Most frequent confusions</caption><thead><tr><th>Truth</th>'
-        f'<th>Predicted as</th><th class="number">Images</th></tr></thead><tbody>{rows}</tbody></table></div></div>'
+    figure = f'<figure class="card" style="margin:0">{chart}<figcaption>True class down, predicted class across.</figcaption></figure>'
+    table = (
+        '<div class="card"><table><caption>Most frequent confusions</caption><thead><tr><th>Truth</th><th>Predicted as</th>'
+        f'<th class="number">Images</th></tr></thead><tbody>{rows}</tbody></table></div>'
     )
+    return f'<div class="grid" style="--least:320px">{figure}{table}</div>'
 
 
 def _edits(page: _Page) -> str:
@@ -241,8 +257,8 @@ def _edits(page: _Page) -> str:
             worst = f" The worst group goes from {percent(effect.worst_group_before)} to {percent(effect.worst_group_after)}."
         summary = (
             f"<p>Together they take accuracy from {percent(effect.accuracy_before)} to <b>{percent(effect.accuracy_after)}</b>: "
-            f'<span class="good">{len(effect.corrected):,} corrected</span>, <span class="bad">{len(effect.newly_wrong):,} newly wrong</span>.'
-            f"{worst}</p>"
+            f'<span class="good">{len(effect.corrected):,} corrected</span>, '
+            f'<span class="bad">{len(effect.newly_wrong):,} newly wrong</span>.{worst}</p>'
         )
     return f"{summary}<ol>{lines}</ol>"
 

@@ -8,16 +8,12 @@ from html import escape
 import numpy as np
 from jaxtyping import Int
 
+from cbm.core.wording import percent
 from cbm.study.nec_paths import NecLevel, NecSeries
 
 _WIDTH, _HEIGHT = 760, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 170, 12, 36
 _LABEL_HEIGHT = 15.0
-
-
-def percent(share: float) -> str:
-    """A share as a percentage with one digit."""
-    return f"{share:.1%}"
 
 
 def nec_chart(series: Sequence[NecSeries], levels: Sequence[NecLevel]) -> str:
@@ -30,7 +26,9 @@ def nec_chart(series: Sequence[NecSeries], levels: Sequence[NecLevel]) -> str:
     if not points:
         return ""
     values = [accuracy for _, accuracy in points] + [level.accuracy for level in levels]
-    low, high = max(0.0, np.floor(min(values) * 20 - 0.4) / 20), min(1.0, np.ceil(max(values) * 20 + 0.2) / 20)
+    step = 0.2 if max(values) - min(values) > 0.4 else 0.1
+    low, high = max(0.0, step * np.floor(min(values) / step)), min(1.0, step * np.ceil(max(values) / step))
+    high = max(high, low + step)
     most = max(nec for nec, _ in points)
 
     def x(nec: float) -> float:
@@ -42,7 +40,7 @@ def nec_chart(series: Sequence[NecSeries], levels: Sequence[NecLevel]) -> str:
     drawn = [
         f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
         f'<text class="soft" text-anchor="end" x="{_LEFT - 8}" y="{y(tick) + 4:.1f}">{tick:.0%}</text>'
-        for tick in np.linspace(low, high, 5)
+        for tick in np.arange(low, high + step / 2, step)
     ]
     drawn += [
         f'<text class="soft" text-anchor="middle" x="{x(nec):.1f}" y="{_HEIGHT - 18}">{nec:.0f}</text>'
@@ -64,11 +62,9 @@ def nec_chart(series: Sequence[NecSeries], levels: Sequence[NecLevel]) -> str:
         drawn.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2.5"{dash}/>')
         drawn += [f'<circle cx="{left:.1f}" cy="{top:.1f}" r="4" fill="{colour}"/>' for left, top in places]
         names.append((places[-1][1], f"{entry.name} {percent(entry.points[-1][1])}"))
-    drawn += [
-        f'<text x="{_WIDTH - _RIGHT + 10}" y="{height + 4:.1f}">{escape(name)}</text>' for height, name in _spread(names)
-    ]
-    label = escape("; ".join(name for _, name in names))
-    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Accuracy against concepts per class: {label}">{"".join(drawn)}</svg>'
+    drawn += [f'<text x="{_WIDTH - _RIGHT + 10}" y="{height + 4:.1f}">{escape(name)}</text>' for height, name in _spread(names)]
+    label = "Accuracy against concepts per class: " + escape("; ".join(name for _, name in names))
+    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{"".join(drawn)}</svg>'
 
 
 def _spread(names: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
@@ -106,5 +102,6 @@ def confusion_chart(matrix: Int[np.ndarray, "classes classes"], names: Sequence[
     below = 14 + 7 * min(18, max(map(len, names), default=0))
     worst = sorted(((int(matrix[t, p]), t, p) for t, p in np.ndindex(matrix.shape) if t != p and matrix[t, p]), reverse=True)[:5]
     label = escape("; ".join(f"{names[t]} predicted as {names[p]} {count} times" for count, t, p in worst))
-    size = f"0 0 {left + side + 10} {side + below}"
-    return f'<svg viewBox="{size}" style="max-width:{left + side + 10}px" role="img" aria-label="Confusion matrix: {label}">{"".join(drawn)}</svg>'
+    width, label = left + side + 10, f"Confusion matrix: {label}"
+    box = f'viewBox="0 0 {width} {side + below}" style="max-width:{width}px" class="small"'
+    return f'<svg {box} role="img" aria-label="{label}">{"".join(drawn)}</svg>'

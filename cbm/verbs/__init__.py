@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cbm.verbs.import_bundle import import_bundle
     from cbm.verbs.import_vectors import import_vectors
     from cbm.verbs.name import name
+    from cbm.verbs.report import report
     from cbm.verbs.sweep import sweep
     from cbm.verbs.train import train
     from cbm.verbs.vocabulary import vocabulary
@@ -42,6 +43,7 @@ __all__ = [
     "import_bundle",
     "import_vectors",
     "name",
+    "report",
     "sweep",
     "train",
     "vocabulary",

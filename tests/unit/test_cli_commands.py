@@ -37,6 +37,7 @@ FIRST_VERSION = {
     "train": "one! --on! --test=None --head=sparse --nec=5,10,15,20,25,30 --workspace=None --json=False --device=auto --seed=0",
     "evaluate": "one! --on! --workspace=None --json=False",
     "explain": "one! one! --on=None --target=None --top=10 --pretrained=None --workspace=None --json=False --device=auto",
+    "report": "one! --on=None --out=None --workspace=None --json=False",
     "edit": "one! --recipe! --on=None --replace=False --workspace=None --json=False",
     "export": "one! one! --format=bundle,onnx,saelens --workspace=None --json=False",
     "load": "one! --on=None --workspace=None --json=False",
