@@ -6,7 +6,6 @@ from cbm.core.errors import CbmError
 from cbm.core.paths import ASSETS
 from cbm.ui.access import modes
 from cbm.ui.frame import chosen, edits, job_workers, messages, navigation, resources, shell
-from cbm.ui.widgets import job_panel
 
 page = navigation.enter()
 st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "logo-mark.svg"))
@@ -22,7 +21,6 @@ try:
             shell.edit_history(model, edits.recipe(model))
     with st.sidebar:
         shell.mode_notice()
-    job_panel.show_refusal()
     messages.show_refusal()
     page.run()
 except CbmError as error:

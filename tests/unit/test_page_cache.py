@@ -34,12 +34,53 @@ def test_least_recently_used_goes_first_when_the_budget_is_spent() -> None:
     assert kept.statistics().bytes <= 3000
 
 
-def test_what_is_larger_than_the_budget_is_kept_alone() -> None:
+def test_what_is_larger_than_the_budget_is_kept_and_leaves_room_for_the_rest() -> None:
     kept = Cache(1000)
-    kept.get(("small",), lambda: np.zeros(10, np.uint8))
+    kept.get(("small",), lambda: np.zeros(400, np.uint8))
     large = kept.get(("large",), lambda: np.zeros(5000, np.uint8))
     assert kept.get(("large",), lambda: pytest.fail("made again")) is large
-    assert kept.statistics().entries == 1
+    kept.get(("small",), lambda: pytest.fail("made again"))
+    kept.get(("another",), lambda: np.zeros(400, np.uint8))
+    assert kept.statistics().entries == 2
+
+
+def test_shelf_keeps_what_was_made_elsewhere() -> None:
+    shelf: cache.Shelf[np.ndarray] = cache.Shelf("patches of a test")
+    patches = np.ones(3)
+    assert shelf.get("b-32", "a.png") is None
+    shelf.put("b-32", "a.png", value=patches)
+    assert shelf.get("b-32", "a.png") is patches
+    assert shelf.get("b-32", "b.png") is None
+
+
+def test_what_holds_for_seconds_is_made_again_after_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    calls = []
+
+    @cache.remember(seconds=100)
+    def looked(root: str) -> None:
+        calls.append(now)
+
+    looked("/somewhere")
+    now = 1099.0
+    looked("/somewhere")
+    now = 1100.0
+    looked("/somewhere")
+    assert calls == [1000.0, 1100.0]
+
+
+def test_a_function_can_be_asked_anew() -> None:
+    calls = []
+
+    @cache.remember()
+    def listed(root: str) -> None:
+        calls.append(root)
+
+    listed("/asked")
+    cache.forget(listed)
+    listed("/asked")
+    assert len(calls) == 2
 
 
 def test_sizes_are_those_of_the_arrays_counted_once(tmp_path: Path) -> None:

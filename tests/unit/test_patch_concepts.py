@@ -10,7 +10,7 @@ from cbm.backbones.backbone import Backbone
 from cbm.bottlenecks.heatmaps import concept_heat_maps, patch_codes, shares_of_peak
 from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.images.scenes import Scenes
-from cbm.ui.widgets.heatmaps import PatchStore, as_seen, darken
+from cbm.ui.widgets.heatmaps import as_seen, darken
 
 
 @pytest.fixture(scope="module")
@@ -74,15 +74,12 @@ def test_the_part_that_the_backbone_sees(mode: str, size: tuple[int, int]) -> No
 
 
 def test_patches_used_longest_ago_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    from collections import OrderedDict
-    from threading import Lock
+    from cbm.ui.frame import cache
 
-    from cbm.ui.widgets import heatmaps
-
-    monkeypatch.setattr(heatmaps, "_KEPT_BYTES", 2 * 4 * 16)
-    store = PatchStore(OrderedDict(), Lock())
+    monkeypatch.setattr(cache, "_COMMON", cache.Cache(2 * 4 * 16))
+    store: cache.Shelf[np.ndarray] = cache.Shelf("patches of a test")
     for name in "ab":
-        store.put(name, np.zeros((2, 2, 4), np.float32))
+        store.put(name, value=np.zeros((2, 2, 4), np.float32))
     assert store.get("a") is not None
-    store.put("c", np.zeros((2, 2, 4), np.float32))
+    store.put("c", value=np.zeros((2, 2, 4), np.float32))
     assert [store.get(name) is not None for name in "abc"] == [True, False, True]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
@@ -32,7 +33,7 @@ _Key = tuple[Hashable, ...]
 
 BUDGET = "CBM_CACHE_MB"
 """Environment variable: megabytes that all cached results may take together."""
-_DEFAULT_MEGABYTES = 2048
+_DEFAULT_MEGABYTES = 1024
 _SCALARS = (str, int, float, bool, bytes, type(None))
 _ARTIFACT = re.compile(r"[a-z_]+-[0-9a-f]{8,64}")
 _DEEPEST = 8
@@ -57,8 +58,8 @@ class Cache:
 
     def __init__(self, budget: int) -> None:
         self._budget = budget
-        # A result larger than the whole budget is kept alone rather than made again on every run.
-        self._entries: LRUCache[_Key, _Entry[Any]] = LRUCache(budget, getsizeof=lambda entry: min(entry.bytes, budget))
+        # One very large result (a backbone's weights, say) leaves room for the rest, rather than taking turns with it or not being kept.
+        self._entries: LRUCache[_Key, _Entry[Any]] = LRUCache(budget, getsizeof=lambda entry: min(entry.bytes, max(1, budget // 2)))
         self._lock = RLock()
         self._making: dict[_Key, tuple[Lock, int]] = {}
         self._hits = self._misses = 0
@@ -78,10 +79,20 @@ class Cache:
                     return found.value
                 self._misses += 1
             value = make()
-            entry = _Entry(value, max(1, size_of(value)))
-            with self._lock:
-                self._entries[key] = entry
+            self.put(key, value)
             return value
+
+    def put(self, key: _Key, value: object) -> None:
+        """Keep a result that was made elsewhere."""
+        entry = _Entry(value, max(1, size_of(value)))
+        with self._lock:
+            self._entries[key] = entry
+
+    def peek(self, key: _Key) -> Any | None:
+        """The result for `key`; None where it is not kept."""
+        with self._lock:
+            found = self._entries.get(key)
+            return None if found is None else found.value
 
     @contextmanager
     def _alone(self, key: _Key) -> Iterator[None]:
@@ -111,7 +122,7 @@ class Cache:
             return Statistics(len(self._entries), int(self._entries.currsize), self._budget, self._hits, self._misses)
 
 
-def remember(spinner: str | None = None) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def remember(spinner: str | None = None, *, seconds: float | None = None) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Keep what a function returns, for each set of arguments, in the common cache.
 
     Arguments are strings, numbers, None, or tuples of these. One whose name begins with "_" is passed on and takes no part in the key:
@@ -119,19 +130,19 @@ def remember(spinner: str | None = None) -> Callable[[Callable[P, T]], Callable[
 
     Args:
         spinner: what to say while it is made; nothing by default.
+        seconds: how long it holds at most; for what may change without a trace in the arguments.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
-        name = f"{function.__module__}.{function.__qualname__}"
+        name = _name(function)
         names = function.__code__.co_varnames[: function.__code__.co_argcount + function.__code__.co_kwonlyargcount]
 
         @wraps(function)
         def remembered(*args: P.args, **kwargs: P.kwargs) -> T:
             given: Mapping[str, object] = {**dict(zip(names, args, strict=False)), **kwargs}
-            key = (
-                name,
-                *((argument, checked_key(given[argument], argument)) for argument in sorted(given) if not argument.startswith("_")),
-            )
+            asked = sorted(argument for argument in given if not argument.startswith("_"))
+            window = () if seconds is None else (int(time.monotonic() / seconds),)
+            key = (name, *window, *((argument, checked_key(given[argument], argument)) for argument in asked))
 
             def make() -> T:
                 visited = spinner is not None and get_script_run_ctx(suppress_warning=True) is not None
@@ -143,6 +154,22 @@ def remember(spinner: str | None = None) -> Callable[[Callable[P, T]], Callable[
         return remembered
 
     return decorate
+
+
+class Shelf(Generic[T]):
+    """Results that are made several at a time: looked up and kept one by one, in the common cache."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def get(self, *key: object) -> T | None:
+        return _COMMON.peek(self._key(key))
+
+    def put(self, *key: object, value: T) -> None:
+        _COMMON.put(self._key(key), value)
+
+    def _key(self, key: tuple[object, ...]) -> _Key:
+        return self._name, checked_key(key, self._name)
 
 
 def checked_key(value: object, argument: str) -> Hashable:
@@ -170,9 +197,19 @@ def forget_removed(root: str) -> None:
     _COMMON.forget(gone)
 
 
+def forget(function: Callable[..., object]) -> None:
+    """Drop what a remembered function returned so far."""
+    name = _name(function)
+    _COMMON.forget(lambda key: key[0] == name)
+
+
 def statistics() -> Statistics:
     """How full the common cache is, and how often it helped."""
     return _COMMON.statistics()
+
+
+def _name(function: Callable[..., object]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
 
 
 def _texts(key: object) -> Iterator[str]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CbmError, MissingWeightsError
 from cbm.study.study import Study
-from cbm.ui.frame import resources
+from cbm.ui.frame import cache, resources
 from cbm.ui.frame.resources import SharedBackbone
 
 _DEMO = "demo"
@@ -53,7 +51,7 @@ def _load(architecture: str, pretrained: str) -> SharedBackbone:
     return resources.backbone(architecture, None if architecture == _DEMO else pretrained)
 
 
-@st.cache_data(ttl=_ASK_AGAIN, max_entries=64, show_spinner="Looking for the backbone's weights …")
+@cache.remember("Looking for the backbone's weights …", seconds=_ASK_AGAIN)
 def _trouble(architecture: str, pretrained: str, fingerprint: str) -> str:
     """Empty where the very weights can be loaded."""
     try:

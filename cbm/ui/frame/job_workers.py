@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import streamlit as st
-
 from cbm.jobs import Jobs
 from cbm.jobs.attached import crew
 from cbm.ui.access import modes
 from cbm.workspace.workspace import Workspace
+
+_TAKEN_UP: set[str] = set()
 
 
 def ensure(root: str, *, anew: bool = False) -> None:
@@ -34,12 +34,9 @@ def trouble(root: str) -> str | None:
 
 def take_up(root: str) -> None:
     """Once for each workspace that this server sees: go on with the jobs that an earlier server left."""
-    if modes.may_write():
-        _take_up(root)
-
-
-@st.cache_resource(max_entries=10_000, show_spinner=False)
-def _take_up(root: str) -> None:
+    if not modes.may_write() or root in _TAKEN_UP:
+        return
+    _TAKEN_UP.add(root)
     # A workspace that never had jobs is left as it is.
     if (Path(root) / "jobs" / "jobs.db").is_file() and Jobs(Workspace(root)).waiting():
         ensure(root)

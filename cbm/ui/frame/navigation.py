@@ -8,24 +8,26 @@ from streamlit.navigation.page import StreamlitPage
 from cbm.core.errors import CbmError
 from cbm.core.paths import ASSETS
 from cbm.ui.access import modes
+from cbm.ui.frame import messages, state
+from cbm.ui.frame.slots import Slot
 
-START = "pages/start.py"
-DATA = "pages/data.py"
-DISCOVER = "pages/discover.py"
-CLASSIFY = "pages/classify.py"
-CONCEPTS = "pages/concepts.py"
-CONCEPT = "pages/concept.py"
-IMAGE = "pages/image.py"
-INTERVENE = "pages/intervene.py"
-COMPARE = "pages/compare.py"
-EXPORT = "pages/export.py"
-JOBS = "pages/jobs.py"
-_ENTERED = "entered"
+START = state.StartPage.SCRIPT
+DATA = state.DataPage.SCRIPT
+DISCOVER = state.DiscoverPage.SCRIPT
+CLASSIFY = state.ClassifyPage.SCRIPT
+CONCEPTS = state.ConceptsPage.SCRIPT
+CONCEPT = state.ConceptPage.SCRIPT
+IMAGE = state.ImagePage.SCRIPT
+INTERVENE = state.IntervenePage.SCRIPT
+COMPARE = state.ComparePage.SCRIPT
+EXPORT = state.ExportPage.SCRIPT
+JOBS = state.JobsPage.SCRIPT
+_ENTERED = Slot("entered", False)
 
 
 def enter() -> StreamlitPage:
     """Configure the browser's tab and find the page that the address asks for, to be run by the entry."""
-    st.session_state[_ENTERED] = True
+    _ENTERED.put(True)
     # Before st.navigation: without an icon of its own the tab would show the page's, which browsers fetch from another machine.
     st.set_page_config(
         page_title="CBM Studio",
@@ -39,7 +41,7 @@ def enter() -> StreamlitPage:
     except CbmError as error:
         # Wrongly started. A navigation there must be, or Streamlit would list the folder of pages by itself.
         st.navigation(_pages(writing=True), position="hidden")
-        st.error(str(error), icon=":material/error:")
+        messages.error(str(error))
         st.stop()
 
 
@@ -72,6 +74,6 @@ def require_entry() -> None:
     Streamlit 1.67 takes a folder named `pages` for the old kind of app until `st.navigation` is first called: a server whose first visit is
     a permalink runs that page alone, without sidebar, model or error handling. One call ends that for the whole server.
     """
-    if _ENTERED not in st.session_state:
+    if not _ENTERED.get():
         enter()
         st.rerun()

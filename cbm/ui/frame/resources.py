@@ -9,13 +9,12 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import streamlit as st
-
 from cbm.core.errors import CorruptArtifactError
 from cbm.embeddings.sets import EmbeddingSet
 from cbm.jobs import Jobs
 from cbm.study.study import Study
 from cbm.ui.access import modes, visitors
+from cbm.ui.frame import cache
 from cbm.workspace.workspace import Artifact, Workspace
 
 if TYPE_CHECKING:
@@ -71,8 +70,10 @@ def catalogue(root: str) -> Catalogue:
     return _catalogue(root, tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in watched))
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@cache.remember()
 def _catalogue(root: str, stamp: tuple[int, ...]) -> Catalogue:
+    # Something was added or removed since: the first to notice lets go of what was removed.
+    cache.forget_removed(root)
     demo = _read_demo(Path(root) / DEMO)
     artifacts, broken = [], []
     for folder in sorted((Path(root) / "artifacts").glob("model-*")):
@@ -119,7 +120,7 @@ def study(root: str, model: str) -> Study:
     return _study(visitors.home_of(root, model), model)
 
 
-@st.cache_resource(max_entries=6, show_spinner="Loading the model and its held-out images …")
+@cache.remember("Loading the model and its held-out images …")
 def _study(root: str, model: str) -> Study:
     opened = Study.open(model, workspace=root)
     loaded = replace(opened, metrics={**opened.metrics, **catalogue(root).demo_entry(model).get("metrics", {})})
@@ -133,7 +134,7 @@ def artifacts(root: str, of_kind: type[A]) -> tuple[A, ...]:
     return _artifacts(root, of_kind.kind_name, folder.stat().st_mtime_ns if folder.exists() else 0)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@cache.remember()
 def _artifacts(root: str, kind: str, stamp: int) -> tuple[Any, ...]:
     found = Workspace(root).list(kind)
     return tuple(sorted(found, key=lambda artifact: (artifact.created, artifact.id), reverse=True))
@@ -149,7 +150,7 @@ def embedding_set(root: str, identifier: str) -> EmbeddingSet:
     return _embedding_set(visitors.home_of(root, identifier), identifier)
 
 
-@st.cache_resource(max_entries=8, show_spinner="Opening the images …")
+@cache.remember("Opening the images …")
 def _embedding_set(root: str, identifier: str) -> EmbeddingSet:
     return EmbeddingSet.load(Workspace(root).get(identifier, "embeddings"))
 
@@ -172,7 +173,7 @@ def backbone(architecture: str, pretrained: str | None) -> SharedBackbone:
     return _backbone(architecture, pretrained)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Loading the backbone …")
+@cache.remember("Loading the backbone …")
 def _backbone(architecture: str, pretrained: str | None) -> SharedBackbone:
     from cbm.backbones.backbone import Backbone
 
@@ -189,11 +190,11 @@ def jobs(root: str) -> Jobs:
     return _jobs(root)
 
 
-@st.cache_resource(max_entries=10_000, show_spinner=False)
+@cache.remember()
 def _jobs(root: str) -> Jobs:
     return Jobs(Workspace(root))
 
 
 def forget_catalogue() -> None:
     """Read the workspace again on the next run."""
-    _catalogue.clear()
+    cache.forget(_catalogue)

@@ -14,10 +14,11 @@ import numpy as np
 import streamlit as st
 
 from cbm.core.errors import InvalidInputError
-from cbm.ui.frame import session
-from cbm.ui.frame.cards import show_error
+from cbm.ui.frame import messages
+from cbm.ui.frame.formats import counted, plain
 from cbm.ui.frame.selection_links import LONGEST_NAME, Kind, Selection, decode_selection, encode_selection, tidy_name
-from cbm.ui.frame.text import counted, plain
+from cbm.ui.frame.slots import PerModel, Slot, set_widget, widget_value
+from cbm.ui.frame.state import SELECTION
 
 __all__ = [
     "Kind",
@@ -35,10 +36,10 @@ __all__ = [
     "select",
 ]
 
-_STATE = "selections"
-_SEEN = "selection_seen"
-_PROBLEM = "selection_problem"
-_PARAMETER = "selection"
+_SEEN = Slot[str | None]("selection_seen", None)
+"""What the URL said last, or was made to say."""
+_PLACE = "selection"
+"""Where `chip` shows what went wrong."""
 _BETWEEN = "."
 _MOST_SAVED = 50
 _NOUNS: dict[Kind, str] = {"concepts": "concept", "images": "image"}
@@ -53,6 +54,9 @@ class _Held:
     """What `restore` brings back."""
     narrowed: bool = True
     saved: tuple[Selection, ...] = field(default=())
+
+
+_HELD = PerModel("selections", _Held())
 
 
 def current(model: str, kind: Kind) -> Selection | None:
@@ -150,12 +154,10 @@ def chip(model: str, kind: Kind, key: str) -> None:
         key: what the widgets' keys begin with; different for every chip of a page.
     """
     selection = current(model, kind)
-    problem = st.session_state.pop(_PROBLEM, None)
     held = _held(model, kind)
     # Always there, though empty: what stands below would be drawn anew by the browser if its place in the page changed.
     with st.container(gap=None):
-        if problem is not None:
-            show_error(problem)
+        messages.show_refusal(at=_PLACE)
         if selection is not None or held.saved or held.previous is not None:
             with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"{key}_chip"):
                 _chip(model, kind, key, selection, held)
@@ -164,7 +166,7 @@ def chip(model: str, kind: Kind, key: str) -> None:
 def _chip(model: str, kind: Kind, key: str, selection: Selection | None, held: _Held) -> None:
     if selection is not None:
         label = f":material/select: {plain(selection.name)} ({len(selection):,})"
-        st.session_state[f"{key}_scope"] = held.narrowed
+        set_widget(f"{key}_scope", held.narrowed)
         st.segmented_control(
             f"Which {kind}",
             [False, True],
@@ -235,61 +237,59 @@ def _saved_list(model: str, kind: Kind, key: str, held: _Held) -> None:
 
 
 def _choose(model: str, kind: Kind, key: str) -> None:
-    _hold(model, kind, replace(_held(model, kind), narrowed=bool(st.session_state[key])))
+    _hold(model, kind, replace(_held(model, kind), narrowed=bool(widget_value(key))))
 
 
 def _save_as(model: str, kind: Kind, key: str) -> None:
-    if str(st.session_state[key]).strip():
-        try:
-            save(model, kind, str(st.session_state[key]))
-        except InvalidInputError as error:
-            st.session_state[_PROBLEM] = str(error)
-    st.session_state[key] = ""
+    if str(widget_value(key)).strip():
+        with messages.refusals(at=_PLACE):
+            save(model, kind, str(widget_value(key)))
+    set_widget(key, "")
 
 
 def _take(model: str, kept: Selection) -> None:
     select(model, kept.kind, kept.members, kept.name)
 
 
-# Session and address
+# Session and URL
 
 
 def _held(model: str, kind: Kind) -> _Held:
-    return st.session_state.get(_STATE, {}).get((model, kind), _Held())
+    return _HELD.get((model, kind))
 
 
 def _hold(model: str, kind: Kind, held: _Held) -> None:
-    st.session_state[_STATE] = {**st.session_state.get(_STATE, {}), (model, kind): held}
+    _HELD.put((model, kind), held)
     _write(model)
 
 
 def in_link(model: str) -> str | None:
-    """The selections as links take them along, so that the browser's way back is one step and not two."""
+    """The selections as links carry them to another page, so that the browser's way back is one step and not two."""
     parts = [encode_selection(held.current, narrowed=held.narrowed) for kind in _NOUNS if (held := _held(model, kind)).current is not None]
     return _BETWEEN.join(part for part in parts if part is not None) or None
 
 
 def _write(model: str) -> None:
-    """Let the address say what is selected in the model."""
-    text = in_link(model)
-    st.session_state[_SEEN] = text
-    session.put(_PARAMETER, text)
+    """Let the URL say what is selected in the model."""
+    found = in_link(model)
+    _SEEN.put(found)
+    SELECTION.put(found)
 
 
 def _adopt(model: str) -> None:
-    """Take over what the address selects, unless it is what this session wrote there itself."""
-    text = session.asked(_PARAMETER)
-    if text == st.session_state.get(_SEEN):
+    """Take over what the URL selects, unless it is what this session wrote there itself."""
+    asked = SELECTION.read()
+    if asked == _SEEN.get():
         return
-    if text is None:
-        # Another page, or another model: what is held belongs to the view and goes back into the address.
+    if asked is None:
+        # Another page, or another model: what is held belongs to the view and goes back into the URL.
         _write(model)
         return
-    st.session_state[_SEEN] = text
+    _SEEN.put(asked)
     try:
-        found = [decode_selection(part) for part in text.split(_BETWEEN)[: len(_NOUNS)]]
+        found = [decode_selection(part) for part in asked.split(_BETWEEN)[: len(_NOUNS)]]
     except InvalidInputError as error:
-        st.session_state[_PROBLEM] = str(error)
+        messages.refuse(str(error), at=_PLACE)
         _write(model)
         return
     for selection, narrow in found:

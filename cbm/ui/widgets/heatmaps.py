@@ -1,18 +1,14 @@
 """Heat-maps on pictures: what a concept does not respond to is darkened, so that the picture itself stays readable.
 
-Patch embeddings are kept in memory, the last few megabytes of them, under the picture's address; overlays under (picture, model, concept).
+Patch embeddings are cached by backbone and picture; overlays by picture, model and concept.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from threading import Lock
 
 import numpy as np
-import streamlit as st
 from jaxtyping import Float32
 from PIL import Image
 
@@ -22,39 +18,13 @@ from cbm.dictionaries.base import Dictionary
 from cbm.images.decode import decode
 from cbm.images.pictures import read_bytes, read_picture
 from cbm.study.study import Study
-from cbm.ui.frame import encoders, resources
+from cbm.ui.frame import cache, encoders, resources
 from cbm.ui.widgets.thumbnails import SIZE, draw_outcome, encoded, square, thumbnail
 
 OPACITY = 0.72
 """How dark it gets where a concept does not respond, 0 to 1."""
-_KEPT_BYTES = 64_000_000
-
-
-@dataclass(frozen=True)
-class PatchStore:
-    """Patch embeddings of one backbone by picture, the least lately used ones forgotten."""
-
-    kept: OrderedDict[str, Float32[np.ndarray, "rows columns dim"]]
-    lock: Lock
-
-    def get(self, name: str) -> Float32[np.ndarray, "rows columns dim"] | None:
-        with self.lock:
-            found = self.kept.get(name)
-            if found is not None:
-                self.kept.move_to_end(name)
-            return found
-
-    def put(self, name: str, patches: Float32[np.ndarray, "rows columns dim"]) -> None:
-        patches.setflags(write=False)
-        with self.lock:
-            self.kept[name] = patches
-            while len(self.kept) > 1 and sum(array.nbytes for array in self.kept.values()) > _KEPT_BYTES:
-                self.kept.popitem(last=False)
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _store(fingerprint: str) -> PatchStore:
-    return PatchStore(OrderedDict(), Lock())
+_PATCHES: cache.Shelf[Float32[np.ndarray, "rows columns dim"]] = cache.Shelf("patches")
+"""Patch embeddings by backbone and picture."""
 
 
 def why_never(study: Study) -> str | None:
@@ -77,8 +47,8 @@ def patches_of(study: Study, uris: Sequence[str]) -> list[Float32[np.ndarray, "r
         CbmError: a picture cannot be read, or the backbone has no patches.
     """
     shared = encoders.encoder(study)
-    store = _store(shared.backbone.store_key)
-    found = {name: patches for name in uris if (patches := store.get(name)) is not None}
+    backbone = shared.backbone.store_key
+    found = {name: patches for name in uris if (patches := _PATCHES.get(backbone, name)) is not None}
     missing = [name for name in dict.fromkeys(uris) if name not in found]
     if missing:
         pictures = [_as_encoded(name, shared.backbone.image_size) for name in missing]
@@ -86,7 +56,8 @@ def patches_of(study: Study, uris: Sequence[str]) -> list[Float32[np.ndarray, "r
             fresh = shared.backbone.encode_patches(pictures)
         for name, patches in zip(missing, fresh, strict=True):
             found[name] = patches.copy()
-            store.put(name, found[name])
+            found[name].setflags(write=False)
+            _PATCHES.put(backbone, name, value=found[name])
     return [found[name] for name in uris]
 
 
@@ -137,7 +108,7 @@ def darken(picture: Image.Image, shares: Float32[np.ndarray, "rows columns"], op
     return Image.fromarray((np.asarray(picture, np.float32) * light[..., None]).astype(np.uint8))
 
 
-@st.cache_resource(max_entries=2048, show_spinner=False)
+@cache.remember()
 def overlay(root: str, model: str, uri: str, concepts: tuple[int, ...], correct: bool | None = None, size: int = SIZE) -> str:
     """A square thumbnail with a concept's heat-map on it, as a data URL; the plain thumbnail where the picture cannot be read.
 

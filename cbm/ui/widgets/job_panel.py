@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -11,18 +10,19 @@ import streamlit as st
 from cbm.core.errors import CbmError, InvalidInputError
 from cbm.jobs import Job, Jobs
 from cbm.ui.access import modes
-from cbm.ui.frame import job_workers, resources, session
-from cbm.ui.frame.cards import show_error
-from cbm.ui.frame.text import plain
+from cbm.ui.frame import job_workers, messages, resources
+from cbm.ui.frame.formats import plain
+from cbm.ui.frame.slots import Slot
+from cbm.ui.frame.state import JOB
 from cbm.ui.widgets import figures, job_words
 from cbm.ui.widgets.figures.progress import reported_curve
 from cbm.ui.widgets.job_words import STATES
 
-PARAMETER = "job"
+PARAMETER = JOB.name
 EVERY = "500ms"
 MANY_CURVES = 6
-_SEEN_LIVE = "jobs_seen_live"
-_REFUSED = "job_refused"
+_SEEN_LIVE = Slot[tuple[str, ...]]("jobs_seen_live", ())
+"""Jobs that this visitor saw alive."""
 
 
 def submit(kind: str, parameters: Mapping[str, Any], *, title: str) -> str:
@@ -44,39 +44,23 @@ def submit(kind: str, parameters: Mapping[str, Any], *, title: str) -> str:
     modes.check_job(parameters)
     root = modes.workspace_root()
     identifier = resources.jobs(root).submit(kind, parameters, title=title)
-    session.put(PARAMETER, identifier)
+    JOB.put(identifier)
     job_workers.ensure(root, anew=True)
     _remember_live(identifier)
     return identifier
 
 
 def ask(kind: str, parameters: Mapping[str, Any], *, title: str) -> None:
-    """`submit` as a button's callback: what the visitor can mend is kept for `show_refusal`, since callbacks run outside the page."""
-    with _refusals():
+    """`submit` as a button's callback: what the visitor can mend is told above the page."""
+    with messages.refusals():
         submit(kind, parameters, title=title)
-
-
-@contextlib.contextmanager
-def _refusals() -> Iterator[None]:
-    """Keeps for `show_refusal` what the visitor can mend: a callback runs outside the page, which would show a traceback."""
-    try:
-        yield
-    except CbmError as error:
-        st.session_state[_REFUSED] = str(error)
-
-
-def show_refusal() -> None:
-    """Why the last `ask` came to nothing; once."""
-    message = st.session_state.pop(_REFUSED, None)
-    if message is not None:
-        show_error(message)
 
 
 def latest(root: str, kinds: Collection[str]) -> Job | None:
     """The job of these kinds that a page should show: the one that the address names, else the newest; None where there is none."""
     if not modes.may_write():
         return None
-    return resources.jobs(root).newest(kinds, prefer=session.asked(PARAMETER))
+    return resources.jobs(root).newest(kinds, prefer=JOB.read())
 
 
 def watch(job_id: str, *, key: str, curves: Sequence[str] | None = (), on_done: Callable[[Job], None] | None = None) -> Job:
@@ -125,7 +109,7 @@ def _live_panel(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) ->
         try:
             now = jobs.get(job.id)
         except CbmError as error:
-            show_error(str(error))
+            messages.error(str(error))
             return
         if (now.state, now.attempt) != drawn or _trouble(root, now) is not None:
             # What this panel was drawn for is over: the page as a whole says what came of it.
@@ -159,7 +143,7 @@ def worker_trouble(trouble: str, key: str) -> None:
 
 
 def _start_worker() -> None:
-    with _refusals():
+    with messages.refusals():
         job_workers.ensure(modes.workspace_root(), anew=True)
 
 
@@ -236,14 +220,14 @@ def again_button(job: Job, key: str) -> None:
 
 def cancel(identifier: str) -> None:
     """Callback: stop a job; it ends within two seconds."""
-    with _refusals():
+    with messages.refusals():
         modes.require_write()
         resources.jobs(modes.workspace_root()).cancel(identifier)
 
 
 def retry(identifier: str) -> None:
     """Callback: run a job again, from its checkpoint where it has one."""
-    with _refusals():
+    with messages.refusals():
         root = modes.workspace_root()
         jobs = resources.jobs(root)
         modes.check_job(jobs.get(identifier).parameters)
@@ -252,18 +236,18 @@ def retry(identifier: str) -> None:
         except InvalidInputError:
             # Somebody else did so in this moment, or it went on by itself; the page shows how it is now.
             found = identifier
-        if session.asked(PARAMETER) is not None or found != identifier:
-            session.put(PARAMETER, found)
+        if JOB.read() is not None or found != identifier:
+            JOB.put(found)
         job_workers.ensure(root, anew=True)
         _remember_live(found)
 
 
 def _remember_live(identifier: str) -> None:
-    st.session_state[_SEEN_LIVE] = (*(known for known in st.session_state.get(_SEEN_LIVE, ()) if known != identifier), identifier)
+    _SEEN_LIVE.put((*(known for known in _SEEN_LIVE.get() if known != identifier), identifier))
 
 
 def _forget_live(identifier: str) -> bool:
     """Whether this visitor saw the job alive; false from then on."""
-    known = st.session_state.get(_SEEN_LIVE, ())
-    st.session_state[_SEEN_LIVE] = tuple(other for other in known if other != identifier)
+    known = _SEEN_LIVE.get()
+    _SEEN_LIVE.put(tuple(other for other in known if other != identifier))
     return identifier in known

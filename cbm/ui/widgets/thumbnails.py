@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from cbm.core.errors import CbmError
 from cbm.images.decode import decode
 from cbm.images.pictures import read_bytes, read_picture
+from cbm.ui.frame import cache
 
 SIZE = 160
 """Side of an ordinary thumbnail in pixels."""
@@ -96,19 +97,19 @@ def encoded(picture: Image.Image) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-@st.cache_resource(max_entries=8192, show_spinner=False)
+@cache.remember()
 def thumbnail(uri: str, size: int = SIZE) -> str:
     """The picture at `uri`, cut to a square of `size` pixels."""
     return encoded(_square(uri, size))
 
 
-@st.cache_resource(max_entries=8192, show_spinner=False)
+@cache.remember()
 def framed(uri: str, correct: bool, size: int = SIZE) -> str:
     """`thumbnail` with a border that says whether the model gets the picture right."""
     return encoded(draw_outcome(_square(uri, size), correct))
 
 
-@st.cache_resource(max_entries=4096, show_spinner=False)
+@cache.remember()
 def strip(uris: tuple[str, ...], paper: str, columns: int = 3, rows: int = 2, size: int = 96, gap: int = 4) -> str:
     """Up to `columns * rows` thumbnails in one picture: one element of the page instead of many."""
     width, height = columns * (size + gap) - gap, rows * (size + gap) - gap

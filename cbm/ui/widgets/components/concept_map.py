@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int
 
 from cbm.core.paths import ASSETS
 from cbm.study.concept_map import Region
+from cbm.ui.frame.slots import widget_value
 
 _FOLDER = ASSETS / "components" / "concept_map"
 _MOST_WANTED = 4
@@ -190,7 +191,7 @@ def concept_map(
     size = len(kept)
 
     def report() -> None:
-        on_event(_event(st.session_state[key], size))
+        on_event(_event(widget_value(key), size))
 
     _MAP(
         data={

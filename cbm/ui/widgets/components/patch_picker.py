@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from cbm.core.paths import ASSETS
+from cbm.ui.frame.slots import widget_value
 
 _FOLDER = ASSETS / "components" / "patch_picker"
 _PICKER = st.components.v2.component(
@@ -47,7 +48,7 @@ def patch_picker(view: PickerView, *, key: str, start: int | None, on_choose: Ca
     patches = view.rows * view.columns
 
     def chosen() -> int | None:
-        state = st.session_state.get(key)
+        state = widget_value(key)
         patch = state.get("patch") if state is not None else None
         # What a browser sends is a claim.
         sent = isinstance(patch, int) and not isinstance(patch, bool)

@@ -12,6 +12,7 @@ import streamlit as st
 
 from cbm.core.paths import ASSETS
 from cbm.study.steering import SLIDER_END, ScopeKind, SteeringView
+from cbm.ui.frame.slots import widget_value
 
 _FOLDER = ASSETS / "components" / "steering_panel"
 _PANEL = st.components.v2.component(
@@ -56,12 +57,12 @@ def steering_panel(
     """
 
     def committed() -> None:
-        event = _event(st.session_state[key].commit)
+        event = _event(widget_value(key).commit)
         if event is not None and event.item == view.item:
             on_commit(event)
 
     def explained() -> None:
-        asked = st.session_state[key].explain
+        asked = widget_value(key).explain
         if asked in view.classes:
             on_explain(asked)
 
