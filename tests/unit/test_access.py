@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from cbm.core.errors import InvalidInputError
 from cbm.jobs import Jobs
-from cbm.ui.access import modes, visitors
-from cbm.ui.access.limits import DEMO, HOSTED, LOCAL, MEGABYTE, SlidingWindow
+from cbm.ui.access import modes, quotas, visitors
+from cbm.ui.access.limits import DEMO, HOSTED, LOCAL, MEGABYTE, LimitError, Limits, NotAllowedError, SlidingWindow
 from cbm.workspace.workspace import Workspace
 
 
@@ -52,70 +53,117 @@ def test_wrong_mode_is_refused_with_the_right_ones(local: Path, monkeypatch: pyt
         modes.mode()
 
 
+UNLIMITED_LOCALLY = {
+    *("max_kept_bytes", "max_images", "max_jobs", "max_jobs_of_all", "jobs_per_hour", "encodings_per_hour", "keep_days", "max_visitors"),
+    "max_settings",
+}
+
+
+def unlimited(limits: Limits) -> set[str]:
+    """The fields that bound nothing."""
+    return {field.name for field in dataclasses.fields(limits) if getattr(limits, field.name) in (None, {})}
+
+
 def test_every_mode_has_all_limits_and_local_has_the_widest() -> None:
+    assert unlimited(HOSTED) == set()
+    # Nothing is kept in a demo, so nothing is deleted, and it runs no job whose settings could be too large.
+    assert unlimited(DEMO) == {"keep_days", "max_visitors", "max_settings"}
+    assert unlimited(LOCAL) == UNLIMITED_LOCALLY
     for field in dataclasses.fields(LOCAL):
-        widest, hosted, demo = (getattr(limits, field.name) for limits in (LOCAL, HOSTED, DEMO))
-        if isinstance(widest, int):
-            assert hosted <= widest
-            assert demo <= widest
+        if field.name not in UNLIMITED_LOCALLY:
+            assert getattr(HOSTED, field.name) <= getattr(LOCAL, field.name), field.name
+            assert getattr(DEMO, field.name) <= getattr(LOCAL, field.name), field.name
 
 
-def test_local_mode_has_no_quota(local: Path) -> None:
+def _keep_much(root: Path) -> None:
+    (root / "uploads").mkdir()
+    with (root / "uploads" / "a.zip").open("wb") as file:
+        file.truncate(400 * MEGABYTE)
+    quotas.check_uploads({"b.zip": MEGABYTE})
+
+
+def _ask_for_jobs(root: Path) -> None:
+    jobs = Jobs(Workspace(root))
+    for seed in range(21):
+        quotas.check_job({"source": "/anywhere"} if modes.may_use_paths() else {})
+        jobs.submit("demo", {"seed": seed})
+
+
+QUOTAS: Mapping[str, Callable[[Path], object]] = {
+    "files": lambda _: quotas.check_uploads({f"{number}.png": MEGABYTE for number in range(5000)}),
+    "kept bytes": _keep_much,
+    "images": lambda _: quotas.check_images(10**6),
+    "characters": lambda _: quotas.check_text("a" * 500),
+    "encodings": lambda _: quotas.check_encoding(10**6),
+    "jobs": _ask_for_jobs,
+    "width": lambda _: quotas.check_job({"width": 10**6}),
+}
+
+
+@pytest.mark.parametrize("quota", QUOTAS)
+def test_local_mode_has_no_quota(local: Path, quota: str) -> None:
+    assert QUOTAS[quota](local) is None
+
+
+@pytest.mark.parametrize("quota", QUOTAS)
+def test_hosted_mode_refuses_as_much(hosted: Path, quota: str) -> None:
+    with pytest.raises(LimitError):
+        QUOTAS[quota](hosted)
+
+
+def test_local_mode_reads_paths_and_writes(local: Path) -> None:
+    assert (modes.may_write(), modes.may_use_paths()) == (True, True)
     modes.require_write()
     modes.require_paths()
-    modes.check_uploads({f"{number}.png": MEGABYTE for number in range(5000)})
-    modes.check_images(10**6)
-    modes.check_encoding(10**6)
-    for _ in range(30):
-        modes.check_job({"source": "/anywhere"})
+    quotas.check_job({"source": "/anywhere"})
 
 
 def test_a_file_that_is_too_large_is_refused_with_the_limit(local: Path) -> None:
-    modes.check_upload("birds.zip", 200 * MEGABYTE)
-    with pytest.raises(modes.LimitError, match=r"birds\.zip has 201\.0 MB; a file may have 200 MB"):
-        modes.check_upload("birds.zip", 201 * MEGABYTE)
+    quotas.check_upload("birds.zip", 200 * MEGABYTE)
+    with pytest.raises(LimitError, match=r"birds\.zip has 201\.0 MB; a file may have 200 MB"):
+        quotas.check_upload("birds.zip", 201 * MEGABYTE)
 
 
 def test_demo_refuses_whatever_is_kept_and_looks_at_one_picture_only(demo: Path) -> None:
-    with pytest.raises(modes.NotAllowedError, match="read-only demo"):
+    with pytest.raises(NotAllowedError, match="read-only demo"):
         modes.require_write()
-    with pytest.raises(modes.NotAllowedError):
-        modes.check_uploads({"one.png": 10})
-    with pytest.raises(modes.NotAllowedError):
-        modes.check_job({})
-    with pytest.raises(modes.NotAllowedError):
+    with pytest.raises(NotAllowedError):
+        quotas.check_uploads({"one.png": 10})
+    with pytest.raises(NotAllowedError):
+        quotas.check_job({})
+    with pytest.raises(NotAllowedError):
         modes.require_paths()
-    modes.check_uploads({"one.png": 10}, kept=False)
-    with pytest.raises(modes.LimitError, match="single image"):
-        modes.check_uploads({"one.png": 10, "two.png": 10}, kept=False)
-    with pytest.raises(modes.LimitError, match="20 MB"):
-        modes.check_uploads({"one.png": 21 * MEGABYTE}, kept=False)
+    quotas.check_uploads({"one.png": 10}, kept=False)
+    with pytest.raises(LimitError, match="single image"):
+        quotas.check_uploads({"one.png": 10, "two.png": 10}, kept=False)
+    with pytest.raises(LimitError, match="20 MB"):
+        quotas.check_uploads({"one.png": 21 * MEGABYTE}, kept=False)
     assert not list(demo.iterdir())
 
 
 def test_hosted_uploads_share_one_quota(hosted: Path) -> None:
-    modes.check_uploads({"a.zip": 90 * MEGABYTE})
+    quotas.check_uploads({"a.zip": 90 * MEGABYTE})
     (hosted / "uploads" / "abc").mkdir(parents=True)
     with (hosted / "uploads" / "abc" / "a.zip").open("wb") as file:
         file.truncate(250 * MEGABYTE)
-    with pytest.raises(modes.LimitError, match="holds 250 MB of uploads and may hold 300 MB"):
-        modes.check_uploads({"b.zip": 90 * MEGABYTE})
-    modes.check_uploads({"b.zip": 40 * MEGABYTE})
-    modes.check_uploads({"b.png": 90 * MEGABYTE}, kept=False)
+    with pytest.raises(LimitError, match="holds 250 MB of uploads and may hold 300 MB"):
+        quotas.check_uploads({"b.zip": 90 * MEGABYTE})
+    quotas.check_uploads({"b.zip": 40 * MEGABYTE})
+    quotas.check_uploads({"b.png": 90 * MEGABYTE}, kept=False)
 
 
 def test_hosted_visitors_bring_so_many_files_and_images(hosted: Path) -> None:
-    with pytest.raises(modes.LimitError, match="501 files were chosen; 500 files"):
-        modes.check_uploads({f"{number}.png": 1 for number in range(501)})
-    modes.check_images(3000)
-    with pytest.raises(modes.LimitError, match="3,001 images"):
-        modes.check_images(3001)
+    with pytest.raises(LimitError, match="501 files were chosen; 500 files"):
+        quotas.check_uploads({f"{number}.png": 1 for number in range(501)})
+    quotas.check_images(3000)
+    with pytest.raises(LimitError, match="3,001 images"):
+        quotas.check_images(3001)
 
 
 def test_what_is_typed_has_a_length(hosted: Path) -> None:
-    modes.check_text("a" * 200)
-    with pytest.raises(modes.LimitError, match="The name has 201 characters; 200"):
-        modes.check_text("a" * 201, "The name")
+    quotas.check_text("a" * 200)
+    with pytest.raises(LimitError, match="The name has 201 characters; 200"):
+        quotas.check_text("a" * 201, "The name")
 
 
 def test_writing_makes_the_workspace_the_visitors_own(hosted: Path) -> None:
@@ -126,7 +174,7 @@ def test_writing_makes_the_workspace_the_visitors_own(hosted: Path) -> None:
 
 def test_hosted_jobs_read_nothing_outside_the_visitors_workspace(hosted: Path, local: Path) -> None:
     (hosted / "uploads").mkdir()
-    modes.check_job({"source": str(hosted / "uploads" / "abc"), "backbone": "ViT-B-32", "pretrained": "openai", "k": 8, "on": ["name"]})
+    quotas.check_job({"source": str(hosted / "uploads" / "abc"), "backbone": "ViT-B-32", "pretrained": "openai", "k": 8, "on": ["name"]})
     for parameters in (
         {"source": "/etc"},
         {"source": str(local / "uploads")},
@@ -136,75 +184,75 @@ def test_hosted_jobs_read_nothing_outside_the_visitors_workspace(hosted: Path, l
         {"vocabulary": "../names.txt"},
         {"embeddings": ["embeddings-01", "/etc/passwd"]},
     ):
-        with pytest.raises(modes.NotAllowedError, match="Upload the images instead"):
-            modes.check_job(parameters)
-    modes.check_job({"pretrained": "a name that no file could have " * 200})
+        with pytest.raises(NotAllowedError, match="Upload the images instead"):
+            quotas.check_job(parameters)
+    quotas.check_job({"pretrained": "a name that no file could have " * 200})
 
 
 def test_hosted_models_use_only_checkpoints_that_are_offered(hosted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    modes.check_weights("ViT-B-32", "laion2b_s34b_b79k")
-    modes.check_weights("demo", None)
-    with pytest.raises(modes.NotAllowedError):
-        modes.check_weights("ViT-B-32", "/srv/weights/model.safetensors")
+    quotas.check_weights("ViT-B-32", "laion2b_s34b_b79k")
+    quotas.check_weights("demo", None)
+    with pytest.raises(NotAllowedError):
+        quotas.check_weights("ViT-B-32", "/srv/weights/model.safetensors")
     monkeypatch.setenv("CBM_CHECKPOINTS", f"/srv/weights:{tmp_path}")
-    modes.check_weights("ViT-B-32", "/srv/weights/model.safetensors")
-    with pytest.raises(modes.NotAllowedError):
-        modes.check_weights("ViT-B-32", "/srv/weights/../secret.pt")
+    quotas.check_weights("ViT-B-32", "/srv/weights/model.safetensors")
+    with pytest.raises(NotAllowedError):
+        quotas.check_weights("ViT-B-32", "/srv/weights/../secret.pt")
     for configuration in ("/srv/secret", "/srv/secret/config.json", "~/models"):
-        with pytest.raises(modes.NotAllowedError):
-            modes.check_weights(configuration, "")
-    modes.check_weights("/srv/weights/config.json", None)
-    modes.check_weights("ViT-B/32", "openai")
+        with pytest.raises(NotAllowedError):
+            quotas.check_weights(configuration, "")
+    quotas.check_weights("/srv/weights/config.json", None)
+    quotas.check_weights("ViT-B/32", "openai")
 
 
 def test_hosted_jobs_draw_no_more_scenes_than_may_be_uploaded(hosted: Path) -> None:
-    modes.check_job({"source": "scenes:classes?count=100&seed=0&split=train"})
-    with pytest.raises(modes.LimitError, match="100,000 images"):
-        modes.check_job({"source": "scenes:classes?count=100000&seed=0&split=train"})
+    quotas.check_job({"source": "scenes:classes?count=100&seed=0&split=train"})
+    with pytest.raises(LimitError, match="100,000 images"):
+        quotas.check_job({"source": "scenes:classes?count=100000&seed=0&split=train"})
 
 
 def test_hosted_jobs_are_no_larger_than_the_server_can_bear(hosted: Path) -> None:
-    modes.check_job({"width": 16384, "widths": [512, 1024], "epochs": 100, "seed": 10**9})
+    quotas.check_job({"width": 16384, "widths": [512, 1024], "epochs": 100, "seed": 10**9})
     for parameters in ({"width": 10**6}, {"widths": [512, 10**6]}, {"epochs": 10**5}, {"epochs": float("nan")}):
-        with pytest.raises(modes.LimitError, match="is the most here"):
-            modes.check_job(parameters)
+        with pytest.raises(LimitError, match="is the most here"):
+            quotas.check_job(parameters)
 
 
 def test_so_many_jobs_run_or_wait_for_one_visitor(hosted: Path) -> None:
     jobs = Jobs(Workspace(hosted))
     identifiers = []
     for number in range(4):
-        modes.check_job()
+        quotas.check_job()
         identifiers.append(jobs.submit("demo", {"seed": number}))
-    with pytest.raises(modes.LimitError, match="4 of your jobs"):
-        modes.check_job()
+    with pytest.raises(LimitError, match="4 of your jobs"):
+        quotas.check_job()
     jobs.cancel(identifiers[0])
-    modes.check_job()
+    quotas.check_job()
 
 
 def test_so_many_jobs_an_hour_for_one_visitor(hosted: Path) -> None:
     jobs = Jobs(Workspace(hosted))
     for number in range(20):
-        modes.check_job()
+        quotas.check_job()
         jobs.cancel(jobs.submit("demo", {"seed": number}))
-    with pytest.raises(modes.LimitError, match=r"20 jobs an hour .* Wait 60 minutes"):
-        modes.check_job()
+    with pytest.raises(LimitError, match=r"20 jobs an hour .* Wait 60 minutes"):
+        quotas.check_job()
 
 
 def test_so_many_jobs_for_all_visitors(hosted: Path, local: Path) -> None:
     for number in range(20):
         other = visitors.enter(local, visitors.new_token())
         Jobs(Workspace(other)).submit("demo", {"seed": number})
-    with pytest.raises(modes.LimitError, match="busy with the jobs of other visitors"):
-        modes.check_job()
+    with pytest.raises(LimitError, match="busy with the jobs of other visitors"):
+        quotas.check_job()
 
 
 def test_encodings_are_counted_within_an_hour(hosted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(modes, "_ENCODINGS", SlidingWindow())
-    modes.check_encoding(599)
-    modes.check_encoding()
-    with pytest.raises(modes.LimitError, match="600 texts or images an hour"):
-        modes.check_encoding()
+    monkeypatch.setattr(quotas, "_ENCODINGS", SlidingWindow())
+    quotas.check_encoding(599)
+    quotas.check_encoding()
+    with pytest.raises(LimitError, match="600 texts or images an hour"):
+        quotas.check_encoding()
 
 
 def test_window_slides() -> None:
@@ -223,5 +271,5 @@ def test_window_slides() -> None:
 
 def test_nobody_has_a_hosted_workspace_outside_a_visit(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CBM_MODE", "hosted")
-    with pytest.raises(modes.NotAllowedError, match="nobody is visiting"):
+    with pytest.raises(NotAllowedError, match="nobody is visiting"):
         modes.workspace_root()

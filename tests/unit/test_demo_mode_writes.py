@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from cbm.ui.access import modes, uploads
+from cbm.ui.access import modes, quotas, uploads
+from cbm.ui.access.limits import NotAllowedError
 from cbm.ui.frame import resources
 from cbm.ui.widgets import job_panel
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARDS = {"require_write", "check_job", "check_uploads", "may_write", "require_writing_mode"}
-"""Of `cbm.ui.access.modes`; each refuses in demo mode, the last by its answer."""
+"""Of `cbm.ui.access.modes` and `quotas`; each refuses in demo mode, `may_write` by its answer."""
 FILE_CALLS = {
     *("mkdir", "makedirs", "mkdtemp", "write_text", "write_bytes", "touch", "unlink", "rmdir", "rename", "renames", "symlink_to"),
     *("hardlink_to", "rmtree", "copytree", "copyfile", "copy2", "extractall", "savez", "save_file"),
@@ -75,7 +76,7 @@ def _functions_of(file: Path) -> Iterator[Function]:
 def _note(call: ast.Call, found: Function) -> None:
     name = ast.unparse(call.func)
     receiver, _, last = name.rpartition(".")
-    if last in GUARDS and receiver in ("access", ""):
+    if last in GUARDS and receiver in ("modes", "quotas", ""):
         found.guarded = True
     written = (
         (last in FILE_CALLS and receiver != "session")
@@ -121,22 +122,39 @@ def test_whatever_writes_in_the_app_asks_for_leave_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "source",
+    ("unguarded_source", "guarded_source"),
     [
-        "def keep(path):\n    path.write_text('x')\n",
-        "def keep(path):\n    with path.open('wb') as file:\n        file.write(b'')\n",
-        "def ask(root):\n    resources.jobs(root).submit('demo', {})\n",
-        "from cbm import verbs\nverbs.export('model')\n",
-        "def _inner(path):\n    path.mkdir()\ndef outer(path):\n    _inner(path)\n",
+        (
+            "def keep(path):\n    path.write_text('x')\n",
+            "def keep(path):\n    modes.require_write()\n    path.write_text('x')\n",
+        ),
+        (
+            "def keep(path):\n    with path.open('wb') as file:\n        file.write(b'')\n",
+            "def keep(path):\n    quotas.check_uploads({})\n    with path.open('wb') as file:\n        file.write(b'')\n",
+        ),
+        (
+            "def ask(root):\n    resources.jobs(root).submit('demo', {})\n",
+            "def ask(root):\n    quotas.check_job({})\n    resources.jobs(root).submit('demo', {})\n",
+        ),
+        (
+            "from cbm import verbs\nverbs.export('model')\n",
+            "from cbm import verbs\nmodes.require_write()\nverbs.export('model')\n",
+        ),
+        (
+            "def _inner(path):\n    path.mkdir()\ndef outer(path):\n    _inner(path)\n",
+            "def _inner(path):\n    path.mkdir()\ndef outer(path):\n    modes.require_write()\n    _inner(path)\n",
+        ),
     ],
 )
-def test_search_finds_a_writer_that_does_not_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+def test_search_finds_a_writer_that_does_not_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unguarded_source: str, guarded_source: str
+) -> None:
     (tmp_path / "cbm" / "ui").mkdir(parents=True)
-    (tmp_path / "cbm" / "ui" / "new.py").write_text(source)
     monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    (tmp_path / "cbm" / "ui" / "new.py").write_text(unguarded_source)
     assert len(unguarded(functions())) == 1
-    (tmp_path / "cbm" / "ui" / "new.py").write_text(source.replace("(path):\n", "(path):\n    modes.require_write()\n", 2))
-    assert source.count("(path)") == 0 or not unguarded(functions())
+    (tmp_path / "cbm" / "ui" / "new.py").write_text(guarded_source)
+    assert unguarded(functions()) == []
 
 
 @dataclass(frozen=True)
@@ -155,11 +173,11 @@ def test_each_way_to_write_refuses_in_demo_mode(tmp_path: Path, monkeypatch: pyt
         lambda: job_panel.submit("demo", {}, title="Build the demo"),
         lambda: resources.jobs(root),
         lambda: uploads.keep(root, [File("one.png")]),
-        lambda: modes.check_job({}),
+        lambda: quotas.check_job({}),
         modes.delete_my_data,
         modes.require_paths,
     ):
-        with pytest.raises(modes.NotAllowedError):
+        with pytest.raises(NotAllowedError):
             attempt()
     # A button's callback, which has no page to raise on: it is told on the next run.
     job_panel.cancel("job-0")

@@ -19,8 +19,7 @@ from cbm.core.errors import CbmError, InvalidInputError, NotFoundError
 from cbm.images.records import ImageRecord
 from cbm.images.sources import open_source
 from cbm.ui.access import modes, uploads, visitors
-from cbm.ui.access.limits import HOSTED
-from cbm.ui.access.modes import LimitError, NotAllowedError
+from cbm.ui.access.limits import HOSTED, LimitError, NotAllowedError
 from cbm.ui.pages.export import loading
 
 

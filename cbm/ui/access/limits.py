@@ -8,12 +8,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 
+from cbm.core.errors import CbmError
 from cbm.verbs.base import hosted_limits
 
 MEGABYTE = 2**20
 HOUR = 3600.0
 _MANY_COUNTS = 10_000
 """Counts that are kept at most; visitors come and go, and the oldest ones have nothing left in their window."""
+
+
+class NotAllowedError(CbmError):
+    """The mode that the app runs in does not allow this."""
+
+
+class LimitError(CbmError):
+    """More than one visitor may ask for; the message says how much that is and what to do."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from cbm.images.archive import LIMITS, SEPARATOR, ArchiveSource, open_archive
 from cbm.images.folder import is_ignored
 from cbm.images.records import Rejected
 from cbm.images.sources import ARCHIVE_SUFFIXES, TABLE_SUFFIXES, open_source
-from cbm.ui.access import modes
+from cbm.ui.access import modes, quotas
 from cbm.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def keep(root: str | Path, files: Sequence[Upload]) -> Path:
         InvalidInputError: a name leads out of the folder, the files do not go together, or an archive or table is damaged.
         NotFoundError: there is no picture among them.
     """
-    modes.check_uploads({f"{clean_name(file.name)} ({number})": len(file.getvalue()) for number, file in enumerate(files, start=1)})
+    quotas.check_uploads({f"{clean_name(file.name)} ({number})": len(file.getvalue()) for number, file in enumerate(files, start=1)})
     plan = _plan(files)
     final = Workspace(root).uploads / _digest(plan)
     if not final.exists():
@@ -91,7 +91,7 @@ def keep(root: str | Path, files: Sequence[Upload]) -> Path:
             _write(temporary, plan)
             _examine(temporary, plan)
             # Once more: an archive was unpacked, and another tab may have kept something meanwhile.
-            modes.check_kept()
+            quotas.check_kept()
             publish_folder(temporary, final)
         except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -111,7 +111,7 @@ def read_single(file: Upload) -> Image.Image:
     """
     from cbm.images.decode import RejectedImageError, decode
 
-    modes.check_uploads({Path(file.name).name: len(file.getvalue())}, kept=False)
+    quotas.check_uploads({Path(file.name).name: len(file.getvalue())}, kept=False)
     try:
         return decode(file.getvalue())
     except RejectedImageError as error:
@@ -198,7 +198,7 @@ def _open_archive(path: Path) -> ArchiveSource:
     """An archive of a stranger's, within what this mode allows; pictures hardly shrink, so what it unpacks to may be as much as is kept."""
     allowed = modes.limits().max_kept_bytes
     archive = open_archive(path, LIMITS if allowed is None else replace(LIMITS, total_bytes=allowed))
-    modes.check_images(len(archive))
+    quotas.check_images(len(archive))
     return archive
 
 
@@ -269,7 +269,7 @@ def _examine(folder: Path, plan: _Plan) -> None:
     elif plan.main.lower().endswith(VECTOR_SUFFIXES):
         # Pages read vectors into the server's memory, and an .npz may be a few kilobytes that become many gigabytes.
         with contextlib.suppress(InvalidInputError):  # whoever reads them says better what is wrong with a damaged file
-            modes.check_kept(unpacked_bytes(folder / plan.main))
+            quotas.check_kept(unpacked_bytes(folder / plan.main))
 
 
 def unpacked_bytes(file: Path | IO[bytes]) -> int:
@@ -288,14 +288,14 @@ def unpacked_bytes(file: Path | IO[bytes]) -> int:
 def _settle_table(folder: Path, plan: _Plan) -> None:
     """Check the table; where its paths are relative to the single folder of its archive, move it there."""
     try:
-        modes.check_images(len(open_source(folder / plan.main, confine=True)))
+        quotas.check_images(len(open_source(folder / plan.main, confine=True)))
     except NotFoundError:
         inner = [path for path in folder.iterdir() if path.is_dir()]
         if plan.unpack is None or len(inner) != 1:
             raise
         moved = inner[0] / plan.main
         os.replace(folder / plan.main, moved)
-        modes.check_images(len(open_source(moved, confine=True)))
+        quotas.check_images(len(open_source(moved, confine=True)))
 
 
 def _source(folder: Path, plan: _Plan) -> Path:

@@ -10,8 +10,8 @@ import streamlit as st
 from cbm.core.errors import NotFoundError
 from cbm.editing.recipe import Recipe
 from cbm.study.study import Study
-from cbm.ui.access import modes
-from cbm.ui.frame import addresses, edits, empty, resources
+from cbm.ui.access import modes, visit
+from cbm.ui.frame import edits, empty, resources
 from cbm.ui.frame.resources import Catalogue
 from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import CHOSEN_MODEL, DEFAULT_MODEL, MODEL, fits, of_model, short
@@ -76,7 +76,7 @@ def choose(models: Sequence[str], default: str) -> str:
 def take_choice() -> None:
     """Callback of the model selector: the numbers of concepts and images belong to the model that was left."""
     CHOSEN_MODEL.put(MODEL_CHOICE.get())
-    # Not `addresses.clear`: widgets are bound to other parameters, and those are about the page, not the model.
+    # Not `visit.clear_url`: widgets are bound to other parameters, and those are about the page, not the model.
     for name in of_model():
         st.query_params.pop(name, None)
 
@@ -84,6 +84,6 @@ def take_choice() -> None:
 def show(model: str) -> None:
     """Let another model be the chosen one from the next run on: one that has just been made, say."""
     CHOSEN_MODEL.put(model)
-    addresses.clear()
+    visit.clear_url()
     modes.put_address()
     MODEL.put(short(model))

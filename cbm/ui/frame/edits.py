@@ -7,7 +7,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from cbm.editing.recipe import Edit, Recipe, RenameConcept
-from cbm.ui.access import modes
+from cbm.ui.access import quotas
+from cbm.ui.access.limits import LimitError
 from cbm.ui.frame.slots import PerModel
 
 _RECIPES = PerModel("recipes", Recipe())
@@ -51,8 +52,8 @@ def rename(model: str, concept: int, shown: str, wanted: str) -> None:
     """Rename a concept that is `shown` under a name; nothing where it bears the wanted name already (see `switch`)."""
     wanted = wanted.strip()
     try:
-        modes.check_text(wanted, "The name")
-    except modes.LimitError as error:
+        quotas.check_text(wanted, "The name")
+    except LimitError as error:
         st.toast(str(error), icon=":material/error:")
         return
     current = recipe(model).decisions().names.get(concept, shown)

@@ -13,7 +13,7 @@ from cbm.core.errors import CorruptArtifactError
 from cbm.embeddings.sets import EmbeddingSet
 from cbm.jobs import Jobs
 from cbm.study.study import Study
-from cbm.ui.access import modes, visitors
+from cbm.ui.access import modes, quotas, visitors
 from cbm.ui.frame import cache
 from cbm.workspace.workspace import Artifact, Workspace
 
@@ -169,7 +169,7 @@ def backbone(architecture: str, pretrained: str | None) -> SharedBackbone:
     Raises:
         CbmError: its weights are not at hand, or may not be used here; the message says what to do.
     """
-    modes.check_weights(architecture, pretrained)
+    quotas.check_weights(architecture, pretrained)
     return _backbone(architecture, pretrained)
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from cbm.core.errors import CbmError, InvalidInputError
 from cbm.jobs import Job, Jobs
-from cbm.ui.access import modes
+from cbm.ui.access import modes, quotas
 from cbm.ui.frame import job_workers, messages, resources
 from cbm.ui.frame.formats import plain
 from cbm.ui.frame.slots import Slot
@@ -41,7 +41,7 @@ def submit(kind: str, parameters: Mapping[str, Any], *, title: str) -> str:
         LimitError: too many jobs for one visitor.
         InvalidInputError: the parameters cannot be a job.
     """
-    modes.check_job(parameters)
+    quotas.check_job(parameters)
     root = modes.workspace_root()
     identifier = resources.jobs(root).submit(kind, parameters, title=title)
     JOB.put(identifier)
@@ -230,7 +230,7 @@ def retry(identifier: str) -> None:
     with messages.refusals():
         root = modes.workspace_root()
         jobs = resources.jobs(root)
-        modes.check_job(jobs.get(identifier).parameters)
+        quotas.check_job(jobs.get(identifier).parameters)
         try:
             found = jobs.retry(identifier)
         except InvalidInputError:

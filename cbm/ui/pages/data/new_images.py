@@ -14,7 +14,7 @@ from cbm.images.preview import LOOKED_AT, Preview, look_at
 from cbm.images.sources import ARCHIVE_SUFFIXES, TABLE_SUFFIXES
 from cbm.jobs import encoding_pace
 from cbm.jobs.encoding_pace import Pace
-from cbm.ui.access import modes, uploads
+from cbm.ui.access import modes, quotas, uploads
 from cbm.ui.access.limits import MEGABYTE
 from cbm.ui.frame import cache, messages, resources
 from cbm.ui.frame.formats import counted, plain
@@ -144,7 +144,7 @@ def _preview(root: str, source: Source) -> Preview:
     stamp = os.stat(source.source).st_mtime_ns if os.path.exists(source.source) else 0
     confine = Path(source.source).is_relative_to(Workspace(root).uploads)
     preview = _looked_at(source.source, confine, stamp)
-    modes.check_images(preview.count)
+    quotas.check_images(preview.count)
     return preview
 
 

@@ -14,7 +14,7 @@ from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CbmError, MissingWeightsError, NotFoundError
 from cbm.embeddings.search import Searcher
 from cbm.study.image_sets import Found, mixed_order
-from cbm.ui.access import modes
+from cbm.ui.access import quotas
 from cbm.ui.frame import cache, resources
 from cbm.ui.frame.resources import SharedBackbone
 from cbm.workspace.workspace import Workspace
@@ -94,13 +94,13 @@ def by_text(root: str, identifier: str, text: str, allowed: np.ndarray | None = 
         MismatchError: the weights on this machine are not those that made the set.
         LimitError: the text is too long, or too many were encoded.
     """
-    modes.check_text(text, "The search")
+    quotas.check_text(text, "The search")
     return _kept(_by_text(root, identifier, " ".join(text.split())), allowed)
 
 
 @cache.remember("Searching …")
 def _by_text(root: str, identifier: str, text: str) -> Found:
-    modes.check_encoding()
+    quotas.check_encoding()
     shared = _backbone(root, identifier)
     with shared.lock:
         result = _searcher(root, identifier).by_text(text, shared.backbone, _DEEPEST)
@@ -118,7 +118,7 @@ def by_image(root: str, identifier: str, picture: Image, digest: str, allowed: n
 
 @cache.remember("Searching …")
 def _by_image(root: str, identifier: str, digest: str, _picture: Image) -> Found:
-    modes.check_encoding()
+    quotas.check_encoding()
     shared = _backbone(root, identifier)
     with shared.lock:
         result = _searcher(root, identifier).by_image(_picture, shared.backbone, _DEEPEST)

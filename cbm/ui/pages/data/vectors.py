@@ -12,7 +12,7 @@ import streamlit as st
 from cbm.backbones.architectures import architecture_names, find_architecture
 from cbm.core.errors import CbmError, NotFoundError
 from cbm.embeddings.foreign import read_class_names, read_foreign
-from cbm.ui.access import modes, uploads
+from cbm.ui.access import modes, quotas, uploads
 from cbm.ui.access.limits import MEGABYTE
 from cbm.ui.frame import cache, messages
 from cbm.ui.frame.formats import counted, plain
@@ -49,7 +49,7 @@ def form(root: str) -> None:
         st.markdown("##### 1 · Vectors", anchors=False)
         try:
             vectors = _vectors(root)
-            modes.check_images(0 if vectors is None else vectors.count)
+            quotas.check_images(0 if vectors is None else vectors.count)
         except CbmError as error:
             messages.error(uploads.without_folders(root, str(error)))
             return

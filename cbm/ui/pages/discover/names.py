@@ -18,7 +18,7 @@ from cbm.names.names import SHIPPED, read_names
 from cbm.names.rules import Rule
 from cbm.study.dictionary_evidence import DictionaryEvidence
 from cbm.study.dictionary_runs import DictionaryRun, NamedTable
-from cbm.ui.access import modes, uploads
+from cbm.ui.access import modes, quotas, uploads
 from cbm.ui.access.uploads import Upload
 from cbm.ui.frame import messages, resources
 from cbm.ui.frame.cards import Headline, headline_row
@@ -335,7 +335,7 @@ def keep_words(root: str, file: Upload) -> Path:
         raise InvalidInputError(f"{file.name} is no list of names; give a .txt with one name a line, or an .npz (embeddings, names).")
     data = file.getvalue()
     name = Path(uploads.clean_name(file.name)).name
-    modes.check_uploads({name: len(data)})
+    quotas.check_uploads({name: len(data)})
     final = Workspace(root).uploads / hashlib.sha256(f"words\0{name}\0".encode() + data).hexdigest()[:16] / name
     if not final.exists():
         with whole_file(final) as draft:

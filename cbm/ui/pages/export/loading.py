@@ -13,7 +13,7 @@ from cbm.core.errors import CbmError
 from cbm.core.files import write_bytes
 from cbm.jobs import Job
 from cbm.study.image_sets import ImageSet, read_image_set
-from cbm.ui.access import modes, uploads
+from cbm.ui.access import modes, quotas, uploads
 from cbm.ui.access.limits import MEGABYTE
 from cbm.ui.frame import chosen, messages, resources
 from cbm.ui.frame.slots import widget_value
@@ -102,13 +102,13 @@ def keep_bundle(root: str, file: UploadedFile) -> Path:
     """The uploaded .zip in the workspace, named by its content; whoever loads it looks into it.
 
     Raises:
-        NotAllowedError, LimitError: as `modes.check_uploads`, for what it unpacks to as well.
+        NotAllowedError, LimitError: as `quotas.check_uploads`, for what it unpacks to as well.
         InvalidInputError: it is no .zip.
     """
     data = file.getvalue()
-    modes.check_uploads({file.name: len(data)})
+    quotas.check_uploads({file.name: len(data)})
     # A few megabytes of zeros would become gigabytes of a model.
-    modes.check_kept(uploads.unpacked_bytes(io.BytesIO(data)))
+    quotas.check_kept(uploads.unpacked_bytes(io.BytesIO(data)))
     folder = Path(root) / "uploads" / "bundles"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{hashlib.sha256(data).hexdigest()[:32]}.zip"

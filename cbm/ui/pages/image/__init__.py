@@ -10,7 +10,7 @@ from cbm.study.images import Subject
 from cbm.study.prediction import Prediction
 from cbm.study.study import Study
 from cbm.study.subject import from_outside
-from cbm.ui.access import modes, uploads
+from cbm.ui.access import modes, quotas, uploads
 from cbm.ui.access.limits import MEGABYTE
 from cbm.ui.frame import empty, encoders, messages, selections
 from cbm.ui.frame.cards import page_title
@@ -163,7 +163,7 @@ def _upload(chosen: Chosen) -> Subject | None:
 @st.cache_resource(max_entries=4, scope="session", show_spinner="Looking at the picture …")
 def _encoded_upload(root: str, model: str, file_id: str, _study: Study, _file: uploads.Upload) -> Subject:
     """Decode and encode once for each upload; forgotten with the session."""
-    modes.check_encoding()
+    quotas.check_encoding()
     picture = uploads.read_single(_file)
     picture.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
     return uploaded(_study, _file.name, picture)

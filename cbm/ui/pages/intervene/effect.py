@@ -16,7 +16,7 @@ from cbm.editing.effect import EditEffect, MarginalEffect
 from cbm.editing.recipe import Recipe
 from cbm.study.recipe_files import missing_items, read_recipe
 from cbm.study.study import Study
-from cbm.ui.access import modes
+from cbm.ui.access import modes, quotas
 from cbm.ui.frame import cache, edits, messages, resources
 from cbm.ui.frame.chosen import Chosen
 from cbm.ui.frame.formats import counted, percent, plain, points
@@ -211,7 +211,7 @@ def upload_panel(study: Study, recipe: Recipe, *, model: str) -> None:
         if file is None:
             return
         try:
-            modes.check_upload(file.name, file.size)
+            quotas.check_upload(file.name, file.size)
             read = _read(file, study)
         except CbmError as error:
             messages.error(str(error))
