@@ -98,13 +98,13 @@ def test_damaged_model_is_explained(open_app: OpenApp, own_workspace: Workspace)
 def test_a_change_that_is_reported_twice_is_one_edit() -> None:
     def script() -> None:
         from cbm.editing.recipe import AblateConcept
-        from cbm.ui.frame import session
+        from cbm.ui.frame import edits
 
         for _ in range(2):
-            session.rename("model-a", 3, "star", "my own name")
-        session.add_edit("model-a", AblateConcept(3, "my own name"))
+            edits.rename("model-a", 3, "star", "my own name")
+        edits.add("model-a", AblateConcept(3, "my own name"))
         for _ in range(2):
-            session.switch("model-a", 1, False)
+            edits.switch("model-a", 1, False)
 
     app = AppTest.from_function(script).run()
     recipe = app.session_state["recipes"]["model-a"]

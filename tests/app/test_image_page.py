@@ -16,7 +16,8 @@ from cbm.images.decode import decode
 from cbm.images.pictures import read_bytes
 from cbm.study.study import Study
 from cbm.study.subject import Neighbours, concepts_at
-from cbm.ui.frame import resources, session
+from cbm.ui.frame import resources
+from cbm.ui.frame.state import short
 from cbm.workspace.workspace import Workspace
 
 
@@ -108,7 +109,7 @@ def test_prediction_follows_the_visitors_edits(open_app: OpenApp, study: Study) 
     row, concept = planted.correctable(study)
     app = open_app("image", image=study.item(row))
     before = verdict(app)
-    model = session.short(app.session_state["model"])
+    model = short(app.session_state["model"])
     recipes = {key: Recipe.of(AblateConcept(concept, "x")) for key in app.session_state["recipes"]}
     app.session_state["recipes"] = recipes
     app.run()

@@ -18,8 +18,9 @@ from cbm.editing.recipe import AblateConcept, AblateConcepts, Recipe, ScaleConce
 from cbm.jobs import Jobs
 from cbm.registry import VERBS
 from cbm.study.study import Study
-from cbm.ui.frame import resources, session
+from cbm.ui.frame import resources
 from cbm.ui.frame.selection_links import Selection, encode_selection
+from cbm.ui.frame.state import short
 from cbm.ui.pages.intervene.suggestions import experiments
 from cbm.ui.widgets.figures import signed
 from cbm.workspace.workspace import Workspace
@@ -344,7 +345,7 @@ def test_edited_model_is_saved_by_a_job_and_can_be_opened(open_app: OpenApp, own
     app.run()
     saved = Workspace(own_workspace.root).get(result.model, "model")
     assert any(link.proto.page == "intervene" for link in app.get("page_link") if "Open the saved model" in link.proto.label)
-    again = open_app("intervene", root=own_workspace.root, model=session.short(saved.id))
+    again = open_app("intervene", root=own_workspace.root, model=short(saved.id))
     assert recipe_of(again).active == recipe_of(app).active
 
 

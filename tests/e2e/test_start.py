@@ -9,7 +9,7 @@ from visits import Server, Visit
 
 from cbm.study import scenarios
 from cbm.ui.frame import resources
-from cbm.ui.frame.text import percent
+from cbm.ui.frame.formats import percent
 
 
 def test_first_look_says_what_it_is_and_where_to_click(visit: Visit) -> None:

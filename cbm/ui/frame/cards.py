@@ -7,10 +7,6 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from cbm.ui.frame.messages import error as show_error
-
-__all__ = ["Headline", "headline_row", "page_title", "show_error"]
-
 
 @dataclass(frozen=True)
 class Headline:

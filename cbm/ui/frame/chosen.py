@@ -12,6 +12,7 @@ from cbm.editing.recipe import Recipe
 from cbm.study.study import Study
 from cbm.ui.access import modes, visit
 from cbm.ui.frame import edits, empty, resources
+from cbm.ui.frame.parameters import take_out
 from cbm.ui.frame.resources import Catalogue
 from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import CHOSEN_MODEL, DEFAULT_MODEL, MODEL, fits, of_model, short
@@ -77,8 +78,7 @@ def take_choice() -> None:
     """Callback of the model selector: the numbers of concepts and images belong to the model that was left."""
     CHOSEN_MODEL.put(MODEL_CHOICE.get())
     # Not `visit.clear_url`: widgets are bound to other parameters, and those are about the page, not the model.
-    for name in of_model():
-        st.query_params.pop(name, None)
+    take_out(of_model())
 
 
 def show(model: str) -> None:

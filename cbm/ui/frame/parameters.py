@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -61,6 +61,17 @@ class Parameter(Generic[T]):
         if isinstance(value, bool):
             return "true" if value else "false"
         return _BETWEEN.join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def take_out(names: Iterable[str]) -> None:
+    """Remove query parameters, whatever they say. Not for those that a widget is bound to."""
+    for name in names:
+        st.query_params.pop(name, None)
+
+
+def in_url() -> dict[str, str]:
+    """All query parameters, as they are."""
+    return st.query_params.to_dict()
 
 
 @dataclass(frozen=True)

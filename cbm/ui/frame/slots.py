@@ -1,11 +1,11 @@
 """What a visitor's session holds: typed slots for values and for widgets. Ids and small values, never arrays.
 
-Nothing outside `cbm.ui.frame` names `st.session_state`; pages declare their slots on their `cbm.ui.frame.state.PageState`.
+Nothing outside `cbm.ui.frame` names `st.session_state`, but for the visit itself (`cbm.ui.access.visit`). Pages declare their slots on
+their `cbm.ui.frame.state.PageState`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -79,13 +79,3 @@ def chosen_rows(key: str) -> list[int]:
 def _selection(key: str) -> dict[str, Any]:
     held = st.session_state.get(key)
     return {} if not held else held["selection"]
-
-
-def forget_session() -> None:
-    """Forget everything about the visitor."""
-    st.session_state.clear()
-
-
-def parameters() -> Iterator[tuple[str, str]]:
-    """The query parameters of the URL, all of them."""
-    yield from st.query_params.to_dict().items()

@@ -9,7 +9,7 @@ from typing import Literal
 
 from cbm.jobs import Job, State
 from cbm.registry import VERBS
-from cbm.ui.frame.text import counted, plain
+from cbm.ui.frame.formats import ago, counted, duration, left, plain
 
 
 @dataclass(frozen=True)
@@ -53,29 +53,6 @@ def title(job: Job) -> str:
 
 def figure_name(name: str) -> str:
     return _FIGURES.get(name, name.replace("_", " ").capitalize())
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it: "0.4 s", "12 s", "3 min 20 s", "2 h 5 min"."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole < 600 else f"{round(whole / 60)} min"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def left(seconds: float) -> str:
-    """A time that is only guessed, in steps that do not flicker."""
-    if seconds < 10:
-        return "a few seconds left"
-    if seconds < 55:
-        return f"about {5 * round(seconds / 5)} s left"
-    if seconds < 3300:
-        return f"about {max(1, round(seconds / 60))} min left"
-    return f"about {seconds / 3600:.1f} h left"
 
 
 def progress_line(job: Job, ahead: int = 0, others: int = 0) -> str:
@@ -129,19 +106,6 @@ _ORDINALS = {2: "second", 3: "third"}
 def took(job: Job) -> str:
     seconds = job.seconds
     return "done" if seconds is None else f"done in {duration(seconds)}"
-
-
-def ago(moment: datetime, now: datetime) -> str:
-    """When something was: "just now", "5 min ago", "3 h ago", "4 days ago", then the date."""
-    seconds = (now - moment).total_seconds()
-    if seconds < 45:
-        return "just now"
-    if seconds < 3600:
-        return f"{max(1, round(seconds / 60))} min ago"
-    if seconds < 24 * 3600:
-        return f"{round(seconds / 3600)} h ago"
-    days = round(seconds / (24 * 3600))
-    return f"{counted(days, 'day')} ago" if days < 31 else f"on {moment:%d %B %Y}".replace(" 0", " ")
 
 
 def facts(job: Job, now: datetime) -> str:

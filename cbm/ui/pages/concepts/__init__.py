@@ -9,9 +9,10 @@ import streamlit as st
 
 from cbm.study.concept_list import FILTER_LABELS, FILTERS_EXPLAINED, Filter, Sort, shown_concepts
 from cbm.study.concept_search import ConceptQuery, candidates, listed
-from cbm.ui.frame import messages, selections, slots
+from cbm.ui.frame import messages, selections
 from cbm.ui.frame.cards import page_title
 from cbm.ui.frame.chosen import open_chosen
+from cbm.ui.frame.parameters import in_url
 from cbm.ui.frame.state import ConceptPage, ConceptsPage, Link
 from cbm.ui.pages.concepts import concept_map, lists, meaning, picks
 
@@ -58,7 +59,7 @@ def _lead_on() -> None:
     concept = ConceptPage.parameters()["concept"]
     if concept.is_asked():
         lists.come_back()
-        Link(ConceptPage.SCRIPT, dict(slots.parameters())).open()
+        Link(ConceptPage.SCRIPT, in_url()).open()
 
 
 def _search_bar(classes: Sequence[str]) -> tuple[str, Sort, str | None, str]:

@@ -15,9 +15,10 @@ from cbm.study.concept_list import ShownConcepts, concept_frame
 from cbm.study.concept_search import Candidates, ConceptQuery
 from cbm.study.concept_view import ConceptSummary
 from cbm.study.study import Study
-from cbm.ui.frame import empty, slots
+from cbm.ui.frame import empty
 from cbm.ui.frame.formats import counted
 from cbm.ui.frame.pager import linked_pager
+from cbm.ui.frame.parameters import in_url
 from cbm.ui.frame.slots import Slot, chosen_rows, set_widget
 from cbm.ui.frame.state import ConceptPage, ConceptsPage, Link
 from cbm.ui.pages.concepts import picks
@@ -64,7 +65,7 @@ def leave_for(view: View, concept: int) -> NoReturn:
 
     On the way Streamlit puts `concepts?concept=17` into the browser's history, where the visitor's way back leads.
     """
-    _LEFT.put((concept, tuple(slots.parameters())))
+    _LEFT.put((concept, tuple(in_url().items())))
     view.page(concept).link().open()
 
 
