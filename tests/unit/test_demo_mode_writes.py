@@ -79,7 +79,7 @@ def _note(call: ast.Call, found: Function) -> None:
     if last in GUARDS and receiver in ("modes", "quotas", ""):
         found.guarded = True
     written = (
-        (last in FILE_CALLS and receiver != "session")
+        (last in FILE_CALLS and receiver != "edits")
         or (last in OS_CALLS and receiver in ("os", "shutil"))
         or (last in JOB_CALLS and "jobs" in receiver.lower())
         or (last in LIBRARY_CALLS and (receiver == "verbs" or "orkspace" in receiver))
