@@ -14,11 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
+from cbm.dictionaries.baselines import baselines_table
+from cbm.dictionaries.batchtopk import BatchTopK
 from cbm.dictionaries.calibration import recalibrated
-from cbm.dictionaries.configs import BatchTopK, TopK, TrainingConfig
+from cbm.dictionaries.configs import TrainingConfig
 from cbm.dictionaries.jumprelu import JumpReluDictionary
+from cbm.dictionaries.topk import TopK
 from cbm.dictionaries.trainer import train
-from cbm.metrics.reconstruction import ReconstructionMetrics, baselines_table, measure_reconstruction
+from cbm.metrics.reconstruction import ReconstructionMetrics, measure_reconstruction
 
 VARIANTS = {
     "batchtopk": lambda width, k: BatchTopK(width, k),

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from cbm import verbs
-from cbm.dictionaries.configs import BatchTopK, TrainingConfig
+from cbm.dictionaries.batchtopk import BatchTopK
+from cbm.dictionaries.configs import TrainingConfig
 from cbm.dictionaries.sizes import sound_size
 from cbm.dictionaries.trainer import train
 from cbm.embeddings.sets import load_set

@@ -24,13 +24,16 @@ import numpy as np
 from cbm.backbones.reference import BackboneReference
 from cbm.core.codes import Codes
 from cbm.dictionaries.base import Dictionary, load_dictionary
-from cbm.dictionaries.configs import BatchTopK, TrainingConfig
+from cbm.dictionaries.batchtopk import BatchTopK
+from cbm.dictionaries.configs import TrainingConfig
 from cbm.dictionaries.trainer import train
-from cbm.metrics.naming import NamesRight, NamingQuality, best_latents, names_against_truth, truth_pairs
+from cbm.metrics.naming import NamesRight, NamingQuality, best_latents, names_against_truth
 from cbm.names.assignment import with_threshold
-from cbm.names.rules import RULES, Rule, name_concepts
+from cbm.names.rules import name_concepts
 from cbm.names.threshold import measured_threshold
+from cbm.names.truth import truth_pairs
 from cbm.names.vocabulary import Vocabulary
+from cbm.registry import RULES
 
 SETS = ("caltech101", "dtd", "imagenet_fewshot", "oxford_flowers", "ucf101")
 CLEAR, CLEAR_FEWSHOT = 0.8, 0.5
@@ -76,7 +79,7 @@ OBJECTS = {
 class Row:
     """One rule: right names on each set, and figures of all its names."""
 
-    rule: Rule
+    rule: str
     right: dict[str, NamesRight]
     threshold: float
     quality: NamingQuality
@@ -112,14 +115,15 @@ def main() -> None:
 
 
 def _measure(
-    rule: Rule, dictionary: Dictionary, vocabulary: Vocabulary, codes: Codes, images: np.ndarray, truth: dict[str, list[tuple[int, int]]]
+    rule: str, dictionary: Dictionary, vocabulary: Vocabulary, codes: Codes, images: np.ndarray, truth: dict[str, list[tuple[int, int]]]
 ) -> Row:
     started = time.process_time()
     naming = name_concepts(dictionary.directions, vocabulary.embeddings, rule=rule, codes=codes, embeddings=images)
     seconds = time.process_time() - started
     threshold = measured_threshold(vocabulary.embeddings, rule=rule, codes=codes, embeddings=images)
-    right = {name: names_against_truth(naming, pairs) for name, pairs in truth.items()}
-    return Row(rule, right, threshold, NamingQuality.of(with_threshold(naming, threshold)), seconds)
+    right = {name: names_against_truth(naming.candidates, pairs) for name, pairs in truth.items()}
+    named = with_threshold(naming, threshold)
+    return Row(rule, right, threshold, NamingQuality.of(named.names, named.score, named.named), seconds)
 
 
 def _print(row: Row) -> None:
@@ -173,7 +177,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=4096)
     parser.add_argument("--k", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES))
+    parser.add_argument("--rules", nargs="+", choices=RULES.names, default=list(RULES.names))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/naming_rules.json"))
     return parser.parse_args()
 

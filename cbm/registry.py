@@ -15,6 +15,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from cbm.core.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from cbm.core.bottleneck import Bottleneck
+    from cbm.dictionaries.part import DictionaryPart
+    from cbm.heads.part import HeadPart
+    from cbm.images.sources import SourcePart
+    from cbm.metrics.part import MetricPart
+    from cbm.names.part import RulePart
     from cbm.verbs.base import Verb
 
 
@@ -30,7 +36,12 @@ class Part:
     """A frozen dataclass; the docstring under each field is its help text everywhere."""
 
 
-P = TypeVar("P", bound=Part)
+@dataclass(frozen=True)
+class NoSettings:
+    """Of a part without settings."""
+
+
+P = TypeVar("P")
 
 
 class Registry(Generic[P]):
@@ -70,14 +81,81 @@ class Registry(Generic[P]):
             self._loaded[name] = getattr(importlib.import_module(module), attribute)
         return self._loaded[name]
 
-    def add(self, part: P) -> None:
+    def add(self, name: str, part: P) -> None:
         """Register a part at run time: a plug-in, or a test's."""
-        self._loaded[part.name] = part
+        self._loaded[name] = part
 
     def discard(self, name: str) -> None:
         """Take a part back that was added at run time."""
         self._loaded.pop(name, None)
 
+
+DICTIONARIES: Registry[DictionaryPart] = Registry(
+    "variant",
+    {
+        "batchtopk": "cbm.dictionaries.batchtopk:PART",
+        "topk": "cbm.dictionaries.topk:PART",
+        "relu-l1": "cbm.dictionaries.relu_l1:PART",
+        "dn-cbm": "cbm.dictionaries.dn_cbm:PART",
+        "kmeans": "cbm.dictionaries.kmeans:PART",
+        "pca": "cbm.dictionaries.pca:PART",
+        "random": "cbm.dictionaries.random:PART",
+        "neurons": "cbm.dictionaries.neurons:PART",
+    },
+)
+
+BOTTLENECKS: Registry[type[Bottleneck]] = Registry(
+    "kind of bottleneck",
+    {
+        "jumprelu": "cbm.dictionaries.jumprelu:JumpReluDictionary",
+        "kmeans": "cbm.dictionaries.clusters:KMeansDictionary",
+        "pca": "cbm.dictionaries.linear:PcaDictionary",
+        "random": "cbm.dictionaries.jumprelu:RandomDictionary",
+        "neurons": "cbm.dictionaries.linear:NeuronDictionary",
+    },
+)
+"""The classes that a stored bottleneck may be of; what is learned as one of `DICTIONARIES` ends as one of these."""
+
+HEADS: Registry[HeadPart] = Registry(
+    "head",
+    {
+        "sparse": "cbm.heads.sparse:PART",
+        "dense": "cbm.heads.dense:PART",
+        "dn-cbm": "cbm.heads.dn_cbm:PART",
+    },
+)
+
+RULES: Registry[RulePart] = Registry(
+    "naming rule",
+    {
+        "combined": "cbm.names.combined:PART",
+        "centred": "cbm.names.centred:PART",
+        "soft-wpmi": "cbm.names.soft_wpmi:PART",
+        "cosine": "cbm.names.cosine:PART",
+    },
+)
+
+METRICS: Registry[MetricPart] = Registry(
+    "metric",
+    {
+        "sizes": "cbm.metrics.evaluations:SIZES",
+        "reconstruction": "cbm.metrics.evaluations:RECONSTRUCTION",
+        "accuracy": "cbm.metrics.evaluations:ACCURACY",
+        "groups": "cbm.metrics.evaluations:GROUPS",
+        "class-names": "cbm.metrics.evaluations:CLASS_NAMES",
+        "known-concepts": "cbm.metrics.evaluations:KNOWN_CONCEPTS",
+    },
+)
+
+SOURCES: Registry[SourcePart] = Registry(
+    "source of images",
+    {
+        "scenes": "cbm.images.sources:SCENES",
+        "folder": "cbm.images.sources:FOLDER",
+        "table": "cbm.images.sources:TABLE",
+        "archive": "cbm.images.sources:ARCHIVE",
+    },
+)
 
 VERBS: Registry[Verb[..., Any]] = Registry(
     "verb",
@@ -99,3 +177,6 @@ VERBS: Registry[Verb[..., Any]] = Registry(
         "import_bundle": "cbm.verbs.import_bundle:import_bundle",
     },
 )
+
+LISTS: tuple[Registry[Any], ...] = (SOURCES, DICTIONARIES, RULES, BOTTLENECKS, HEADS, METRICS)
+"""All but the verbs, in the order in which the pipeline uses them."""

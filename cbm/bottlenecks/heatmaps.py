@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
+from cbm.core.bottleneck import Bottleneck
 from cbm.core.codes import Codes
-from cbm.dictionaries.base import Dictionary
 
 
 def concept_heat_maps(
-    dictionary: Dictionary,
+    bottleneck: Bottleneck,
     patches: Float32[np.ndarray, "images rows columns dim"],
     latents: Int[np.ndarray, " some"],
     space: str = "l2",
@@ -26,17 +26,17 @@ def concept_heat_maps(
     """
     images, rows, columns, dim = patches.shape
     flat = _at_image_scale(patches, space).reshape(-1, dim)
-    responses = dictionary.preactivations(np.ascontiguousarray(flat, np.float32), latents)
+    responses = bottleneck.preactivations(np.ascontiguousarray(flat, np.float32), latents)
     return responses.reshape(images, rows, columns, len(latents))
 
 
-def patch_codes(dictionary: Dictionary, patches: Float32[np.ndarray, "rows columns dim"], space: str = "l2") -> Codes:
+def patch_codes(bottleneck: Bottleneck, patches: Float32[np.ndarray, "rows columns dim"], space: str = "l2") -> Codes:
     """The codes of every patch of one image, row by row: which concepts fire there, had the whole image looked like that patch.
 
     Args:
         patches: raw patch embeddings of one image; they are scaled as in `concept_heat_maps`.
     """
-    return dictionary.encode(_at_image_scale(patches[None], space).reshape(-1, patches.shape[-1]))
+    return bottleneck.encode(_at_image_scale(patches[None], space).reshape(-1, patches.shape[-1]))
 
 
 def shares_of_peak(heat: Float[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:

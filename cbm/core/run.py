@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from cbm.core.errors import Cancelled
 from cbm.core.progress import CancelCheck, Progress, ProgressCallback
@@ -21,6 +22,8 @@ class Run:
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `mps`; see `cbm.core.devices.choose_device`."""
     seed: int = 0
+    checkpoints: Path | None = None
+    """A folder for what long work leaves behind to go on from; None: nothing is left."""
 
     def report(self, done: int, total: int, message: str, **figures: float) -> None:
         """Say how far the work has come."""

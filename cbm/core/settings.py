@@ -104,7 +104,8 @@ def make_settings(settings: type[S], values: Mapping[str, Any], what: str) -> S:
     given = {name: value for name, value in values.items() if value is not None or (name in fields and fields[name].optional)}
     unknown = [name for name in given if name not in fields]
     if unknown:
-        raise InvalidInputError(f"{what[:1].upper()}{what[1:]} takes no {', '.join(unknown)}; leave it out. It takes {', '.join(fields)}.")
+        refused, taken = (", ".join(name.replace("_", "-") for name in names) for names in (unknown, fields))
+        raise InvalidInputError(f"{what[:1].upper()}{what[1:]} takes no {refused}; leave it out. It takes {taken}.")
     missing = [field.name for field in fields.values() if field.required and field.name not in given]
     if missing:
         raise InvalidInputError(f"{what[:1].upper()}{what[1:]} needs {', '.join(missing)}.")

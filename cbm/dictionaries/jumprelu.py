@@ -26,6 +26,7 @@ class JumpReluDictionary(Dictionary):
     """
 
     kind: ClassVar[str] = "jumprelu"
+    summary: ClassVar[str] = "Sparse autoencoder: concepts fire above a threshold of their own."
 
     encoder: Float32[np.ndarray, "dim size"]
     encoder_bias: Float32[np.ndarray, " size"]
@@ -85,7 +86,7 @@ class JumpReluDictionary(Dictionary):
         self, embeddings: Float[np.ndarray, "batch dim"], latents: Int[np.ndarray, " some"]
     ) -> Float32[np.ndarray, "batch some"]:
         weight, bias = self._folded_encoder
-        chosen = torch.from_numpy(np.asarray(latents, dtype=np.int64))
+        chosen = torch.from_numpy(np.ascontiguousarray(latents, dtype=np.int64))
         parts = [torch.addmm(bias[chosen], _as_tensor(chunk), weight[chosen].T).numpy() for chunk in self._chunks(embeddings)]
         return np.concatenate(parts) if parts else np.zeros((0, len(chosen)), np.float32)
 
@@ -98,6 +99,13 @@ class JumpReluDictionary(Dictionary):
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Self:
         return cls(**{name: tensors[name] for name in _TENSORS}, scale=float(settings["scale"]))
+
+
+class RandomDictionary(JumpReluDictionary):
+    """Frozen random unit directions in the same form: the encoder is their transpose; see `cbm.dictionaries.random`."""
+
+    kind: ClassVar[str] = "random"
+    summary: ClassVar[str] = "Random directions, with a threshold that leaves k of them active."
 
 
 def _as_tensor(embeddings: Float32[np.ndarray, "batch dim"]) -> torch.Tensor:

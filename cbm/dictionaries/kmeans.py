@@ -1,77 +1,37 @@
-"""Cluster centres as a dictionary: one concept per embedding."""
+"""k-means: groups of similar images."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-from jaxtyping import Float, Float32, Int
+from cbm.core.run import Run
+from cbm.core.settings import Range
+from cbm.dictionaries.part import DictionaryPart, DictionarySettings, FittedDictionary
 
-from cbm.core.arrays import unit_rows
-from cbm.core.codes import Codes
-from cbm.core.errors import InvalidInputError
-from cbm.dictionaries.base import Dictionary
+if TYPE_CHECKING:
+    import numpy as np
 
 
-class KMeansDictionary(Dictionary):
-    """The nearest centre is active, with its distance from the mean as activation, so that the reconstruction is the centre itself."""
+@dataclass(frozen=True)
+class KMeansSettings(DictionarySettings):
+    width: Annotated[int | None, Range(1)] = None
+    """Number of clusters, at most one for each image; eight times the embedding's dimension when absent."""
+    k: Annotated[int, Range(1)] = 32
+    """Active latents of the other baselines that it is compared with; an image is in one cluster."""
 
-    kind: ClassVar[str] = "kmeans"
 
-    def __init__(self, centres: Float32[np.ndarray, "size dim"], mean: Float32[np.ndarray, " dim"]) -> None:
-        self.centres, self.mean = centres, mean
-        self._directions = unit_rows(centres - mean)
-        self._lengths = np.linalg.norm(centres - mean, axis=1).astype(np.float32)
+def fit(rows: np.ndarray, settings: KMeansSettings, run: Run) -> FittedDictionary:
+    from cbm.dictionaries.clusters import KMeansDictionary
 
-    @classmethod
-    def fit(cls, embeddings: Float[np.ndarray, "count dim"], *, size: int, seed: int = 0, iterations: int = 20) -> Self:
-        """Lloyd's algorithm on mini-batches (scikit-learn), from k-means++ centres.
+    assert settings.width is not None, "settings are resolved"
+    return FittedDictionary(KMeansDictionary.learn(rows, size=min(settings.width, len(rows)), seed=run.seed))
 
-        Raises:
-            InvalidInputError: more clusters than embeddings.
-        """
-        from sklearn.cluster import MiniBatchKMeans
 
-        if size > len(embeddings):
-            raise InvalidInputError(f"k-means of {size} clusters needs as many embeddings, not {len(embeddings)}; ask for fewer clusters.")
-        model = MiniBatchKMeans(size, batch_size=4096, max_iter=iterations, n_init=1, random_state=seed, init_size=3 * size)
-        model.fit(np.asarray(embeddings, np.float32))
-        mean = embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
-        return cls(np.asarray(model.cluster_centers_, np.float32), mean)
-
-    @property
-    def size(self) -> int:
-        return self.centres.shape[0]
-
-    @property
-    def dim(self) -> int:
-        return self.centres.shape[1]
-
-    @property
-    def directions(self) -> Float32[np.ndarray, "size dim"]:
-        return self._directions
-
-    def _encode_chunk(self, embeddings: Float32[np.ndarray, "batch dim"]) -> Codes:
-        centred = embeddings - self.mean
-        # ‖x - c‖² without ‖x‖², which is the same for every centre.
-        distances = np.square(self._lengths) - 2 * (centred @ (self.centres - self.mean).T)
-        nearest = distances.argmin(axis=1)
-        return Codes(nearest[:, None].astype(np.int32), self._lengths[nearest][:, None], self.size)
-
-    def decode(self, codes: Codes) -> Float32[np.ndarray, "batch dim"]:
-        return np.asarray(codes.to_csr() @ self._directions + self.mean, np.float32)
-
-    def preactivations(
-        self, embeddings: Float[np.ndarray, "batch dim"], latents: Int[np.ndarray, " some"]
-    ) -> Float32[np.ndarray, "batch some"]:
-        chosen = self._directions[np.asarray(latents)]
-        parts = [np.asarray((chunk - self.mean) @ chosen.T, np.float32) for chunk in self._chunks(embeddings)]
-        return np.concatenate(parts) if parts else np.zeros((0, len(chosen)), np.float32)
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        return {"centres": self.centres, "mean": self.mean}
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Self:
-        return cls(tensors["centres"], tensors["mean"])
+PART = DictionaryPart(
+    "kmeans",
+    "Baseline: groups of similar images. Every image has exactly one concept, its group.",
+    KMeansSettings,
+    label="k-means",
+    fit=fit,
+)

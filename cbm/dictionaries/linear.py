@@ -1,11 +1,11 @@
-"""What the baselines with fixed linear directions share: centred projections, and the k strongest of them as codes."""
+"""Dictionaries of fixed linear directions: centred projections, and the k strongest of them as codes."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
@@ -73,3 +73,66 @@ class LinearDictionary(Dictionary):
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Self:
         return cls(tensors["directions"], tensors["mean"], int(settings["k"]))
+
+
+class PcaDictionary(LinearDictionary):
+    """The k projections of greatest magnitude, with their sign, among the principal components."""
+
+    kind: ClassVar[str] = "pca"
+    summary: ClassVar[str] = "Principal components: the k strongest projections, with their sign."
+
+    @classmethod
+    def learn(cls, embeddings: Float[np.ndarray, "count dim"], *, k: int, components: int | None = None) -> Self:
+        """Eigenvectors of the covariance, by falling variance; all of them by default.
+
+        With `components` = `k` this is ordinary PCA; with more, each embedding chooses its own k.
+        """
+        count, dim = embeddings.shape
+        mean = embeddings.mean(axis=0, dtype=np.float64)
+        covariance = np.zeros((dim, dim))
+        for start in range(0, count, 8192):
+            centred = embeddings[start : start + 8192].astype(np.float64) - mean
+            covariance += centred.T @ centred
+        _, vectors = np.linalg.eigh(covariance)
+        kept = vectors[:, ::-1].T[: components or dim]
+        # Eigenvectors have no sign of their own: the largest entry is made positive, so that the same data give the same dictionary.
+        signs = np.sign(kept[np.arange(len(kept)), np.abs(kept).argmax(axis=1)])
+        return cls(np.ascontiguousarray(kept * signs[:, None], np.float32), mean.astype(np.float32), k)
+
+    def _strength(self, responses: Float32[np.ndarray, "batch size"]) -> Float32[np.ndarray, "batch size"]:
+        return np.abs(responses)
+
+
+class NeuronDictionary(LinearDictionary):
+    """The k centred coordinates of greatest magnitude, with their sign."""
+
+    kind: ClassVar[str] = "neurons"
+    summary: ClassVar[str] = "Embedding dimensions: the k strongest, with their sign."
+
+    @classmethod
+    def learn(cls, embeddings: Float[np.ndarray, "count dim"], *, k: int) -> Self:
+        dim = embeddings.shape[1]
+        return cls(np.eye(dim, dtype=np.float32), embeddings.mean(axis=0, dtype=np.float64).astype(np.float32), k)
+
+    def _strength(self, responses: Float32[np.ndarray, "batch size"]) -> Float32[np.ndarray, "batch size"]:
+        return np.abs(responses)
+
+
+class RandomProjections(LinearDictionary):
+    """The k largest projections on random directions, where they are positive.
+
+    Exactly k of them in a row, unlike `cbm.dictionaries.random`: a head on these differs from one on concepts in the directions alone.
+    """
+
+    kind: ClassVar[str] = "random-projections"
+    summary: ClassVar[str] = "Random directions: the k largest projections, where they are positive."
+
+    @classmethod
+    def draw(cls, embeddings: Float[np.ndarray, "count dim"], *, size: int, k: int, seed: int) -> Self:
+        """`size` directions uniform on the sphere, centred on the mean of `embeddings`."""
+        directions = np.random.default_rng(seed).standard_normal((size, embeddings.shape[1])).astype(np.float32)
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        return cls(directions, embeddings.mean(axis=0, dtype=np.float64).astype(np.float32), min(k, size))
+
+    def _strength(self, responses: Float32[np.ndarray, "batch size"]) -> Float32[np.ndarray, "batch size"]:
+        return responses

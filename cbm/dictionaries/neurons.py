@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-from jaxtyping import Float, Float32
+from cbm.core.run import Run
+from cbm.core.settings import Range
+from cbm.dictionaries.part import DictionaryPart, DictionarySettings, FittedDictionary
 
-from cbm.dictionaries.linear import LinearDictionary
+if TYPE_CHECKING:
+    import numpy as np
 
 
-class NeuronDictionary(LinearDictionary):
-    """The k centred coordinates of greatest magnitude, with their sign."""
+@dataclass(frozen=True)
+class NeuronSettings(DictionarySettings):
+    width: Annotated[int | None, Range(1)] = None
+    """Without effect: there are as many latents as the embedding has dimensions."""
 
-    kind: ClassVar[str] = "neurons"
 
-    @classmethod
-    def fit(cls, embeddings: Float[np.ndarray, "count dim"], *, k: int) -> Self:
-        dim = embeddings.shape[1]
-        return cls(np.eye(dim, dtype=np.float32), embeddings.mean(axis=0, dtype=np.float64).astype(np.float32), k)
+def fit(rows: np.ndarray, settings: NeuronSettings, run: Run) -> FittedDictionary:
+    from cbm.dictionaries.linear import NeuronDictionary
 
-    def _strength(self, responses: Float32[np.ndarray, "batch size"]) -> Float32[np.ndarray, "batch size"]:
-        return np.abs(responses)
+    return FittedDictionary(NeuronDictionary.learn(rows, k=settings.k))
+
+
+PART = DictionaryPart(
+    "neurons",
+    "Baseline: the numbers of the embedding as they are, each in both directions.",
+    NeuronSettings,
+    label="Embedding dimensions",
+    fit=fit,
+)

@@ -1,42 +1,27 @@
-"""Random directions as a dictionary: what sparsity and size alone achieve."""
+"""Random directions: what sparsity and size alone achieve."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from jaxtyping import Float
+from cbm.core.run import Run
+from cbm.dictionaries.part import DictionaryPart, DictionarySettings, FittedDictionary
 
-from cbm.core.arrays import unit_rows
-from cbm.dictionaries.calibration import CALIBRATION_ROWS, calibrate_threshold
-from cbm.dictionaries.jumprelu import JumpReluDictionary
-from cbm.dictionaries.weights import Weights
+if TYPE_CHECKING:
+    import numpy as np
 
 
-class RandomDictionary(JumpReluDictionary):
-    """Frozen random unit directions: the encoder is their transpose, the threshold calibrated, one factor fitted to the reconstruction."""
+def fit(rows: np.ndarray, settings: DictionarySettings, run: Run) -> FittedDictionary:
+    from cbm.dictionaries.fixed import random_dictionary
 
-    kind: ClassVar[str] = "random"
+    assert settings.width is not None, "settings are resolved"
+    return FittedDictionary(random_dictionary(rows, size=settings.width, k=settings.k, seed=run.seed))
 
-    @classmethod
-    def fit(cls, embeddings: Float[np.ndarray, "count dim"], *, size: int, k: int, seed: int = 0) -> Self:
-        """Directions from `seed`; the threshold gives k active latents on average, the decoder's length is the least-squares factor."""
-        sample = np.asarray(embeddings[:: max(1, len(embeddings) // CALIBRATION_ROWS)], np.float32)
-        mean = embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
-        centred = sample - mean
-        directions = unit_rows(np.random.default_rng(seed).normal(size=(size, sample.shape[1])))
-        weights = Weights(torch.from_numpy(directions), torch.zeros(size), torch.from_numpy(directions), torch.zeros(sample.shape[1]))
-        threshold = np.full(size, calibrate_threshold(weights, torch.from_numpy(centred), k), np.float32)
-        unscaled = cls(
-            encoder=np.ascontiguousarray(directions.T),
-            encoder_bias=np.zeros(size, np.float32),
-            decoder=directions,
-            decoder_bias=np.zeros_like(mean),
-            threshold=threshold,
-            mean=mean,
-            scale=1.0,
-        )
-        rebuilt = unscaled.decode(unscaled.encode(sample)) - mean
-        factor = float(np.vdot(rebuilt, centred) / max(float(np.vdot(rebuilt, rebuilt)), 1e-12))
-        return cls(**{**unscaled.tensors(), "decoder": directions * np.float32(max(factor, 1e-6))}, scale=1.0)
+
+PART = DictionaryPart(
+    "random",
+    "Baseline: nothing is learned. What is no better than this is worth nothing.",
+    DictionarySettings,
+    label="Random directions",
+    fit=fit,
+)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from cbm.dictionaries.configs import ReluL1, TrainingConfig
+from cbm.dictionaries.configs import TrainingConfig
 
 _SMALLEST_BATCH, _LARGEST_BATCH, _BATCHES_PER_EPOCH = 256, 4096, 16
 _LONGEST_SILENCE = 400_000
@@ -61,16 +61,16 @@ class Schedule:
 
     def k(self, step: int) -> int:
         """Active latents per embedding at this step: falling linearly from its start to k, then k. Zero where the variant has no k."""
-        if isinstance(self.config.variant, ReluL1):
+        k = self.config.variant.selected
+        if k == 0:
             return 0
-        k = self.config.variant.k
         start = max(k, round(min(self.config.annealing_start * k, self.dim, self.config.variant.width)))
         length = self.config.annealing * self.steps
         return k + round((start - k) * (1 - step / length)) if step < length else k
 
     def resamples_before(self, step: int) -> bool:
         """Whether dead latents are resampled before this step: every `resample_every` epochs, while as many are left."""
-        every = self.config.variant.resample_every if isinstance(self.config.variant, ReluL1) else None
+        every = self.config.variant.resamples_every
         if not every or step == 0 or step % (self.batches * every):
             return False
         # The last stretch is left in peace: 200 epochs at every tenth are resampled after 10, 20, … 180, as DN-CBM does.

@@ -16,12 +16,11 @@ from cbm.core.errors import InvalidInputError, MismatchError
 from cbm.core.progress import CancelCheck, Progress, ProgressCallback
 from cbm.dictionaries.calibration import CALIBRATION_ROWS, calibrate_threshold
 from cbm.dictionaries.checkpoint import Checkpoint, read_checkpoint, training_identity, write_checkpoint
-from cbm.dictionaries.configs import ReluL1, TrainingConfig, variant_name
+from cbm.dictionaries.configs import TrainingConfig
 from cbm.dictionaries.jumprelu import JumpReluDictionary
-from cbm.dictionaries.relu_l1 import ReluL1Objective
+from cbm.dictionaries.objective import Step, StepFigures
 from cbm.dictionaries.schedule import Schedule
-from cbm.dictionaries.topk import StepFigures, TopKObjective
-from cbm.dictionaries.weights import NAMES, Weights, kaiming_weights, normalise_decoder, remove_radial_gradient, tied_weights
+from cbm.dictionaries.weights import NAMES, Weights, normalise_decoder, remove_radial_gradient
 
 EVALUATION_ROWS = 2048
 SMALLEST_CALIBRATION = 512
@@ -126,7 +125,10 @@ class _Training:
         self._mean = torch.from_numpy(self.mean).to(device)
 
         generator = torch.Generator().manual_seed(config.seed)
-        self.weights, self.objective = self._make_objective(generator)
+        self.objective = config.variant.objective(self.dim, device, config.chunk_rows)
+        self.weights = self.objective.initial_weights(
+            generator, (lambda count: self._drawn(count, generator)) if config.initial_directions == "data" else None
+        )
         for tensor in self.weights.tensors:
             tensor.requires_grad_()
         self.weights.zero_gradients()
@@ -149,18 +151,8 @@ class _Training:
         self.evaluation_rows = self._prepared(source[measuring[_spread(len(measuring), EVALUATION_ROWS)]])
         self.evaluation_variance = float((self.evaluation_rows - self.evaluation_rows.mean(dim=0)).cpu().double().square().sum())
 
-    def _make_objective(self, generator: torch.Generator) -> tuple[Weights, TopKObjective | ReluL1Objective]:
-        variant = self.config.variant
-        if isinstance(variant, ReluL1):
-            weights = kaiming_weights(variant.width, self.dim, generator, self.device)
-            return weights, ReluL1Objective(variant, self.dim, self.device, self.config.chunk_rows)
-        directions = torch.randn(variant.width, self.dim, generator=generator)
-        if self.config.initial_directions == "data":
-            # Random directions fill the places that a small set leaves.
-            chosen = self.rows[torch.randperm(len(self.rows), generator=generator)[: variant.width]]
-            directions[: len(chosen)] = self._prepared(self.embeddings[chosen]).cpu()
-        weights = tied_weights(directions.to(self.device))
-        return weights, TopKObjective(variant, self.dim, self.device, self.config.chunk_rows)
+    def _drawn(self, count: int, generator: torch.Generator) -> Float[torch.Tensor, "rows dim"]:
+        return self._prepared(self.embeddings[self.rows[torch.randperm(len(self.rows), generator=generator)[:count]]])
 
     def _prepared(self, rows: Float[np.ndarray, "rows dim"]) -> Float[torch.Tensor, "rows dim"]:
         # Rows are gathered by NumPy, batch by batch: a memory map stays on disk, and half precision is widened here.
@@ -169,7 +161,7 @@ class _Training:
     def advance(self) -> StepFigures:
         """One optimiser step."""
         schedule, config = self.schedule, self.config
-        if isinstance(self.objective, ReluL1Objective) and schedule.resamples_before(self.step):
+        if schedule.resamples_before(self.step):
             self._resample()
         targets = self._prepared(self.embeddings[self.rows[schedule.batch(self.step)]])
         inputs = targets
@@ -177,9 +169,8 @@ class _Training:
             noise = torch.randn(targets.shape, generator=_generator(config.seed, 2, self.step))
             inputs = targets + config.input_noise * noise.to(self.device)
         self.weights.zero_gradients()
-        figures = self.objective.accumulate(
-            self.weights, inputs, targets, schedule.k(self.step), self.silence, schedule.dead_after, 1 / self.dim
-        )
+        step = Step(inputs, targets, schedule.k(self.step), self.silence, schedule.dead_after, 1 / self.dim)
+        figures = self.objective.accumulate(self.weights, step)
         remove_radial_gradient(self.weights)
         for group in self.optimiser.param_groups:
             group["lr"] = config.learning_rate * schedule.learning_rate_factor(self.step)
@@ -194,7 +185,6 @@ class _Training:
         return figures
 
     def _resample(self) -> None:
-        assert isinstance(self.objective, ReluL1Objective)
         generator = _generator(self.config.seed, 3, self.step)
         rows = self.rows[self.objective.resampling_rows(len(self.rows), generator)]
         moments = [(self.optimiser.state[tensor]["exp_avg"], self.optimiser.state[tensor]["exp_avg_sq"]) for tensor in self.weights.tensors]
@@ -253,7 +243,7 @@ class _Training:
             "step": self.step,
             "best_fvu": self.best_fvu,
             "history": [[point.step, point.samples, point.fvu, point.l0, point.dead] for point in self.history],
-            "variant": variant_name(self.config.variant),
+            "variant": self.config.variant.name,
         }
         return Checkpoint(tensors, scalars)
 

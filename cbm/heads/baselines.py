@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from cbm.core.arrays import unit_rows
-from cbm.core.codes import Codes
 from cbm.core.errors import MismatchError
 from cbm.core.progress import CancelCheck, ProgressCallback
+from cbm.dictionaries.linear import RandomProjections
 from cbm.heads.base import checked_labels
 from cbm.heads.dense_probe import ROW_NORM, ConvergedProbeConfig, fit_logistic_regression, spread_over_classes
 from cbm.heads.nec_path import NecPath, NecPathConfig, fit_nec_path
@@ -74,39 +74,6 @@ def zero_shot(
     return accuracy((embeddings @ texts.T).argmax(axis=1), labels)
 
 
-@dataclass(frozen=True)
-class RandomConcepts:
-    """Random unit directions as concepts: activation = ReLU of the centred projection, the k largest of a row kept.
-
-    Sparsified like a dictionary's codes, so that the curve differs from the concepts' in the directions alone.
-    """
-
-    directions: Float32[np.ndarray, "size dim"]
-    mean: Float32[np.ndarray, " dim"]
-    active: int
-    """k: activations kept a row."""
-
-    @classmethod
-    def draw(cls, embeddings: Float32[np.ndarray, "rows dim"], size: int, active: int, seed: int) -> RandomConcepts:
-        """`size` directions uniform on the sphere, centred on the mean of `embeddings`."""
-        directions = np.random.default_rng(seed).standard_normal((size, embeddings.shape[1])).astype(np.float32)
-        return cls(unit_rows(directions), embeddings.mean(axis=0, dtype=np.float64).astype(np.float32), min(active, size))
-
-    def encode(self, embeddings: Float32[np.ndarray, "rows dim"]) -> Codes:
-        """Sparse activations, in blocks of rows so that no dense [rows, size] matrix exists."""
-        size = len(self.directions)
-        indices = np.zeros((len(embeddings), self.active), np.int32)
-        values = np.zeros(indices.shape, np.float32)
-        for start in range(0, len(embeddings), 1024):
-            projected = (embeddings[start : start + 1024] - self.mean) @ self.directions.T
-            largest = np.argpartition(-projected, self.active - 1, axis=1)[:, : self.active] if self.active < size else None
-            chosen = np.sort(largest, axis=1) if largest is not None else np.broadcast_to(np.arange(size), projected.shape)
-            activations = np.maximum(np.take_along_axis(projected, chosen, axis=1), 0)
-            indices[start : start + 1024] = np.where(activations > 0, chosen, 0)
-            values[start : start + 1024] = activations
-        return Codes(indices, values, size)
-
-
 def random_concept_path(
     embeddings: Float32[np.ndarray, "rows dim"],
     labels: Int[np.ndarray, " rows"],
@@ -123,7 +90,7 @@ def random_concept_path(
     cancelled: CancelCheck | None = None,
 ) -> NecPath:
     """The NEC path on as many random directions as there are concepts, the baseline of every NEC curve (VLG-CBM, section 5)."""
-    concepts = RandomConcepts.draw(embeddings, size, active, seed)
+    concepts = RandomProjections.draw(embeddings, size=size, k=active, seed=seed)
     encoded_test = (concepts.encode(test[0]), test[1]) if test is not None else None
     return fit_nec_path(
         concepts.encode(embeddings),

@@ -16,22 +16,15 @@ from cbm.core.codes import Codes
 from cbm.core.errors import Cancelled
 from cbm.core.progress import CancelCheck, Progress, ProgressCallback
 from cbm.heads.base import LinearHead, as_csr, checked_labels, stratified_split
+from cbm.heads.dense import DenseSettings
+from cbm.heads.dn_cbm import DnCbmSettings
 
 ROW_NORM = 10.0
 """Scale at which the converged probe sees its rows, so that one list of strengths serves every dictionary."""
 
 
 @dataclass(frozen=True)
-class DnCbmProbeConfig:
-    """`mean cross-entropy + l1 · mean |W|` by Adam on raw codes, without a bias (Rao et al., DN-CBM, train_linear_probe.py).
-
-    Adam on a sub-gradient gives no exact zeros and the mean makes the penalty tiny: this head is dense, whatever `l1` says.
-    """
-
-    learning_rate: float = 1e-2
-    l1: float = 1.0
-    epochs: int = 200
-    batch_size: int = 512
+class DnCbmProbeConfig(DnCbmSettings):
     seed: int = 0
 
 
@@ -48,13 +41,7 @@ DN_CBM_PROBES: Mapping[str, DnCbmProbeConfig] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class ConvergedProbeConfig:
-    """Multinomial logistic regression with an L2 penalty and a bias by L-BFGS; its strength is picked on held-out training rows."""
-
-    inverse_strengths: tuple[float, ...] = (0.03, 0.3, 3.0)
-    """scikit-learn's C, on features scaled to rows of root-mean-square norm `ROW_NORM`."""
-    held_out: float = 0.2
-    max_iterations: int = 500
+class ConvergedProbeConfig(DenseSettings):
     seed: int = 0
 
 

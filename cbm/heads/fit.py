@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int
@@ -10,11 +11,14 @@ from jaxtyping import Float32, Int
 from cbm.core.codes import Codes
 from cbm.core.errors import InvalidInputError
 from cbm.core.progress import CancelCheck, Progress, ProgressCallback
+from cbm.core.run import Run
 from cbm.heads.base import LinearHead, stratified_split
 from cbm.heads.baselines import LinearProbe, linear_probe, random_concept_path, zero_shot
-from cbm.heads.dense_probe import ConvergedProbeConfig, DenseProbeConfig, fit_dense_probe
+from cbm.heads.dense_probe import ConvergedProbeConfig
 from cbm.heads.nec_path import NecPath, NecPathConfig, NecPoint, fit_nec_path
+from cbm.heads.part import HeadRows
 from cbm.metrics.classification import STANDARD_NECS, accuracy
+from cbm.registry import HEADS
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,10 @@ class HeadsConfig:
     necs: tuple[float, ...] = STANDARD_NECS
     tolerance: float = 1e-3
     """Relative duality gap of every sparse optimum."""
-    dense: DenseProbeConfig = field(default_factory=ConvergedProbeConfig)
+    dense: str = "dense"
+    """Which of `cbm.registry.HEADS` is the dense head of the comparison."""
+    dense_settings: Any = None
+    """Its settings; the defaults where None."""
     path: NecPathConfig = field(default_factory=NecPathConfig)
     random_concepts: bool = True
     """Whether to draw the random-concept curve; it takes as long as the path itself."""
@@ -116,8 +123,9 @@ def compare_heads(
         progress=stages.callback(0),
         cancelled=cancelled,
     )
-    dense_config: DenseProbeConfig = replace(config.dense, seed=config.seed)
-    dense = fit_dense_probe(train.codes, train.labels, n_classes, dense_config, progress=stages.callback(1), cancelled=cancelled)
+    part = HEADS[config.dense]
+    run = Run(stages.callback(1), cancelled, seed=config.seed)
+    dense = part.fit(HeadRows(train.codes, train.labels, n_classes), config.dense_settings or part.settings(), run)
     path = fit_nec_path(
         train.codes,
         train.labels,

@@ -16,7 +16,7 @@ from cbm.heads.base import LinearHead, as_csr, checked_labels, stratified_split
 from cbm.heads.dense_probe import spread_over_classes
 from cbm.heads.problem import Penalty, SparseProblem, precision_for
 from cbm.heads.proximal import Solution, SolverConfig, solve
-from cbm.heads.refit import refit_bias, refit_ridge
+from cbm.heads.refit import refit_ridge
 from cbm.metrics.classification import STANDARD_NECS, accuracy, average_accuracy_over_necs
 
 
@@ -34,8 +34,8 @@ class NecPathConfig:
     closeness: float = 1.03
     """Bisection in λ goes on until an optimum has no more than this times the asked number of weights."""
     max_bisections: int = 6
-    refit: Literal["auto", "none", "bias", "ridge"] = "auto"
-    """After truncation: keep everything ("none"), refit the bias ("bias"), or refit the kept weights and bias with a weak L2 ("ridge"),
+    refit: Literal["auto", "none", "ridge"] = "auto"
+    """After truncation: keep everything ("none"), or refit the kept weights and bias with a weak L2 ("ridge"),
     which undoes the shrinkage of L1. "auto" walks the path on a part of the training rows, too, and takes for every target "none" or the
     ridge, whichever is better on the rest."""
     ridge_strengths: tuple[float, ...] = (1e-2, 1e-3)
@@ -159,7 +159,7 @@ def fit_nec_path(
 
 def _refit_choices(config: NecPathConfig) -> tuple[str, ...]:
     ridges = tuple(f"ridge {strength:g}" for strength in config.ridge_strengths)
-    return {"none": ("none",), "bias": ("bias",), "ridge": ridges, "auto": ("none", *ridges)}[config.refit]
+    return {"none": ("none",), "ridge": ridges, "auto": ("none", *ridges)}[config.refit]
 
 
 class _Reporter:
@@ -275,9 +275,7 @@ def _finish(problem: SparseProblem, optimum: Solution, count: int, refit: str, p
     """Truncate, refit, and fold back to raw activations."""
     cut = truncate(optimum, count)
     weights, bias = cut.weights, cut.bias
-    if refit == "bias":
-        bias = refit_bias(problem, cut.pairs, weights, bias)
-    elif refit.startswith("ridge "):
+    if refit.startswith("ridge "):
         weights, bias = refit_ridge(problem, cut.pairs, weights, bias, float(refit.removeprefix("ridge ")))
     standardised = np.zeros((problem.classes, problem.concepts))
     standardised.ravel()[cut.pairs] = weights

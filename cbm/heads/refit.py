@@ -1,4 +1,4 @@
-"""What follows truncation: the bias, or weights and bias, refitted on the kept pairs without the L1 shrinkage."""
+"""What follows truncation: weights and bias, refitted on the kept pairs without the L1 shrinkage."""
 
 from __future__ import annotations
 
@@ -8,19 +8,7 @@ from scipy.optimize import minimize
 from cbm.heads.problem import PairSystem, SparseProblem
 
 BIAS_RIDGE = 1e-6
-"""L2 on the refitted bias alone: with the weights fixed, separable rows would let it grow without end."""
-
-
-def refit_bias(problem: SparseProblem, pairs: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Bias [classes] that minimises the mean cross-entropy while the weights stay."""
-    fixed = PairSystem(problem, pairs).logits(weights, np.zeros(problem.classes))
-
-    def value_and_gradient(candidate: np.ndarray) -> tuple[float, np.ndarray]:
-        state = problem.evaluate(fixed + problem.bias_logits(candidate))
-        gradient = state.residual.double().mean(dim=1).numpy()
-        return state.loss + 0.5 * BIAS_RIDGE * float(candidate @ candidate), gradient + BIAS_RIDGE * candidate
-
-    return _minimise(value_and_gradient, bias)
+"""L2 on the refitted bias: separable rows would let it grow without end."""
 
 
 def refit_ridge(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -10,9 +10,6 @@ import scipy.sparse
 from jaxtyping import Bool, Float, Int
 
 from cbm.core.codes import Codes
-from cbm.names.assignment import hub_counts
-from cbm.names.names import same_name_key
-from cbm.names.rules import Naming
 
 HUB = 10
 """A name that so many latents bear names too much."""
@@ -34,16 +31,21 @@ class NamingQuality:
     """Over the named latents."""
 
     @classmethod
-    def of(cls, naming: Naming) -> NamingQuality:
-        named = naming.named
-        shared = hub_counts(naming)
+    def of(
+        cls, names: Int[np.ndarray, " latents"], scores: Float[np.ndarray, " latents"], named: Bool[np.ndarray, " latents"]
+    ) -> NamingQuality:
+        """
+        Args:
+            names: index into the vocabulary of each latent's name, with its score; those that are not `named` do not count.
+        """
+        bearers = np.unique(names[named], return_counts=True)[1]
         return cls(
-            latents=len(naming),
+            latents=len(names),
             named=int(named.sum()),
-            distinct=len(np.unique(naming.names[named])),
-            hubs=sum(count >= HUB for count in shared.values()),
-            largest_hub=max(shared.values(), default=min(1, int(named.sum()))),
-            score_sum=float(naming.score[named].sum(dtype=np.float64)),
+            distinct=len(bearers),
+            hubs=int((bearers >= HUB).sum()),
+            largest_hub=int(bearers.max(initial=0)),
+            score_sum=float(scores[named].sum(dtype=np.float64)),
         )
 
     @property
@@ -84,10 +86,13 @@ class NamesRight:
         return self.among_candidates / self.tested if self.tested else 0.0
 
 
-def names_against_truth(naming: Naming, truth: Mapping[int, int] | Iterable[tuple[int, int]]) -> NamesRight:
+def names_against_truth(
+    candidates: Int[np.ndarray, "latents candidates"], truth: Mapping[int, int] | Iterable[tuple[int, int]]
+) -> NamesRight:
     """Count right names.
 
     Args:
+        candidates: each latent's names as indices into the vocabulary, best first.
         truth: pairs (latent, index of its true name in the vocabulary); a latent may be expected to bear several classes' names,
             each pair then counts on its own.
     """
@@ -98,8 +103,8 @@ def names_against_truth(naming: Naming, truth: Mapping[int, int] | Iterable[tupl
         return NamesRight(0, 0, 0)
     return NamesRight(
         tested=len(pairs),
-        first=int(np.sum(naming.candidates[latents, 0] == true)),
-        among_candidates=int(np.sum(np.any(naming.candidates[latents, :5] == true[:, None], axis=1))),
+        first=int(np.sum(candidates[latents, 0] == true)),
+        among_candidates=int(np.sum(np.any(candidates[latents, :5] == true[:, None], axis=1))),
     )
 
 
@@ -135,21 +140,6 @@ def best_latents(codes: Codes, labels: Int[np.ndarray, " images"], classes: int)
             if precision > best[label]:
                 latents[label], best[label] = latent, precision
     return ClassLatents(latents, best)
-
-
-def truth_pairs(found: ClassLatents, class_names: Sequence[str], vocabulary: Sequence[str], above: float) -> list[tuple[int, int]]:
-    """Pairs (latent, index of the class's name in the vocabulary) of the classes that a latent ranks with more than `above`.
-
-    Names are matched as `cbm.names.names.same_name_key` has it: letter case, spaces and hyphens do not matter, nothing else is forgiven.
-    """
-    position: dict[str, int] = {}
-    for index, name in enumerate(vocabulary):
-        position.setdefault(same_name_key(name), index)
-    return [
-        (int(latent), position[same_name_key(name)])
-        for latent, precision, name in zip(found.latents, found.average_precision, class_names, strict=True)
-        if precision > above and same_name_key(name) in position
-    ]
 
 
 def _average_precision(columns: scipy.sparse.csc_matrix, latent: int, members: Bool[np.ndarray, " images"]) -> float:

@@ -6,15 +6,14 @@ Formulas: reference definitions of the fraction of variance unexplained (FVU) ab
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
+from cbm.core.bottleneck import CHUNK_ROWS, Bottleneck
 from cbm.core.errors import InvalidInputError
-from cbm.dictionaries.base import CHUNK_ROWS, Dictionary
 
 DENSITY_EDGES = np.linspace(-7, 0, 51)
 """Edges of the 50 bins of log10 density."""
@@ -118,50 +117,20 @@ class ReconstructionMetrics:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
-def measure_reconstruction(dictionary: Dictionary, embeddings: Float[np.ndarray, "count dim"]) -> ReconstructionMetrics:
-    """Encode, decode and compare, chunk by chunk; memory does not grow with the set."""
-    sums = ReconstructionAccumulators(dictionary.size, sample_mean(embeddings))
+def measure_reconstruction(bottleneck: Bottleneck, embeddings: Float[np.ndarray, "count dim"]) -> ReconstructionMetrics:
+    """Encode, decode and compare, chunk by chunk; memory does not grow with the set.
+
+    Raises:
+        MismatchError: the bottleneck does not decode.
+    """
+    sums = ReconstructionAccumulators(bottleneck.size, sample_mean(embeddings))
     for start in range(0, len(embeddings), CHUNK_ROWS):
         chunk = np.asarray(embeddings[start : start + CHUNK_ROWS], np.float32)
-        codes = dictionary.encode(chunk)
+        codes = bottleneck.encode(chunk)
         active = codes.values != 0
-        counts = np.bincount(codes.indices[active], minlength=dictionary.size)
-        sums.add(chunk, dictionary.decode(codes), active.sum(axis=1), counts)
+        counts = np.bincount(codes.indices[active], minlength=bottleneck.size)
+        sums.add(chunk, bottleneck.decode(codes), active.sum(axis=1), counts)
     return ReconstructionMetrics.from_accumulators(sums)
-
-
-@dataclass(frozen=True)
-class ReconstructionRow:
-    """One line of the table: a dictionary's name and its figures."""
-
-    name: str
-    metrics: ReconstructionMetrics
-
-
-def baselines_table(
-    train: Float[np.ndarray, "count dim"], test: Float[np.ndarray, "held_out dim"], k: int, seed: int, *, size: int | None = None
-) -> tuple[ReconstructionRow, ...]:
-    """What any dictionary must beat: the mean, PCA, k-means, random directions and raw neurons, learned on `train` and measured on `test`.
-
-    Args:
-        size: latents of k-means and the random dictionary; by default four times the dimension, at most half the training rows.
-    """
-    from cbm.dictionaries.kmeans import KMeansDictionary
-    from cbm.dictionaries.neurons import NeuronDictionary
-    from cbm.dictionaries.pca import PcaDictionary
-    from cbm.dictionaries.random import RandomDictionary
-
-    size = size or min(4 * train.shape[1], max(1, len(train) // 2))
-    components = min(k, *train.shape)
-    rows: Sequence[tuple[str, Dictionary]] = (
-        ("mean", PcaDictionary.fit(train, components=1, k=0)),
-        (f"pca-{components}", PcaDictionary.fit(train, components=components, k=components)),
-        (f"pca-top-{k}", PcaDictionary.fit(train, k=min(k, *train.shape))),
-        ("k-means", KMeansDictionary.fit(train, size=size, seed=seed)),
-        ("random", RandomDictionary.fit(train, size=max(size, k), k=k, seed=seed)),
-        ("neurons", NeuronDictionary.fit(train, k=min(k, train.shape[1]))),
-    )
-    return tuple(ReconstructionRow(name, measure_reconstruction(dictionary, test)) for name, dictionary in rows)
 
 
 def sample_mean(embeddings: Float[np.ndarray, "count dim"]) -> Float64[np.ndarray, " dim"]:

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import scipy.sparse
 from jaxtyping import Float32, Int
 
 from cbm.core.arrays import softmax
+from cbm.core.bottleneck import Bottleneck
 from cbm.core.codes import Codes
 from cbm.core.errors import CbmError, InvalidInputError, MismatchError, NotFoundError
 from cbm.editing.contributions import contributions
@@ -27,18 +28,6 @@ if TYPE_CHECKING:
     from cbm.names.concepts import ConceptTable
 
 SPACES = ("raw", "l2", "centred")
-
-
-class Bottleneck(Protocol):
-    """Anything that maps embeddings to sparse concept activations: a dictionary, for one."""
-
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def dim(self) -> int: ...
-
-    def encode(self, embeddings: Float32[np.ndarray, "batch dim"]) -> Codes: ...
 
 
 CodesLike: TypeAlias = Codes | scipy.sparse.csr_matrix

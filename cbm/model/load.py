@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cbm.backbones.reference import BackboneReference
+from cbm.bottlenecks.base import load_bottleneck
+from cbm.core.bottleneck import Bottleneck
 from cbm.core.errors import CbmError, CorruptArtifactError, NotFoundError
-from cbm.dictionaries.base import Dictionary, load_dictionary
 from cbm.editing.recipe import Recipe
 from cbm.heads.base import LinearHead
 from cbm.model.bundle_files import DICTIONARY, RECIPE, TENSORS, read_config, verify_sums
@@ -20,7 +21,7 @@ from cbm.names.concepts import ConceptTable
 class ModelParts:
     """What a bundle holds, read and not yet put together: the fields of a `ConceptModel`."""
 
-    bottleneck: Dictionary
+    bottleneck: Bottleneck
     head: LinearHead
     concepts: ConceptTable
     classes: tuple[str, ...]
@@ -58,7 +59,7 @@ def read_parts(folder: Path) -> ModelParts:
         if not isinstance(config["classes"], list) or not all(isinstance(name, str) for name in config["classes"]):
             raise TypeError("classes must be a list of names")
         return ModelParts(
-            bottleneck=load_dictionary(folder / DICTIONARY),
+            bottleneck=load_bottleneck(folder / DICTIONARY),
             head=LinearHead(tensors["head.weight"], tensors["head.bias"], config["head"]["kind"], config["head"]["details"]),
             concepts=ConceptTable.load(folder),
             classes=tuple(config["classes"]),

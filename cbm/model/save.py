@@ -15,7 +15,6 @@ from jaxtyping import Float32
 from cbm import __version__
 from cbm.core.errors import InvalidInputError
 from cbm.core.files import publish_folder
-from cbm.dictionaries.base import Dictionary
 from cbm.model.bundle_files import (
     CARD,
     CONFIG,
@@ -34,6 +33,7 @@ from cbm.model.bundle_files import (
 from cbm.model.card import write_card
 from cbm.model.concept_model import ConceptModel
 from cbm.model.onnx import OnnxCheck, export_onnx, require_jumprelu
+from cbm.registry import BOTTLENECKS
 
 FORMATS = ("bundle", "onnx", "saelens")
 
@@ -104,8 +104,10 @@ def write_model(
     """Write the files of a bundle into an existing folder, such as the draft of a workspace's model artefact. See `save_bundle`."""
     from safetensors.numpy import save_file
 
-    if not isinstance(model.bottleneck, Dictionary):
-        raise InvalidInputError(f"A bottleneck of type {type(model.bottleneck).__name__} cannot be saved; only dictionaries can.")
+    if str(getattr(model.bottleneck, "kind", "")) not in BOTTLENECKS:
+        raise InvalidInputError(
+            f"A bottleneck of type {type(model.bottleneck).__name__} cannot be saved; only those of cbm.registry.BOTTLENECKS can."
+        )
     data = dict(model.method.get("data", {}) if data is None else data)
     metrics = dict(model.method.get("metrics", {}) if metrics is None else metrics)
     (folder / CONFIG).write_text(to_json(_config(model, data, metrics)), encoding="utf-8")

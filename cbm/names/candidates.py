@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
+
+from cbm.core.arrays import unit_rows
 
 NAMES_AT_A_TIME = 1024
 """Scores of one chunk: 8192 latents × 1024 names × 4 bytes = 32 MB."""
@@ -35,3 +37,16 @@ def name_chunks(names: int) -> Iterator[slice]:
     """Slices that cover `names` names, `NAMES_AT_A_TIME` at a time."""
     for start in range(0, names, NAMES_AT_A_TIME):
         yield slice(start, min(start + NAMES_AT_A_TIME, names))
+
+
+def centred_rows(matrix: Float[np.ndarray, "rows dim"], mean: Float[np.ndarray, " dim"]) -> Float32[np.ndarray, "rows dim"]:
+    """Rows minus a mean, brought to length 1: what distinguishes each from its modality."""
+    return unit_rows(np.asarray(matrix, np.float32) - np.asarray(mean, np.float32))
+
+
+def best_by_product(queries: Float32[np.ndarray, "latents dim"], keys: Float32[np.ndarray, "names dim"], candidates: int) -> BestCandidates:
+    """The names whose keys have the largest inner products with each latent's query."""
+    best = BestCandidates(len(queries), candidates)
+    for chunk in name_chunks(len(keys)):
+        best.add(queries @ keys[chunk].T, chunk.start)
+    return best

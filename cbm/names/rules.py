@@ -1,4 +1,4 @@
-"""Naming rules: which names of a vocabulary suit each latent of a dictionary.
+"""Naming: which names of a vocabulary suit each latent of a dictionary, by one of `cbm.registry.RULES`.
 
 Every rule scores all names for all latents, a chunk of names at a time, and keeps only the best candidates: 8192 latents × 20,000 names
 never stand in memory. `docs/naming.md` has the formulas, their sources, and how well each rule does.
@@ -7,7 +7,7 @@ never stand in memory. `docs/naming.md` has the formulas, their sources, and how
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, Int64
@@ -15,13 +15,10 @@ from jaxtyping import Bool, Float, Float32, Int32, Int64
 from cbm.core.arrays import unit_rows
 from cbm.core.codes import Codes
 from cbm.core.errors import InvalidInputError
-from cbm.names.candidates import BestCandidates, name_chunks
-from cbm.names.soft_wpmi import soft_wpmi
-from cbm.names.votes import DEFAULT_VOTES, Votes, VotesConfig
+from cbm.names.part import Latents
+from cbm.registry import RULES
 
-Rule: TypeAlias = Literal["cosine", "centred", "soft-wpmi", "combined"]
-RULES: tuple[Rule, ...] = get_args(Rule)
-DEFAULT_RULE: Rule = "combined"
+DEFAULT_RULE = "combined"
 
 
 @dataclass(frozen=True)
@@ -31,13 +28,13 @@ class Naming:
     candidates: Int32[np.ndarray, "latents candidates"]
     """Indices into the vocabulary, best first."""
     scores: Float32[np.ndarray, "latents candidates"]
-    rule: Rule
+    rule: str
     threshold: float | None = None
     """A latent whose name scores below this stays unnamed."""
     chosen: Int32[np.ndarray, " latents"] | None = None
     """Position of each latent's name among its candidates, -1 for none left; all 0 (the best) where absent."""
     unique: str | None = None
-    """How names were made unique: `greedy`, `hungarian`, or not at all."""
+    """How names were made unique: `greedy`, or not at all."""
     details: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -66,68 +63,11 @@ class Naming:
         return left & above
 
 
-def centred_rows(matrix: Float[np.ndarray, "rows dim"], mean: Float[np.ndarray, " dim"]) -> Float32[np.ndarray, "rows dim"]:
-    """Rows minus a mean, brought to length 1: what distinguishes each from its modality."""
-    return unit_rows(np.asarray(matrix, np.float32) - np.asarray(mean, np.float32))
-
-
-def best_by_product(queries: Float32[np.ndarray, "latents dim"], keys: Float32[np.ndarray, "names dim"], candidates: int) -> BestCandidates:
-    """The names whose keys have the largest inner products with each latent's query."""
-    best = BestCandidates(len(queries), candidates)
-    for chunk in name_chunks(len(keys)):
-        best.add(queries @ keys[chunk].T, chunk.start)
-    return best
-
-
-def cosine_rule(
-    directions: Float32[np.ndarray, "latents dim"], names: Float32[np.ndarray, "names dim"], *, candidates: int
-) -> BestCandidates:
-    """DN-CBM's rule: the cosine of a latent's direction and the name's text embedding, nothing subtracted (Rao et al., ECCV 2024)."""
-    return best_by_product(unit_rows(directions), unit_rows(names), candidates)
-
-
-def centred_rule(
-    directions: Float32[np.ndarray, "latents dim"],
-    names: Float32[np.ndarray, "names dim"],
-    *,
-    text_mean: Float32[np.ndarray, " dim"],
-    candidates: int,
-) -> BestCandidates:
-    """The cosine of a latent's direction and the name's text embedding minus the mean text.
-
-    A dictionary learns on embeddings minus their mean, so that its directions are free of the image modality's mean already; this
-    takes the text modality's mean out too.
-    """
-    return best_by_product(unit_rows(directions), centred_rows(names, text_mean), candidates)
-
-
-def combined_rule(
-    directions: Float32[np.ndarray, "latents dim"],
-    names: Float32[np.ndarray, "names dim"],
-    codes: Codes,
-    images: Float32[np.ndarray, "images dim"],
-    *,
-    image_mean: Float32[np.ndarray, " dim"],
-    text_mean: Float32[np.ndarray, " dim"],
-    candidates: int,
-    config: VotesConfig = DEFAULT_VOTES,
-) -> BestCandidates:
-    """The centred cosine of direction and name, plus a tenth of the logarithm of the name's share of the votes of the latent's images.
-
-    A latent that no image activates is judged by its direction alone: its votes are those of nobody, the same for every name.
-    """
-    queries, keys = unit_rows(directions), centred_rows(names, text_mean)
-    best = BestCandidates(len(queries), candidates)
-    for chunk, shares in Votes(codes, centred_rows(images, image_mean), keys, config).chunks():
-        best.add(queries @ keys[chunk].T + config.weight * np.log(shares + np.float32(config.floor)), chunk.start)
-    return best
-
-
 def name_concepts(
     directions: Float[np.ndarray, "latents dim"],
     vocabulary_embeddings: Float[np.ndarray, "names dim"],
     *,
-    rule: Rule = DEFAULT_RULE,
+    rule: str = DEFAULT_RULE,
     codes: Codes | None = None,
     embeddings: Float[np.ndarray, "images dim"] | None = None,
     image_mean: Float[np.ndarray, " dim"] | None = None,
@@ -147,8 +87,7 @@ def name_concepts(
     Raises:
         InvalidInputError: an unknown rule, an empty vocabulary, shapes that do not fit, or a rule without the images it needs.
     """
-    if rule not in RULES:
-        raise InvalidInputError(f"Unknown naming rule {rule!r}; rules are {', '.join(RULES)}.")
+    part = RULES[rule]
     if len(vocabulary_embeddings) == 0 or vocabulary_embeddings.shape[1] != directions.shape[1]:
         raise InvalidInputError(
             f"A vocabulary of shape {vocabulary_embeddings.shape} does not fit directions of dimension {directions.shape[1]}; "
@@ -157,23 +96,19 @@ def name_concepts(
     directions = np.asarray(directions, np.float32)
     names = unit_rows(vocabulary_embeddings)
     centre_of_texts = names.mean(axis=0) if text_mean is None else np.asarray(text_mean, np.float32)
-    keep = min(candidates, len(names))
-    if rule == "cosine":
-        best = cosine_rule(directions, names, candidates=keep)
-    elif rule == "centred":
-        best = centred_rule(directions, names, text_mean=centre_of_texts, candidates=keep)
-    else:
+    if part.looks_at_images:
         codes, images = _required_images(rule, directions, codes, embeddings)
-        if rule == "soft-wpmi":
-            best = soft_wpmi(codes, unit_rows(images), names, candidates=keep)
-        else:
-            centre = images.mean(axis=0) if image_mean is None else np.asarray(image_mean, np.float32)
-            best = combined_rule(directions, names, codes, images, image_mean=centre, text_mean=centre_of_texts, candidates=keep)
+        centre = images.mean(axis=0) if image_mean is None else np.asarray(image_mean, np.float32)
+    else:
+        codes, images = Codes(np.zeros((0, 1), np.int32), np.zeros((0, 1), np.float32), len(directions)), directions[:0]
+        centre = np.zeros(directions.shape[1], np.float32)
+    latents = Latents(directions, names, centre_of_texts, min(candidates, len(names)), codes, images, centre)
+    best = part.score(latents, part.settings())
     return Naming(best.indices, best.scores, rule)
 
 
 def _required_images(
-    rule: Rule, directions: np.ndarray, codes: Codes | None, embeddings: np.ndarray | None
+    rule: str, directions: np.ndarray, codes: Codes | None, embeddings: np.ndarray | None
 ) -> tuple[Codes, Float32[np.ndarray, "images dim"]]:
     if codes is None or embeddings is None:
         raise InvalidInputError(f"The rule {rule!r} looks at images: give the codes and the embeddings of some, or use the rule 'centred'.")

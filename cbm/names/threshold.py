@@ -7,7 +7,8 @@ from jaxtyping import Float, Float32
 
 from cbm.core.arrays import unit_rows
 from cbm.core.codes import Codes
-from cbm.names.rules import DEFAULT_RULE, Rule, name_concepts
+from cbm.names.rules import DEFAULT_RULE, name_concepts
+from cbm.registry import RULES
 
 RANDOM_DIRECTIONS = 256
 QUANTILE = 0.5
@@ -32,7 +33,7 @@ def random_latents(directions: Float32[np.ndarray, "random dim"], images: Float3
 def measured_threshold(
     vocabulary_embeddings: Float[np.ndarray, "names dim"],
     *,
-    rule: Rule = DEFAULT_RULE,
+    rule: str = DEFAULT_RULE,
     codes: Codes | None = None,
     embeddings: Float[np.ndarray, "images dim"] | None = None,
     image_mean: Float[np.ndarray, " dim"] | None = None,
@@ -57,7 +58,7 @@ def measured_threshold(
         centre = images.mean(axis=0) if image_mean is None else np.asarray(image_mean, np.float32)
         counts = np.bincount(codes.indices[codes.values > 0], minlength=codes.size)
         random_codes = random_latents(directions, images - centre, int(np.median(counts[counts > 0])) if counts.any() else 1)
-        if rule == "soft-wpmi":
+        if RULES[rule].relative:
             # Its scores are relative to all latents that are named together, so that the random ones must stand among the dictionary's.
             random_codes = _beside(codes, random_codes)
             directions = np.concatenate([np.zeros((codes.size, dim), np.float32), directions])

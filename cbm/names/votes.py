@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse
@@ -11,21 +10,7 @@ from jaxtyping import Float32
 
 from cbm.core.codes import Codes
 from cbm.names.candidates import NAMES_AT_A_TIME
-
-
-@dataclass(frozen=True)
-class VotesConfig:
-    """The constants of the combined rule; `docs/naming.md` has the measurements that chose them."""
-
-    sharpness: float = 2.0
-    """Votes of an image = softmax over the names of `sharpness` × standardised similarity."""
-    power: float = 3.0
-    """An image counts with its activation to this power: the strongest images speak, without a number of top images to choose."""
-    floor: float = 1e-5
-    """Added to a share of votes before its logarithm."""
-    weight: float = 0.1
-    """Of the logarithm, in units of cosine."""
-
+from cbm.names.combined import VotesConfig
 
 DEFAULT_VOTES = VotesConfig()
 _SCORES_AT_A_TIME = 16_000_000

@@ -151,6 +151,7 @@ class Lineage:
         if request.test.embeddings != request.training.embeddings:
             options["test"] = self.require(request.test.embeddings)
         options |= {"head": request.head, "necs": list(request.necs), "seed": request.seed}
+        options |= {"options": dict(request.options)} if request.options else {}
         if request.names is not None:
             options = {**options, "names_from": self._named_model(identifier, request, request.names, made, options)}
         self._add("train", "model", "model", identifier, (made,), options)

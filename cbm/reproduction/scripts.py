@@ -81,8 +81,10 @@ def _block(text: str) -> str:
 def _arguments(step: Step) -> str:
     parts = [_shell(value) for value in step.arguments]
     options = {field.name: option_name(field) for field in VERBS[step.verb].fields}
-    for name, value in step.options.items():
-        flag = options.get(name, f"--{name}")
+    # The command line has an option for each further setting of a part.
+    flat = step.options.get("options", {})
+    for name, value in {**{name: value for name, value in step.options.items() if name != "options"}, **flat}.items():
+        flag = options.get(name, f"--{name.replace('_', '-')}")
         parts += [flag] if value is True else [flag, _shell(value)]
     return " ".join(parts)
 

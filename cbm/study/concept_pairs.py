@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
 from cbm.core.errors import MismatchError
-from cbm.dictionaries.base import Dictionary
 from cbm.editing.recipe import Recipe
 from cbm.model.concept_model import ConceptModel
 from cbm.names.names import same_name_key
@@ -149,7 +148,7 @@ def _alone(study: Study, recipe: Recipe, concepts: np.ndarray, shares: np.ndarra
 
 def _directions(model: ConceptModel) -> Float32[np.ndarray, "concepts dim"] | None:
     """Unit rows."""
-    return np.asarray(model.bottleneck.directions, np.float32) if isinstance(model.bottleneck, Dictionary) else None
+    return np.asarray(model.bottleneck.directions, np.float32) if model.bottleneck.abilities.directions else None
 
 
 def _same_backbone(left: ConceptModel, right: ConceptModel) -> bool:

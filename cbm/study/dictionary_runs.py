@@ -9,24 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from cbm.backbones.reference import BackboneReference
+from cbm.core.bottleneck import SETTINGS_FILE
 from cbm.core.wording import counted
-from cbm.dictionaries.base import SETTINGS_FILE
 from cbm.dictionaries.trainer import HistoryPoint
+from cbm.registry import DICTIONARIES
 from cbm.study.image_sets import ImageSet
 from cbm.workspace import ConceptsArtifact, DictionaryArtifact, ModelArtifact, VocabularyArtifact
 from cbm.workspace.artifacts import Artifact
-
-METHODS: Mapping[str, str] = {
-    "batchtopk": "BatchTopK",
-    "topk": "TopK",
-    "relu-l1": "ReLU + L1",
-    "dn-cbm": "DN-CBM recipe",
-    "kmeans": "k-means",
-    "pca": "PCA",
-    "random": "Random directions",
-    "neurons": "Embedding dimensions",
-}
-"""What to call a variant."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +35,7 @@ class DictionaryRun:
     id: str
     created: str
     variant: str
-    """Key of `METHODS`, or empty where the record does not say."""
+    """One of `cbm.registry.DICTIONARIES`, or empty where the record does not say."""
     width: int
     k: int | None
     seed: int | None
@@ -68,7 +57,7 @@ class DictionaryRun:
     @property
     def method(self) -> str:
         """What the variant is called."""
-        return METHODS.get(self.variant, "Dictionary")
+        return DICTIONARIES[self.variant].label if self.variant in DICTIONARIES else "Dictionary"
 
     @property
     def short(self) -> str:

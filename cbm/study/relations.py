@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cbm.dictionaries.base import Dictionary
 from cbm.editing.recipe import Decisions
 from cbm.study.evidence import Firing
 from cbm.study.study import Study
@@ -64,7 +63,7 @@ def co_firing(study: Study, fired: Firing, decisions: Decisions, count: int) -> 
 
 def nearest_directions(study: Study, fired: Firing, decisions: Decisions, count: int) -> tuple[Neighbour, ...]:
     """The concepts whose decoder directions have the largest cosine with this one's first member; empty without a dictionary."""
-    if not isinstance(study.model.bottleneck, Dictionary):
+    if not study.model.bottleneck.abilities.directions:
         return ()
     directions = study.model.bottleneck.directions
     cosine = directions @ directions[fired.members[0]]

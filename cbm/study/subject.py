@@ -12,7 +12,6 @@ from PIL import Image
 from cbm.bottlenecks.heatmaps import patch_codes
 from cbm.core.codes import Codes
 from cbm.core.errors import InvalidInputError
-from cbm.dictionaries.base import Dictionary
 from cbm.embeddings.sets import to_space
 from cbm.study.images import Subject
 from cbm.study.study import Study
@@ -95,7 +94,7 @@ def codes_by_patch(study: Study, patches: Float32[np.ndarray, "rows columns dim"
     Raises:
         InvalidInputError: the bottleneck does not respond to patches.
     """
-    if not isinstance(study.model.bottleneck, Dictionary):
+    if not study.model.bottleneck.abilities.patches:
         raise InvalidInputError("This model's concepts are no directions of a dictionary, so they cannot be located in a picture.")
     return patch_codes(study.model.bottleneck, patches, study.model.space)
 

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 
 from cbm.dictionaries.configs import TrainingConfig
 from cbm.dictionaries.schedule import Schedule
+from cbm.registry import DICTIONARIES
 from cbm.study.dictionary_runs import DictionaryRun
-
-TRAINED = ("batchtopk", "topk", "relu-l1", "dn-cbm")
-"""Variants that learn by gradient descent, so that epochs and learning rate mean something."""
 
 _SAMPLE_SECONDS = 6e-6
 _PRODUCTS_PER_SECOND = 2e10
@@ -51,7 +49,7 @@ def training_cost(
     Args:
         dims: dimension of each embedding set, by id.
     """
-    if variant not in TRAINED:
+    if not DICTIONARIES[variant].trained:
         return Cost(_START_SECONDS, 0)
     factors = []
     for run in runs:

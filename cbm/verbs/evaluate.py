@@ -12,6 +12,7 @@ from cbm.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from cbm.embeddings.sets import EmbeddingSet
+    from cbm.metrics.part import Evaluation
     from cbm.model.concept_model import ConceptModel
 
 
@@ -41,50 +42,36 @@ def evaluate(settings: Evaluate, workspace: Workspace, run: Run) -> Evaluated:
 
 
 def evaluate_model(model: ConceptModel, images: EmbeddingSet) -> dict[str, Any]:
-    """Figures by name: reconstruction always; accuracy where there are labels, worst group where there are groups, discovery and naming
-    of known concepts where the set has them."""
+    """Figures by name, of every metric in `cbm.registry.METRICS` that applies to these images."""
+    from cbm.metrics.part import measure_all
+
+    return measure_all(evaluation_of(model, images))
+
+
+def evaluation_of(model: ConceptModel, images: EmbeddingSet) -> Evaluation:
+    """A model beside images, as metrics see them."""
     import numpy as np
 
     from cbm.core.codes import Codes
-    from cbm.dictionaries.base import Dictionary
-    from cbm.metrics.classification import number_of_contributing_concepts
-    from cbm.metrics.reconstruction import measure_reconstruction
-    from cbm.metrics.truth import match_known_concepts
+    from cbm.metrics.part import Evaluation
+    from cbm.names.names import same_name_key
     from cbm.study.study import Study
 
     study = Study(model, images)
-    codes = Codes.from_csr(study.scored.codes)
-    weight = np.ascontiguousarray(model.effective_head.weight.T, np.float32)
-    metrics: dict[str, Any] = {
-        "images": len(images),
-        "nec": float(np.count_nonzero(weight) / len(weight)),
-        "ncc_95": number_of_contributing_concepts(weight, codes),
-        "share_named": float(model.concepts.named.mean()),
-        "images_with_a_named_concept": _share_with_named_concept(model, study.scored.codes),
-    }
-    if isinstance(model.bottleneck, Dictionary):
-        metrics["reconstruction"] = measure_reconstruction(model.bottleneck, images.embeddings).to_json()
-    confusions, groups = study.confusions(), study.groups()
-    if confusions.images:
-        metrics["accuracy"] = confusions.accuracy
-        metrics["per_class"] = dict(zip(model.classes, confusions.per_class.tolist(), strict=True))
-        metrics["confusion"] = confusions.matrix.tolist()
-    if groups is not None:
-        accuracies = {group.name: group.accuracy for group in groups.groups}
-        metrics["worst_group"] = groups.worst.accuracy
-        metrics["per_group"] = {name: accuracies.get(name, float("nan")) for name in images.groups}
-    if images.concept_names:
-        match = match_known_concepts(codes, images.truth, images.concept_names)
-        names = model.names
-        metrics["concepts_discovered"] = match.concepts_discovered
-        metrics["known_concepts"] = [
-            {"concept": concept, "latent": int(latent), "auc": float(auc), "name": names[latent]}
-            for concept, latent, auc in zip(match.concepts, match.latents, match.auc, strict=True)
-        ]
-    return metrics
-
-
-def _share_with_named_concept(model: ConceptModel, codes: Any) -> float:
-    import numpy as np
-
-    return float((codes @ model.concepts.named.astype(np.float32) != 0).mean())
+    class_of = {same_name_key(name): number for number, name in enumerate(model.classes)}
+    return Evaluation(
+        bottleneck=model.bottleneck,
+        embeddings=images.embeddings,
+        codes=Codes.from_csr(study.scored.codes),
+        weight=np.ascontiguousarray(model.effective_head.weight.T, np.float32),
+        names=model.names,
+        named=np.asarray(model.concepts.named),
+        class_of_name=np.array([class_of.get(same_name_key(name), -1) for name in model.names], np.int64),
+        classes=model.classes,
+        predicted=study.predicted(),
+        labels=study.labels,
+        groups=tuple(images.groups),
+        group_of=images.group_labels,
+        known_concepts=tuple(images.concept_names),
+        truth=images.truth,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,18 @@ from jaxtyping import Float32
 
 from cbm.core.errors import InvalidInputError
 from cbm.core.run import Run
+from cbm.core.settings import make_settings, settings_fields
 from cbm.dictionaries.base import Dictionary
 from cbm.heads.base import LinearHead
-from cbm.heads.dense_probe import ConvergedProbeConfig, DenseProbeConfig, DnCbmProbeConfig
 from cbm.heads.fit import HeadReport, HeadsConfig, LabelledRows, compare_heads
 from cbm.heads.nec_path import NecPath
+from cbm.heads.part import HeadRows
+from cbm.heads.sparse import SparseSettings
 from cbm.metrics.classification import accuracy, group_accuracy
+from cbm.registry import HEADS
 from cbm.study.held_out import Rows
 from cbm.verbs.base import plain
-
-HEADS = ("sparse", "dense", "dn-cbm")
+from cbm.workspace.requests import Training
 
 
 @dataclass(frozen=True)
@@ -36,27 +38,35 @@ def fit_heads(
     training: Rows,
     test: Rows,
     classes: Sequence[str],
-    kind: str,
-    necs: Sequence[int],
+    request: Training,
     class_text: Float32[np.ndarray, "classes dim"] | None,
     run: Run,
 ) -> FittedHeads:
     """Fit and measure all heads; see `cbm.heads.fit.compare_heads`.
 
     Args:
-        kind: which of `HEADS` the model is to hold; `sparse` takes the first of `necs`.
+        request: says which of `HEADS` the model is to hold, with its settings; the sparse one is that of the first NEC.
     """
-    if kind not in HEADS:
-        raise InvalidInputError(f"Unknown head {kind!r}; heads are {', '.join(HEADS)}.")
+    part, necs = HEADS[request.head], tuple(map(float, request.necs))
     if not necs:
         raise InvalidInputError("No number of effective concepts was given; give at least one, such as --nec 5.")
-    dense: DenseProbeConfig = DnCbmProbeConfig() if kind == "dn-cbm" else ConvergedProbeConfig()
-    config = HeadsConfig(necs=tuple(map(float, necs)), dense=dense, seed=run.seed)
-    rows = [LabelledRows(dictionary.encode(part.embeddings), part.embeddings, part.labels_among(classes)) for part in (training, test)]
+    takes_necs = any(field.name == "necs" for field in settings_fields(part.settings))
+    own = make_settings(part.settings, {**request.options, **({"necs": necs} if takes_necs else {})}, f"the head {part.name}")
+    config = HeadsConfig(necs=necs, seed=run.seed)
+    if part.dense:
+        config = replace(config, dense=part.name, dense_settings=own)
+    elif isinstance(own, SparseSettings):
+        config = replace(config, tolerance=own.tolerance)
+    rows = [LabelledRows(dictionary.encode(some.embeddings), some.embeddings, some.labels_among(classes)) for some in (training, test)]
     report = compare_heads(
         rows[0], rows[1], len(classes), class_text_embeddings=class_text, config=config, progress=run.progress, cancelled=run.cancelled
     )
-    head = report.head("sparse", float(necs[0])) if kind == "sparse" else report.dense
+    if part.dense:
+        head = report.dense
+    elif part is HEADS["sparse"]:
+        head = report.head("sparse", necs[0])
+    else:
+        head = part.fit(HeadRows(rows[0].codes, rows[0].labels, len(classes)), own, run)
     return FittedHeads(head, plain(_figures(report, head, rows[1], test)))
 
 

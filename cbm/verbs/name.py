@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cbm.core.run import Run
 from cbm.core.wording import counted
+from cbm.registry import RULES
 from cbm.verbs.base import AsJob, OnDevice, VerbResult, verb
 from cbm.verbs.vocabulary import find_vocabulary, is_source
 from cbm.workspace.artifacts import DictionaryArtifact, VocabularyArtifact
@@ -26,7 +27,7 @@ class Name(OnDevice):
     vocabulary: str
     """Id of a vocabulary, or english, attributes, scenes, a .txt or an .npz to be encoded first."""
     _: KW_ONLY
-    rule: Literal["combined", "centred", "cosine", "soft-wpmi"] = "combined"
+    rule: Annotated[str, RULES] = "combined"
     """Naming rule."""
     on: str | None = None
     """Embedding set whose images fire the latents; the dictionary's own when absent."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cbm.core.errors import MissingWeightsError, NotFoundError
 from cbm.core.run import Run
+from cbm.core.settings import make_settings, settings_fields
 from cbm.core.wording import percent
 from cbm.editing.recipe import NameEdit, Recipe
-from cbm.verbs.base import AsJob, Hosted, OnDevice, Option, Seeded, VerbResult, verb
+from cbm.registry import HEADS
+from cbm.verbs.base import AsJob, Hosted, OnDevice, Option, Seeded, SettingsOf, VerbResult, verb
 from cbm.workspace.artifacts import ConceptsArtifact, ModelArtifact
 from cbm.workspace.requests import Training
 from cbm.workspace.workspace import Draft, Workspace
@@ -34,12 +36,14 @@ class Train(OnDevice, Seeded):
     _: KW_ONLY
     test: str | None = None
     """Labelled set to test on; the test split of --on, or a held-out fifth of every class, when absent."""
-    head: str = "sparse"
-    """sparse (the model holds the head of the first NEC listed), dense, or dn-cbm (the published probe)."""
+    head: Annotated[str, HEADS] = "sparse"
+    """Which head the model holds; the sparse one is that of the first NEC listed."""
     necs: Annotated[Sequence[int], Option("nec"), Hosted(1000)] = NECS
     """Numbers of effective concepts per class to report."""
     names_from: str | None = None
     """Model whose renamed, merged and hidden concepts are carried over."""
+    options: Annotated[Mapping[str, Any], SettingsOf("head")] = field(default_factory=dict)
+    """Further settings of the head."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def train(settings: Train, workspace: Workspace, run: Run) -> Trained:
     kept = _name_edits(workspace, settings.names_from)
     names = kept.to_json() if len(kept) else None
     necs = tuple(settings.necs)
-    request = Training(source.id, training_rows.chosen, test_rows.chosen, settings.head, necs, run.seed, names)
+    request = Training(source.id, training_rows.chosen, test_rows.chosen, settings.head, necs, run.seed, names, _own_options(settings))
 
     def write(draft: Draft) -> None:
         from cbm.dictionaries.base import load_dictionary
@@ -98,7 +102,7 @@ def train(settings: Train, workspace: Workspace, run: Run) -> Trained:
 
         dictionary = load_dictionary(workspace.get(source.dictionary).path)
         text = _class_embeddings(workspace, source, images, run.device)
-        fitted = fit_heads(dictionary, training_rows, test_rows, images.classes, settings.head, settings.necs, text, run)
+        fitted = fit_heads(dictionary, training_rows, test_rows, images.classes, request, text, run)
         draft.metrics.update(fitted.metrics)
         method = {
             "name": "Discover-then-Name",
@@ -122,6 +126,14 @@ def _name_edits(workspace: Workspace, names_from: str | None) -> Recipe:
     if names_from is None:
         return Recipe()
     return Recipe.of(*(edit for edit in load_model(workspace, names_from).model.recipe.active if isinstance(edit, NameEdit)))
+
+
+def _own_options(settings: Train) -> dict[str, Any]:
+    """The head's settings that differ from their defaults, checked."""
+    part = HEADS[settings.head]
+    made = make_settings(part.settings, settings.options, f"the head {part.name}")
+    defaults = {entry.name: entry.default for entry in settings_fields(part.settings)}
+    return {name: getattr(made, name) for name in settings.options if getattr(made, name) != defaults[name]}
 
 
 def _require_same_world(images: EmbeddingSet, table: ConceptTable, concepts: str) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, get_args
 
 from cbm.workspace.ids import ArtifactId, new_id
@@ -252,6 +252,8 @@ class Training(Request["ModelArtifact"]):
     seed: int
     names: str | None
     """The renames, merges and hides that were carried over from another model, as a recipe's JSON."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the head that differ from its defaults."""
 
     def parameters(self) -> dict[str, Any]:
         return {
@@ -261,6 +263,8 @@ class Training(Request["ModelArtifact"]):
             "test": self.test.selection,
             "training": self.training.selection,
             "names": self.names,
+            # Left out where there are none: requests of old have none, and their ids are digests.
+            **({"options": dict(self.options)} if self.options else {}),
         }
 
     def named_parents(self) -> Parents:
@@ -276,6 +280,7 @@ class Training(Request["ModelArtifact"]):
             tuple(parameters["necs"]),
             parameters["seed"],
             parameters["names"],
+            parameters.get("options", {}),
         )
 
 

@@ -12,8 +12,8 @@ from planted import OpenApp
 from streamlit.testing.v1 import AppTest
 
 from cbm.dictionaries.base import Dictionary
-from cbm.dictionaries.kmeans import KMeansDictionary
-from cbm.dictionaries.pca import PcaDictionary
+from cbm.dictionaries.clusters import KMeansDictionary
+from cbm.dictionaries.linear import PcaDictionary
 from cbm.images.scenes import CONCEPTS
 from cbm.workspace.workspace import Workspace
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cbm.dictionaries.configs import BatchTopK, TrainingConfig
+from cbm.dictionaries.batchtopk import BatchTopK
+from cbm.dictionaries.configs import TrainingConfig
 from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.dictionaries.trainer import train
 

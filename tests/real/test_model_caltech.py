@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cbm.dictionaries.configs import BatchTopK, TrainingConfig
+from cbm.dictionaries.batchtopk import BatchTopK
+from cbm.dictionaries.configs import TrainingConfig
 from cbm.dictionaries.trainer import train
 from cbm.editing.effect import compare_predictions, measure_recipe
 from cbm.editing.recipe import AblateConcept, ClassScope, Recipe, ScaleConcept, ScaleWeight, SetConcept

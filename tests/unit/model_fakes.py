@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from cbm.core.bottleneck import Abilities
 from cbm.core.codes import Codes
 from cbm.editing.recipe import (
     AblateConcept,
@@ -40,6 +42,7 @@ class FakeBottleneck:
     """Thresholded random projection: sparse, deterministic, not linear."""
 
     matrix: np.ndarray
+    abilities: ClassVar[Abilities] = Abilities()
 
     @property
     def size(self) -> int:

@@ -12,10 +12,9 @@ from bundle_fakes import embeddings, full_model
 
 from cbm.core.errors import InvalidInputError
 from cbm.dictionaries.base import Dictionary
-from cbm.dictionaries.kmeans import KMeansDictionary
-from cbm.dictionaries.neurons import NeuronDictionary
-from cbm.dictionaries.pca import PcaDictionary
-from cbm.dictionaries.random import RandomDictionary
+from cbm.dictionaries.clusters import KMeansDictionary
+from cbm.dictionaries.fixed import random_dictionary
+from cbm.dictionaries.linear import NeuronDictionary, PcaDictionary
 from cbm.dictionaries.saelens import load_saelens
 from cbm.editing.recipe import AblateConcept
 from cbm.model.concept_model import ConceptModel
@@ -24,10 +23,10 @@ from cbm.names.concepts import ActivationStatistics, ConceptTable
 
 TRAINING = embeddings(200, seed=9)
 BASELINES = {
-    "kmeans": lambda: KMeansDictionary.fit(TRAINING, size=12),
-    "pca": lambda: PcaDictionary.fit(TRAINING, k=5),
-    "neurons": lambda: NeuronDictionary.fit(TRAINING, k=5),
-    "random": lambda: RandomDictionary.fit(TRAINING, size=30, k=5),
+    "kmeans": lambda: KMeansDictionary.learn(TRAINING, size=12),
+    "pca": lambda: PcaDictionary.learn(TRAINING, k=5),
+    "neurons": lambda: NeuronDictionary.learn(TRAINING, k=5),
+    "random": lambda: random_dictionary(TRAINING, size=30, k=5),
 }
 
 

@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from cbm.dictionaries import sparse_ops
-from cbm.dictionaries.configs import BatchTopK, ReluL1, TopK
+from cbm.dictionaries.batchtopk import BatchTopK
 from cbm.dictionaries.matryoshka import prefix_ends
-from cbm.dictionaries.relu_l1 import ReluL1Objective
-from cbm.dictionaries.topk import TopKObjective
+from cbm.dictionaries.objective import Step
+from cbm.dictionaries.relu_l1 import ReluL1
+from cbm.dictionaries.relu_l1_objective import ReluL1Objective
+from cbm.dictionaries.topk import TopK
+from cbm.dictionaries.topk_objective import TopKObjective
 from cbm.dictionaries.weights import NAMES, Weights, normalise_decoder, remove_radial_gradient
 
 BATCH, DIM, SIZE, K = 37, 19, 53, 5
@@ -69,7 +72,7 @@ def test_topk_gradients_equal_dense_differentiation(
     silence = torch.zeros(SIZE, dtype=torch.int64)
     silence[torch.randperm(SIZE, generator=torch.Generator().manual_seed(2))[:dead]] = DEAD_AFTER
     objective = TopKObjective(variant, DIM, CPU, chunk_rows)
-    figures = objective.accumulate(weights, inputs, targets, k, silence, DEAD_AFTER, 1.7)
+    figures = objective.accumulate(weights, Step(inputs, targets, k, silence, DEAD_AFTER, 1.7))
     # AuxK chooses among a pool of 4 * 6 longest-dead latents; with more dead ones the reference must know the same pool.
     if dead > 24:
         keep = silence.topk(24).indices
@@ -90,7 +93,7 @@ def test_the_floor_of_candidates_changes_nothing() -> None:
     for floor in (0.0, 1.0, 1e9):
         weights, objective = random_weights(5), TopKObjective(variant, DIM, CPU, 8)
         objective._floor = floor
-        objective.accumulate(weights, inputs, targets, K, silence, DEAD_AFTER, 1.0)
+        objective.accumulate(weights, Step(inputs, targets, K, silence, DEAD_AFTER, 1.0))
         gradients.append(weights.encoder.grad)
     assert torch.equal(gradients[0], gradients[1])
     assert torch.equal(gradients[0], gradients[2])
@@ -111,13 +114,13 @@ def test_a_fixed_pool_with_living_latents_gives_the_gradients_of_the_dead_ones_a
     silence = torch.arange(SIZE) + 40
     exact, masked = random_weights(7), random_weights(7)
     objective = TopKObjective(variant, DIM, CPU)
-    objective.accumulate(exact, inputs, targets, K, silence, 85, 1.0)
+    objective.accumulate(exact, Step(inputs, targets, K, silence, 85, 1.0))
     pool = objective._dead_pool(silence, 85)
     assert pool is not None
     assert len(pool.latents) == 8
     longest = silence.topk(24)
     objective._dead_pool = lambda silence, dead_after: type(pool)(longest.indices, longest.values >= 85)  # type: ignore[method-assign]
-    objective.accumulate(masked, inputs, targets, K, silence, 85, 1.0)
+    objective.accumulate(masked, Step(inputs, targets, K, silence, 85, 1.0))
     for one, other in zip(exact.tensors, masked.tensors, strict=True):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-9, atol=1e-10)
 
@@ -128,7 +131,7 @@ def test_auxk_moves_the_encoder_rows_of_dead_latents() -> None:
     weights.encoder_bias[:4] = -100.0
     silence = torch.zeros(SIZE, dtype=torch.int64)
     silence[:4] = DEAD_AFTER
-    TopKObjective(variant, DIM, CPU).accumulate(weights, inputs, targets, 1, silence, DEAD_AFTER, 1.0)
+    TopKObjective(variant, DIM, CPU).accumulate(weights, Step(inputs, targets, 1, silence, DEAD_AFTER, 1.0))
     assert weights.encoder.grad is not None
     assert (weights.encoder.grad[:4].norm(dim=1) > 0).all()
 
@@ -138,7 +141,7 @@ def test_auxk_moves_the_encoder_rows_of_dead_latents() -> None:
 def test_relu_l1_gradients_equal_dense_differentiation(reduction: str, matryoshka: tuple[float, ...] | None) -> None:
     variant = ReluL1(width=SIZE, coefficient=0.07, reduction=reduction, matryoshka=matryoshka)  # type: ignore[arg-type]
     weights, (inputs, targets) = random_weights(10), random_batch(11)
-    figures = ReluL1Objective(variant, DIM, CPU, 8).accumulate(weights, inputs, targets, 0, torch.zeros(SIZE), 1, 1.0)
+    figures = ReluL1Objective(variant, DIM, CPU, 8).accumulate(weights, Step(inputs, targets, 0, torch.zeros(SIZE), 1, 1.0))
     dense = [tensor.detach().clone().requires_grad_() for tensor in weights.tensors]
     encoder, encoder_bias, decoder, decoder_bias = dense
     codes = ((inputs - decoder_bias) @ encoder.T + encoder_bias).relu()

@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 
 from cbm.core.errors import CorruptArtifactError, InvalidInputError, MismatchError, NotFoundError
 from cbm.dictionaries.base import Dictionary, load_dictionary
-from cbm.dictionaries.configs import DN_CBM, BatchTopK, ReluL1, TopK, TrainingConfig, dn_cbm, make_variant
+from cbm.dictionaries.batchtopk import BatchTopK
+from cbm.dictionaries.clusters import KMeansDictionary
+from cbm.dictionaries.configs import TrainingConfig
+from cbm.dictionaries.dn_cbm import DN_CBM, dn_cbm
+from cbm.dictionaries.fixed import random_dictionary
 from cbm.dictionaries.jumprelu import JumpReluDictionary
-from cbm.dictionaries.kmeans import KMeansDictionary
-from cbm.dictionaries.neurons import NeuronDictionary
-from cbm.dictionaries.pca import PcaDictionary
-from cbm.dictionaries.random import RandomDictionary
+from cbm.dictionaries.linear import NeuronDictionary, PcaDictionary
+from cbm.dictionaries.relu_l1 import ReluL1
 from cbm.dictionaries.schedule import Schedule
+from cbm.dictionaries.topk import TopK
+from cbm.registry import DICTIONARIES
 
 DIM, SIZE, K = 13, 41, 5
 
@@ -45,13 +49,13 @@ def dictionary(request: pytest.FixtureRequest, embeddings: np.ndarray) -> Dictio
         case "jumprelu":
             return jumprelu()
         case "kmeans":
-            return KMeansDictionary.fit(embeddings, size=SIZE, seed=0)
+            return KMeansDictionary.learn(embeddings, size=SIZE, seed=0)
         case "pca":
-            return PcaDictionary.fit(embeddings, k=K)
+            return PcaDictionary.learn(embeddings, k=K)
         case "random":
-            return RandomDictionary.fit(embeddings, size=SIZE, k=K, seed=0)
+            return random_dictionary(embeddings, size=SIZE, k=K, seed=0)
         case _:
-            return NeuronDictionary.fit(embeddings, k=K)
+            return NeuronDictionary.learn(embeddings, k=K)
 
 
 def test_codes_do_not_depend_on_the_batch(dictionary: Dictionary, embeddings: np.ndarray) -> None:
@@ -143,31 +147,31 @@ def test_permuting_latents_permutes_codes_and_keeps_reconstructions(order: list[
 
 
 def test_all_principal_components_reconstruct_exactly(embeddings: np.ndarray) -> None:
-    dictionary = PcaDictionary.fit(embeddings, k=DIM)
+    dictionary = PcaDictionary.learn(embeddings, k=DIM)
     np.testing.assert_allclose(dictionary.decode(dictionary.encode(embeddings)), embeddings, atol=1e-3)
 
 
 def test_leading_components_leave_the_trailing_eigenvalues(embeddings: np.ndarray) -> None:
-    dictionary = PcaDictionary.fit(embeddings, k=4, components=4)
+    dictionary = PcaDictionary.learn(embeddings, k=4, components=4)
     eigenvalues = np.linalg.eigvalsh(np.cov(embeddings.T, bias=True).astype(np.float64))
     error = np.square(dictionary.decode(dictionary.encode(embeddings)) - embeddings).sum(axis=1).mean()
     assert error == pytest.approx(eigenvalues[:-4].sum(), rel=1e-3)
 
 
 def test_k_means_reconstructs_the_nearest_centre(embeddings: np.ndarray) -> None:
-    dictionary = KMeansDictionary.fit(embeddings, size=7, seed=0)
+    dictionary = KMeansDictionary.learn(embeddings, size=7, seed=0)
     nearest = np.linalg.norm(embeddings[:, None] - dictionary.centres, axis=2).argmin(axis=1)
     np.testing.assert_allclose(dictionary.decode(dictionary.encode(embeddings)), dictionary.centres[nearest], atol=1e-4)
 
 
 def test_the_random_baseline_has_k_active_latents_on_average(embeddings: np.ndarray) -> None:
-    codes = RandomDictionary.fit(embeddings, size=SIZE, k=K, seed=3).encode(embeddings)
+    codes = random_dictionary(embeddings, size=SIZE, k=K, seed=3).encode(embeddings)
     assert (codes.values > 0).sum(axis=1).mean() == pytest.approx(K, rel=0.02)
 
 
 def test_more_clusters_than_embeddings_are_refused(embeddings: np.ndarray) -> None:
     with pytest.raises(InvalidInputError, match="fewer clusters"):
-        KMeansDictionary.fit(embeddings[:5], size=6)
+        KMeansDictionary.learn(embeddings[:5], size=6)
 
 
 def test_missing_damaged_and_newer_dictionaries_are_told_apart(tmp_path: Path) -> None:
@@ -216,7 +220,7 @@ def test_the_dn_cbm_preset_holds_the_published_constants() -> None:
         lambda: ReluL1(reduction="median"),
         lambda: TrainingConfig(warm_up=2.0),
         lambda: TrainingConfig(learning_rate=0.0),
-        lambda: make_variant("vq"),
+        lambda: DICTIONARIES["vq"],
     ],
 )
 def test_settings_that_make_no_sense_are_refused(make) -> None:

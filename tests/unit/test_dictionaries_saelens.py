@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from cbm.core.errors import CorruptArtifactError, InvalidInputError, NotFoundError
 from cbm.dictionaries.jumprelu import JumpReluDictionary
-from cbm.dictionaries.pca import PcaDictionary
+from cbm.dictionaries.linear import PcaDictionary
 from cbm.dictionaries.saelens import load_saelens, save_saelens
 
 DIM, SIZE = 14, 37
@@ -133,4 +133,4 @@ def test_damaged_and_missing_files_are_told_apart(dictionary: JumpReluDictionary
 
 def test_a_baseline_has_no_saelens_form(embeddings: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="pca"):
-        save_saelens(PcaDictionary.fit(embeddings, k=3), tmp_path)
+        save_saelens(PcaDictionary.learn(embeddings, k=3), tmp_path)

@@ -12,8 +12,12 @@ import pytest
 from cbm.core.errors import InvalidInputError, MismatchError
 from cbm.core.progress import Progress
 from cbm.dictionaries.base import load_dictionary
+from cbm.dictionaries.batchtopk import BatchTopK
 from cbm.dictionaries.calibration import recalibrated
-from cbm.dictionaries.configs import DN_CBM, BatchTopK, ReluL1, TopK, TrainingConfig
+from cbm.dictionaries.configs import TrainingConfig
+from cbm.dictionaries.dn_cbm import DN_CBM
+from cbm.dictionaries.relu_l1 import ReluL1
+from cbm.dictionaries.topk import TopK
 from cbm.dictionaries.trainer import TrainedDictionary, train
 
 DIM = 24

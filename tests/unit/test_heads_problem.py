@@ -7,7 +7,7 @@ from scipy import sparse
 from cbm.core.errors import Cancelled
 from cbm.heads.problem import PairSystem, Penalty, SparseProblem, duality_gap
 from cbm.heads.proximal import SolverConfig, solve
-from cbm.heads.refit import refit_bias, refit_ridge
+from cbm.heads.refit import refit_ridge
 
 
 def make_rows(rows: int = 240, concepts: int = 30, classes: int = 4, seed: int = 0) -> tuple[sparse.csr_matrix, np.ndarray]:
@@ -210,13 +210,11 @@ def test_running_out_of_iterations_is_reported_by_the_gap(rows):
     assert solution.optimality_gap > 1e-9
 
 
-def test_refits_reach_stationary_points_on_the_kept_pairs(rows):
+def test_the_refit_reaches_a_stationary_point_on_the_kept_pairs(rows):
     matrix, labels = rows
     problem = SparseProblem(matrix, labels, 4, np.float64)
     solution = solve(problem, Penalty(0.02))
     system = PairSystem(problem, solution.pairs)
-    bias = refit_bias(problem, solution.pairs, solution.weights, solution.bias + 1)
-    assert np.abs(system.gradient(problem.evaluate(system.logits(solution.weights, bias)).residual)[1]).max() < 1e-3
     weights, bias = refit_ridge(problem, solution.pairs, solution.weights, solution.bias, 0.01)
     gradient, bias_gradient = system.gradient(problem.evaluate(system.logits(weights, bias)).residual)
     assert np.abs(gradient + 0.01 * weights).max() < 2e-3

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
 
-from cbm.core.errors import InvalidInputError
 from cbm.metrics.naming import NamingQuality, names_against_truth
 from cbm.names.assignment import assign_unique, hub_counts, with_threshold
 from cbm.names.rules import Naming
@@ -24,35 +22,15 @@ def random_naming(seed: int, latents: int, names: int, candidates: int) -> Namin
 namings = st.builds(random_naming, st.integers(0, 10_000), st.integers(1, 12), st.integers(4, 14), st.integers(1, 4))
 
 
-def best_possible(naming: Naming, names: int) -> tuple[int, float]:
-    """Most latents that can have a name of their own, and the largest sum of scores among such choices: dense Hungarian method."""
-    cost = np.full((len(naming), names + len(naming)), 1e6)
-    rows = np.arange(len(naming))
-    cost[rows[:, None], naming.candidates] = -naming.scores
-    cost[:, names:] = 1e3
-    row, column = linear_sum_assignment(cost)
-    served = column < names
-    return int(served.sum()), float(-cost[row, column][served].sum())
-
-
 @settings(max_examples=60, deadline=None)
-@given(namings, st.sampled_from(["greedy", "hungarian"]))
-def test_no_name_serves_two_latents(naming: Naming, method: str) -> None:
-    unique = assign_unique(naming, method)  # type: ignore[arg-type]
+@given(namings)
+def test_no_name_serves_two_latents(naming: Naming) -> None:
+    unique = assign_unique(naming)
     names = unique.names[unique.named]
     assert len(set(names.tolist())) == len(names)
     for latent in np.flatnonzero(unique.named):
         assert unique.names[latent] in naming.candidates[latent]
     assert hub_counts(unique) == {}
-
-
-@settings(max_examples=60, deadline=None)
-@given(namings)
-def test_hungarian_serves_most_latents_with_the_largest_sum(naming: Naming) -> None:
-    unique = assign_unique(naming, "hungarian")
-    served, total = best_possible(naming, int(naming.candidates.max()) + 1)
-    assert unique.named.sum() == served
-    assert float(unique.score[unique.named].sum()) == pytest.approx(total, abs=1e-4)
 
 
 def test_greedy_serves_the_best_score_first_and_leaves_the_rest_unnamed() -> None:
@@ -67,8 +45,7 @@ def test_a_name_without_a_finite_score_is_no_name() -> None:
     scores = np.array([[-np.inf, -np.inf], [0.2, 0.1]], np.float32)
     naming = Naming(np.array([[0, 1], [0, 1]], np.int32), scores, "soft-wpmi")
     assert naming.named.tolist() == [False, True]
-    for method in ("greedy", "hungarian"):
-        assert assign_unique(naming, method).named.tolist() == [False, True]  # type: ignore[arg-type]
+    assert assign_unique(naming).named.tolist() == [False, True]
 
 
 def test_below_the_threshold_latents_stay_unnamed() -> None:
@@ -84,15 +61,11 @@ def test_hubs_are_counted_most_frequent_first() -> None:
     assert hub_counts(Naming(names, np.ones((6, 1), np.float32), "cosine")) == {4: 3, 2: 2}
 
 
-def test_an_unknown_method_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match="greedy, hungarian"):
-        assign_unique(random_naming(0, 2, 5, 2), "first")  # type: ignore[arg-type]
-
-
 def test_quality_counts_named_distinct_and_hubs() -> None:
     names = np.array([[1]] * 12 + [[2], [3], [3], [5]], np.int32)
     scores = np.linspace(1, 0, 16, dtype=np.float32)[:, None]
-    quality = NamingQuality.of(with_threshold(Naming(names, scores, "cosine"), 0.05))
+    naming = with_threshold(Naming(names, scores, "cosine"), 0.05)
+    quality = NamingQuality.of(naming.names, naming.score, naming.named)
     assert (quality.latents, quality.named, quality.distinct, quality.hubs, quality.largest_hub) == (16, 15, 3, 1, 12)
     assert quality.mean_score == pytest.approx(float(scores[:15].mean()), abs=1e-6)
     assert quality.share_named == 15 / 16
@@ -102,8 +75,8 @@ def test_quality_counts_named_distinct_and_hubs() -> None:
 
 def test_names_against_truth_counts_first_and_candidates() -> None:
     naming = Naming(np.array([[3, 1], [2, 0], [5, 4]], np.int32), np.ones((3, 2), np.float32), "cosine")
-    right = names_against_truth(naming, [(0, 3), (1, 0), (2, 1)])
+    right = names_against_truth(naming.candidates, [(0, 3), (1, 0), (2, 1)])
     assert (right.tested, right.first, right.among_candidates) == (3, 1, 2)
     assert right.at_1 == pytest.approx(1 / 3)
     assert right.at_5 == pytest.approx(2 / 3)
-    assert names_against_truth(naming, {}).at_1 == 0
+    assert names_against_truth(naming.candidates, {}).at_1 == 0

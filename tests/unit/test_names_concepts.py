@@ -10,10 +10,11 @@ from sklearn.metrics import average_precision_score
 
 from cbm.core.codes import Codes
 from cbm.core.errors import CorruptArtifactError, InvalidInputError
-from cbm.metrics.naming import best_latents, truth_pairs
+from cbm.metrics.naming import best_latents
 from cbm.names.assignment import assign_unique, with_threshold
 from cbm.names.concepts import ActivationStatistics, ConceptTable
 from cbm.names.rules import Naming
+from cbm.names.truth import truth_pairs
 
 WORDS = ("dog", "cat", "fire truck", "snow")
 

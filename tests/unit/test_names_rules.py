@@ -12,11 +12,13 @@ from cbm.core.arrays import unit_rows
 from cbm.core.codes import Codes
 from cbm.core.errors import InvalidInputError
 from cbm.names.candidates import BestCandidates
-from cbm.names.rules import RULES, Rule, name_concepts
-from cbm.names.soft_wpmi import SoftWpmiConfig, soft_wpmi
+from cbm.names.rules import name_concepts
+from cbm.names.soft_wpmi import SoftWpmiConfig
+from cbm.names.soft_wpmi_scores import soft_wpmi
 from cbm.names.threshold import measured_threshold
 from cbm.names.top_images import top_images
 from cbm.names.votes import Votes, VotesConfig
+from cbm.registry import RULES
 
 IMAGES, LATENTS, NAMES, DIM = 60, 12, 37, 9
 
@@ -160,14 +162,14 @@ def planted_world(generator: np.random.Generator, names: int = 40) -> tuple[np.n
 
 
 @pytest.mark.parametrize("rule", ["centred", "soft-wpmi", "combined"])
-def test_planted_names_are_found(generator: np.random.Generator, rule: Rule) -> None:
+def test_planted_names_are_found(generator: np.random.Generator, rule: str) -> None:
     things, images, codes, texts = planted_world(generator)
     naming = name_concepts(things - things.mean(axis=0), texts, rule=rule, codes=codes, embeddings=images)
     assert np.mean(naming.names == np.arange(len(things))) >= 0.9
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_order_of_latents_and_scale_of_activations_do_not_matter(generator: np.random.Generator, rule: Rule) -> None:
+@pytest.mark.parametrize("rule", RULES.names)
+def test_order_of_latents_and_scale_of_activations_do_not_matter(generator: np.random.Generator, rule: str) -> None:
     things, images, codes, texts = planted_world(generator)
     naming = name_concepts(things, texts, rule=rule, codes=codes, embeddings=images)
     order = generator.permutation(len(things))
@@ -180,7 +182,7 @@ def test_order_of_latents_and_scale_of_activations_do_not_matter(generator: np.r
 
 @pytest.mark.parametrize("rule", ["centred", "soft-wpmi", "combined"])
 def test_right_names_score_above_the_measured_threshold_and_meaningless_ones_mostly_below(
-    generator: np.random.Generator, rule: Rule
+    generator: np.random.Generator, rule: str
 ) -> None:
     things, images, codes, texts = planted_world(generator)
     threshold = measured_threshold(texts, rule=rule, codes=codes, embeddings=images)

@@ -7,12 +7,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cbm.core.bottleneck import CHUNK_ROWS
 from cbm.core.errors import InvalidInputError
-from cbm.dictionaries.base import CHUNK_ROWS
-from cbm.dictionaries.neurons import NeuronDictionary
-from cbm.dictionaries.pca import PcaDictionary
-from cbm.dictionaries.random import RandomDictionary
-from cbm.metrics.reconstruction import ReconstructionAccumulators, ReconstructionMetrics, baselines_table, measure_reconstruction
+from cbm.dictionaries.baselines import baselines_table
+from cbm.dictionaries.fixed import random_dictionary
+from cbm.dictionaries.linear import NeuronDictionary, PcaDictionary
+from cbm.metrics.reconstruction import ReconstructionAccumulators, ReconstructionMetrics, measure_reconstruction
 
 DIM = 12
 
@@ -25,7 +25,7 @@ def embeddings() -> np.ndarray:
 
 
 def test_predicting_the_mean_explains_nothing_although_its_raw_cosine_is_high(embeddings: np.ndarray) -> None:
-    metrics = measure_reconstruction(PcaDictionary.fit(embeddings, components=1, k=0), embeddings)
+    metrics = measure_reconstruction(PcaDictionary.learn(embeddings, components=1, k=0), embeddings)
     assert metrics.fvu == pytest.approx(1, abs=1e-6)
     assert metrics.cosine_raw > 0.95
     assert metrics.cosine_centred == pytest.approx(0, abs=0.05)
@@ -34,7 +34,7 @@ def test_predicting_the_mean_explains_nothing_although_its_raw_cosine_is_high(em
 
 
 def test_a_perfect_reconstruction_has_no_error(embeddings: np.ndarray) -> None:
-    metrics = measure_reconstruction(PcaDictionary.fit(embeddings, k=DIM), embeddings)
+    metrics = measure_reconstruction(PcaDictionary.learn(embeddings, k=DIM), embeddings)
     assert metrics.fvu == pytest.approx(0, abs=1e-8)
     assert metrics.cosine_raw == pytest.approx(1)
     assert metrics.cosine_centred == pytest.approx(1)
@@ -42,7 +42,7 @@ def test_a_perfect_reconstruction_has_no_error(embeddings: np.ndarray) -> None:
 
 
 def test_all_figures_equal_a_direct_computation(embeddings: np.ndarray) -> None:
-    dictionary = RandomDictionary.fit(embeddings, size=50, k=4, seed=1)
+    dictionary = random_dictionary(embeddings, size=50, k=4, seed=1)
     metrics = measure_reconstruction(dictionary, embeddings)
     codes = dictionary.encode(embeddings)
     dense, rebuilt = codes.to_dense(), dictionary.decode(codes).astype(np.float64)
@@ -69,16 +69,16 @@ def test_all_figures_equal_a_direct_computation(embeddings: np.ndarray) -> None:
 def test_fvu_is_that_of_the_whole_set_not_the_mean_over_chunks(embeddings: np.ndarray) -> None:
     """A sorted set has chunks with different means; the variance must still be about the mean of all."""
     ordered = embeddings[embeddings[:, -1].argsort()]
-    dictionary = NeuronDictionary.fit(embeddings, k=3)
+    dictionary = NeuronDictionary.learn(embeddings, k=3)
     assert measure_reconstruction(dictionary, ordered).fvu == pytest.approx(measure_reconstruction(dictionary, embeddings).fvu)
 
 
 def test_signed_codes_count_as_active(embeddings: np.ndarray) -> None:
-    assert measure_reconstruction(NeuronDictionary.fit(embeddings, k=3), embeddings).l0_mean == 3
+    assert measure_reconstruction(NeuronDictionary.learn(embeddings, k=3), embeddings).l0_mean == 3
 
 
 def test_metrics_cannot_be_made_up(embeddings: np.ndarray) -> None:
-    metrics = measure_reconstruction(NeuronDictionary.fit(embeddings, k=3), embeddings)
+    metrics = measure_reconstruction(NeuronDictionary.learn(embeddings, k=3), embeddings)
     with pytest.raises(TypeError, match="from_accumulators"):
         ReconstructionMetrics(**metrics.to_json())
     with pytest.raises((TypeError, ValueError)):

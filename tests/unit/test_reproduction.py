@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from cbm.cli import command_line
 from cbm.core.errors import InvalidInputError
 from cbm.editing.recipe import AblateConcept, Recipe, RenameConcept
 from cbm.model.concept_model import ConceptModel
+from cbm.registry import DICTIONARIES
 from cbm.reproduction import reproduction
 from cbm.reproduction.lineage import _word
 from cbm.verbs.discover import training_arguments
@@ -117,17 +120,21 @@ def test_files_are_named_by_their_place_only_where_that_may_be_told(workspace: W
 
 
 def test_recorded_training_leads_back_to_the_arguments() -> None:
-    from cbm.verbs.discover import _training_config
+    def recorded_for(variant: str, seed: int, **given: object) -> dict[str, Any]:
+        part = DICTIONARIES[variant]
+        return part.record(part.make_settings(given, 32), seed)
 
     for given in (
         {"variant": "topk", "width": 96, "k": 5, "epochs": 4, "matryoshka": (0.25, 1.0), "learning_rate": 1e-3, "seed": 3},
         {"variant": "relu-l1", "width": 96, "k": 5, "epochs": None, "matryoshka": None, "learning_rate": None, "seed": 0},
         {"variant": "dn-cbm", "width": 8 * 32, "k": 32, "epochs": 7, "matryoshka": None, "learning_rate": None, "seed": 1},
+        {"variant": "kmeans", "width": None, "k": 8, "seed": 4},
     ):
-        recorded = _training_config(dim=32, **given).to_json()  # type: ignore[arg-type]
+        recorded = json.loads(json.dumps(recorded_for(**given)))  # type: ignore[arg-type]
         back = training_arguments(recorded, 32)
-        full = {"width": None, "k": 32, "epochs": None, "matryoshka": None, "learning_rate": None, **back}
-        assert _training_config(dim=32, **full).to_json() == recorded  # type: ignore[arg-type]
+        assert back["variant"] == given["variant"]
+        assert json.loads(json.dumps(recorded_for(**back))) == recorded
+    recorded = recorded_for("topk", 3, width=96, k=5)
     with pytest.raises(InvalidInputError, match="does not take"):
         training_arguments({**recorded, "averaging": 0.5}, 32)
 

@@ -109,7 +109,7 @@ def test_what_was_chosen_comes_back_and_what_is_empty_does_not() -> None:
 
 
 def test_registered_parts_are_offered_under_their_labels_also_one_that_was_added_just_now() -> None:
-    METHODS.add(Method("late", "Added while the app runs.", Example, label="Latecomer"))
+    METHODS.add("late", Method("late", "Added while the app runs.", Example, label="Latecomer"))
     try:
         app = AppTest.from_string(PAGE.replace("Example", "Choosing")).run()
         assert not app.exception

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float32
@@ -29,7 +30,7 @@ _PATCHES: cache.Shelf[Float32[np.ndarray, "rows columns dim"]] = cache.Shelf("pa
 
 def why_never(study: Study) -> str | None:
     """Why there are no heat-maps for this model on any machine, found out without loading anything; None where there may be some."""
-    if not isinstance(study.model.bottleneck, Dictionary):
+    if not study.model.bottleneck.abilities.patches:
         return "This model's concepts are no directions of a dictionary, so they cannot be located in a picture."
     return encoders.why_never(study)
 
@@ -80,9 +81,9 @@ def heat(study: Study, patches: Float32[np.ndarray, "rows columns dim"], concept
 
 
 def _dictionary(study: Study) -> Dictionary:
-    if not isinstance(study.model.bottleneck, Dictionary):
+    if not study.model.bottleneck.abilities.patches:
         raise InvalidInputError(why_not(study) or "")
-    return study.model.bottleneck
+    return cast(Dictionary, study.model.bottleneck)
 
 
 def _as_encoded(uri: str, image_size: int) -> Image.Image:

@@ -10,6 +10,7 @@ from cbm.core.errors import CbmError
 from cbm.editing.recipe import NameEdit, Recipe
 from cbm.jobs import Job
 from cbm.metrics.classification import STANDARD_NECS
+from cbm.registry import HEADS
 from cbm.study.image_sets import ImageSet, read_image_set
 from cbm.study.training_data import ConceptsOption, concepts_option, testable, trainable
 from cbm.ui.access import modes
@@ -20,15 +21,6 @@ from cbm.ui.widgets import job_panel
 from cbm.workspace import ConceptsArtifact, EmbeddingsArtifact
 
 KIND = "train"
-HEADS = {
-    "sparse": (
-        "Sparse",
-        "Each class uses only a few concepts, so that a person can read it. Solved to optimality, then cut to exactly the number you ask "
-        "for; its accuracy at other numbers is measured too.",
-    ),
-    "dense": ("Dense", "Every class may use every concept: the most accurate head on these concepts, and the hardest to read."),
-    "dn-cbm": ("DN-CBM probe", "The dense probe as published with Discover-then-Name, for comparison with the paper."),
-}
 _HELD_OUT = "A held-out part of the same images"
 
 
@@ -141,15 +133,15 @@ def _form(concepts: Sequence[ConceptsOption], sets: Sequence[ImageSet], first_of
     with right:
         head = st.segmented_control(
             "Kind of head",
-            list(HEADS),
+            HEADS.names,
             default="sparse",
             required=True,
             key=ClassifyPage.key("train_head"),
-            format_func=lambda kind: HEADS[kind][0],
+            format_func=lambda kind: HEADS[kind].label,
         )
     nec = _nec(head, left)
     with right:
-        st.caption(HEADS[head][1])
+        st.caption(HEADS[head].summary)
     with st.expander("More settings", icon=":material/tune:"):
         seed, names_from = _more(named_by if table.id == first_offer else None)
     parameters = {"concepts": table.id, "on": on.id, "head": head, "necs": _necs(nec), "seed": seed}
@@ -238,7 +230,7 @@ def _nec(head: str, place: st.delta_generator.DeltaGenerator) -> int:
 
 
 def _submit(parameters: dict[str, object], head: str, images: str) -> None:
-    kind = f"{HEADS[head][0].lower()} head" if head != "dn-cbm" else HEADS[head][0]
+    kind = f"{HEADS[head].label.lower()} head" if head != "dn-cbm" else HEADS[head].label
     # A callback runs before the page, which shows it in its place.
     with messages.refusals(at=KIND):
         job_panel.submit(KIND, parameters, title=f"Train a {kind} on {images}")

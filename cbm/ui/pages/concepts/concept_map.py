@@ -32,7 +32,7 @@ _background = ThreadPoolExecutor(1, thread_name_prefix="concept-map")
 
 def directions_of(model: ConceptModel) -> np.ndarray | None:
     """One direction for each concept, where the bottleneck has such a thing."""
-    return getattr(model.bottleneck, "directions", None)
+    return model.bottleneck.directions if model.bottleneck.abilities.directions else None
 
 
 @cache.remember()

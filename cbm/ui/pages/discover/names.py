@@ -15,7 +15,7 @@ from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CbmError, InvalidInputError
 from cbm.core.files import whole_file
 from cbm.names.names import SHIPPED, read_names
-from cbm.names.rules import Rule
+from cbm.registry import RULES
 from cbm.study.dictionary_evidence import DictionaryEvidence
 from cbm.study.dictionary_runs import DictionaryRun, NamedTable
 from cbm.ui.access import modes, quotas, uploads
@@ -35,16 +35,6 @@ from cbm.workspace import VocabularyArtifact, Workspace
 PER_PAGE = 8
 MOST = 400
 """Concepts that can be leafed through here; the concepts page has them all."""
-RULES: Mapping[Rule, tuple[str, str]] = {
-    "combined": ("Direction and images", "Recommended. A name must fit both the concept's direction and its strongest images."),
-    "centred": (
-        "Direction alone",
-        "The name whose text lies closest to the concept's direction; what all texts share is taken out.",
-    ),
-    "soft-wpmi": ("Images alone", "The name that the concept's images have in common and other images do not have."),
-    "cosine": ("Plain cosine", "The published rule of DN-CBM: as “direction alone”, but nothing is taken out. Names repeat more."),
-}
-"""Label and help of each naming rule."""
 
 
 def panel(root: str, run: DictionaryRun) -> None:
@@ -90,7 +80,7 @@ def _choose(run: DictionaryRun, tables: Sequence[NamedTable], table: NamedTable)
 
 
 def _title(table: NamedTable) -> str:
-    rule = next((label for name, (label, _) in RULES.items() if name == table.rule), table.rule)
+    rule = RULES[table.rule].label if table.rule in RULES else table.rule
     parts = [table.vocabulary, rule.lower() if rule else "", "each name once" if table.unique else ""]
     return ", ".join(filter(None, parts)) + ("" if table.named is None else f": {table.named:,} named")
 
@@ -276,8 +266,8 @@ def naming_form(root: str, run: DictionaryRun) -> None:
         if chosen.value == _UPLOAD.value:
             file = st.file_uploader("List of names", type=["txt", "npz"], key=f"name_file-{run.id}")
     with right:
-        rule = st.selectbox("Rule", list(RULES), format_func=lambda name: RULES[name][0], key=f"name_rule-{run.id}")
-        st.caption(RULES[rule][1])
+        rule = st.selectbox("Rule", RULES.names, format_func=lambda name: RULES[name].label, key=f"name_rule-{run.id}")
+        st.caption(RULES[rule].summary)
     unique = st.toggle(
         "Each name once",
         key=f"name_unique-{run.id}",

@@ -7,11 +7,12 @@ from typing import Any
 
 import streamlit as st
 
-from cbm.dictionaries.configs import dn_cbm
+from cbm.dictionaries.dn_cbm import dn_cbm
 from cbm.dictionaries.sizes import DictionarySize, sound_size
+from cbm.registry import DICTIONARIES
 from cbm.study.dictionary_runs import DictionaryRun
 from cbm.study.image_sets import ImageSet
-from cbm.study.training_costs import TRAINED, training_cost
+from cbm.study.training_costs import training_cost
 from cbm.ui.access import modes
 from cbm.ui.frame import messages
 from cbm.ui.frame.formats import counted
@@ -75,12 +76,12 @@ def new_run(sets: Sequence[ImageSet], runs: Sequence[DictionaryRun]) -> None:
         images, dim = sum(part.count for part in chosen), chosen[0].dim
         variant = st.selectbox(
             "Method",
-            list(words.VARIANTS),
-            format_func=lambda name: words.VARIANTS[name].label,
+            DICTIONARIES.names,
+            format_func=lambda name: DICTIONARIES[name].label,
             key="new_run_variant",
             persist_state="session",
         )
-        st.caption(words.VARIANTS[variant].help)
+        st.caption(DICTIONARIES[variant].summary)
         scope = f"{images}-{dim}-{variant}"
         size = _size(variant, sound_size(images, dim), dim, scope)
         settings: dict[str, Any] = {"variant": variant, "k": size.k}
@@ -100,7 +101,7 @@ def new_run(sets: Sequence[ImageSet], runs: Sequence[DictionaryRun]) -> None:
         if st.button("Discover concepts", key="new_run_start", type="primary", icon=":material/travel_explore:"):
             modes.require_write()
             names = ", ".join(part.title for part in chosen[:2]) + (" …" if len(chosen) > 2 else "")
-            title = f"{words.VARIANTS[variant].label}, {counted(size.width, 'concept')} in {names}"
+            title = f"{DICTIONARIES[variant].label}, {counted(size.width, 'concept')} in {names}"
             job_panel.ask("discover", {"embeddings": [part.id for part in chosen], **settings}, title=title)
             st.rerun()
 
@@ -143,7 +144,7 @@ def _advanced(variant: str, scope: str) -> dict[str, Any]:
     with st.expander("Advanced settings", icon=":material/tune:", key="new_run_advanced"):
         seed = st.number_input("Seed", 0, 2**31, 0, key=f"new_run_seed-{scope}", help=words.SEED_HELP)
         settings: dict[str, Any] = {"seed": int(seed)}
-        if variant not in TRAINED:
+        if not DICTIONARIES[variant].trained:
             return settings
         epochs = st.number_input(
             "Passes over the images", 1, 100_000, None, key=f"new_run_epochs-{scope}", help=words.EPOCHS_HELP, placeholder="by their number"

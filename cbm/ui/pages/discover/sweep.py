@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from cbm.dictionaries.sizes import sound_size
+from cbm.registry import DICTIONARIES
 from cbm.study.dictionary_runs import DictionaryRun
 from cbm.study.image_sets import ImageSet
 from cbm.study.training_costs import Cost, training_cost
@@ -24,7 +25,7 @@ from cbm.verbs.sweep import MOST_RUNS, SweepRun, suggest
 
 CHART = "sweep_chart"
 TABLE = "sweep_table"
-_VARIANTS = ("batchtopk", "topk", "relu-l1")
+_VARIANTS = tuple(part.name for part in DICTIONARIES if part.variant is not None)
 
 
 def sweep_view(root: str, sets: Sequence[ImageSet], runs: Sequence[DictionaryRun]) -> None:
@@ -184,7 +185,7 @@ def _form(sets: Sequence[ImageSet], runs: Sequence[DictionaryRun]) -> None:
         _VARIANTS,
         default="batchtopk",
         required=True,
-        format_func=lambda name: words.VARIANTS[name].label,
+        format_func=lambda name: DICTIONARIES[name].label,
         key="sweep_variant",
         persist_state="session",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -14,16 +13,6 @@ class Choice:
     help: str
 
 
-VARIANTS: Mapping[str, Choice] = {
-    "batchtopk": Choice("BatchTopK", "Recommended. Images use k concepts on average: rich ones may use more, plain ones use fewer."),
-    "topk": Choice("TopK", "Every image uses exactly k concepts while it trains, however much or little there is to see."),
-    "relu-l1": Choice("ReLU + L1", "The classic: a price on activation keeps most concepts silent; a threshold then leaves k on average."),
-    "dn-cbm": Choice("DN-CBM recipe", "The published recipe of Discover-then-Name, to compare with: fixed width, 200 passes, slow."),
-    "kmeans": Choice("k-means", "Baseline: groups of similar images. Every image has exactly one concept, its group."),
-    "pca": Choice("PCA", "Baseline: the directions along which images differ most. They explain much and mean little."),
-    "random": Choice("Random directions", "Baseline: nothing is learned. What is no better than this is worth nothing."),
-    "neurons": Choice("Embedding dimensions", "Baseline: the numbers of the embedding as they are, each in both directions."),
-}
 WIDTH_HELP = (
     "How many concepts to look for. More of them find finer things, but each needs images to learn from: "
     "a quarter as many concepts as images is a sound start. Too many end up dead."

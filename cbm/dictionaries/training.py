@@ -1,17 +1,16 @@
-"""The training of a dictionary as a verb needs it: from a checkpoint, and never twice."""
+"""Training that survives a stop: from a checkpoint, and never twice."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 
 from cbm.core.errors import Cancelled
 from cbm.core.files import write_json
-from cbm.core.progress import CancelCheck, ProgressCallback
+from cbm.core.run import Run
 from cbm.dictionaries.base import load_dictionary
 from cbm.dictionaries.configs import TrainingConfig
 from cbm.dictionaries.jumprelu import JumpReluDictionary
@@ -20,20 +19,15 @@ from cbm.dictionaries.trainer import HistoryPoint, TrainedDictionary, train
 _RECORD = "training.json"
 
 
-def train_once(
-    embeddings: Float32[np.ndarray, "rows dim"],
-    config: TrainingConfig,
-    checkpoints: Path,
-    *,
-    device: str,
-    progress: ProgressCallback | None,
-    cancelled: CancelCheck | None,
-) -> TrainedDictionary:
-    """Train from the checkpoint in `checkpoints`, if there is one; a training that had ended when the process was stopped is taken up.
+def train_once(embeddings: Float32[np.ndarray, "rows dim"], config: TrainingConfig, run: Run) -> TrainedDictionary:
+    """Train from the checkpoint in `run.checkpoints`, if there is one; a training that had ended when the process was stopped is taken up.
 
     Raises:
         Cancelled: training was stopped; its checkpoint is kept.
     """
+    if run.checkpoints is None:
+        return _finished(train(embeddings, config, progress=run.progress, cancelled=run.cancelled, device=run.device))
+    checkpoints = run.checkpoints
     finished = checkpoints / "trained"
     if (finished / _RECORD).is_file():
         record = json.loads((finished / _RECORD).read_text())
@@ -43,12 +37,16 @@ def train_once(
         return TrainedDictionary(dictionary, config, history, record["seconds"], record["samples_per_second"], cancelled=False)
     checkpoints.mkdir(parents=True, exist_ok=True)
     checkpoint = checkpoints / "training.safetensors"
-    trained = train(embeddings, config, checkpoint=checkpoint, progress=progress, cancelled=cancelled, device=device)
-    if trained.cancelled:
-        raise Cancelled("Training was stopped; the same command goes on from where it was.")
+    trained = _finished(train(embeddings, config, checkpoint=checkpoint, progress=run.progress, cancelled=run.cancelled, device=run.device))
     trained.dictionary.save(finished)
     record = {"history": [dataclasses.asdict(point) for point in trained.history]}
     record |= {"seconds": trained.seconds, "samples_per_second": trained.samples_per_second}
     # Written last and in one step: it says that the rest is whole.
     write_json(finished / _RECORD, record)
+    return trained
+
+
+def _finished(trained: TrainedDictionary) -> TrainedDictionary:
+    if trained.cancelled:
+        raise Cancelled("Training was stopped; the same command goes on from where it was.")
     return trained
