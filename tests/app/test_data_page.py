@@ -285,6 +285,7 @@ def test_earlier_runs_say_how_long_it_takes(open_app: OpenApp, fresh: Path) -> N
     choose(app, "data_way", "Example scenes")
     assert "400 images: **about 40 seconds**" in shown(app)
     assert "10 images a second in an earlier run" in shown(app)
+    sign.close()
 
 
 def test_listed_backbone_tells_size_training_and_licence_before_it_is_fetched(open_app: OpenApp, fresh: Path) -> None:
@@ -398,6 +399,7 @@ def test_running_job_is_shown_with_what_was_rejected_so_far(open_app: OpenApp, o
     assert any("a.jpg: it is empty" in bar.text.replace("\\", "") for bar in app.progress)
     assert app.button(key="data_job-cancel")
     assert app.grid(key="data_sets").image, "the sets stay in sight"
+    sign.close()
 
 
 def test_finished_job_opens_what_it_made(open_app: OpenApp, encoded: Workspace, tmp_path: Path) -> None:
@@ -412,6 +414,7 @@ def test_finished_job_opens_what_it_made(open_app: OpenApp, encoded: Workspace, 
     made = set_named(encoded, "pictures").id
     result = {"embeddings": made, "count": 4, "reused": 1, "rejected": 1, "images_per_second": 12.0, "notes": []}
     jobs.finish(identifier, 1, "done", result=result)
+    sign.close()
     app.run()
     assert asked(app, "embeddings") == made.partition("-")[2][:8]
     assert "pictures" in [element.value for element in app.subheader]
@@ -428,6 +431,7 @@ def test_failed_job_says_why(open_app: OpenApp, own_workspace: Workspace) -> Non
     app = open_app("data", own_workspace.root, job=identifier)
     assert "does not exist" in app.error[0].value
     assert app.button(key="data_job-retry")
+    sign.close()
 
 
 # Modes

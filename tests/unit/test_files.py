@@ -48,6 +48,7 @@ def test_a_lock_whose_file_is_swept_away_as_it_is_taken_still_keeps_others_out(t
     lock.acquire()
     with pytest.raises(InvalidInputError):
         FileLock(path).acquire()
+    lock.release()
 
 
 def test_a_write_that_fails_leaves_the_older_file_and_nothing_else(tmp_path: Path) -> None:

@@ -109,5 +109,7 @@ def test_an_attempt_waits_until_the_earlier_one_has_ended(jobs: Jobs, monkeypatc
     assert later is not None
     monkeypatch.setattr("cbm.jobs.child.ALONE_SECONDS", 0.2)
     assert _alone(jobs.workspace, "job-1") is None
-    assert _alone(jobs.workspace, "job-2") is not None
-    later.discard()
+    other = _alone(jobs.workspace, "job-2")
+    assert other is not None
+    for lock in (later, other):
+        lock.discard()
