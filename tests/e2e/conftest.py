@@ -19,6 +19,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(item.path).parent == Path(__file__).parent:
             item.add_marker(pytest.mark.e2e)
+            # The app's own warnings come up in its other tests; what the browser's driver leaves open is not ours.
+            item.add_marker(pytest.mark.filterwarnings("default"))
             if CHROMIUM is None and not os.environ.get("CBM_REQUIRE_BROWSER"):
                 item.add_marker(pytest.mark.skip(reason="no Chromium on this machine; tests/e2e/install_browser.sh installs it"))
 

@@ -82,6 +82,7 @@ def test_a_checkpoint_with_python_objects_is_refused_unexecuted(folder: Path, tm
     assert "executed" not in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_a_torchscript_archive_is_refused_by_name(folder: Path, tmp_path: Path) -> None:
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "openai.pt"))
     with pytest.raises(InvalidInputError, match="TorchScript"):
