@@ -70,7 +70,7 @@ def test_two_models_side_by_side(browser: Browser, tmp_path: Path) -> None:
         figures = page.get_by_test_id("stMetric")
         expect(figures.filter(has_text="Only A right")).to_contain_text(str(edited.newly_wrong))
         expect(figures.filter(has_text="Only B right")).to_contain_text(str(edited.corrected))
-        expect(page.get_by_text("Both stand on one and the same dictionary")).to_be_visible()
+        expect(page.get_by_text("Both use the same dictionary")).to_be_visible()
         page.get_by_role("button", name="Swap").click()
         visit.settle()
         expect(figures.filter(has_text="Only A right")).to_contain_text(str(edited.corrected))

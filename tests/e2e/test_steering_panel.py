@@ -20,8 +20,8 @@ SCRIPT = """
 import numpy as np
 import streamlit as st
 
-from cbm.ui.components.steering_panel import steering_panel
-from cbm.ui.intervene.steering import SteeringRow, SteeringView
+from cbm.ui.widgets.components.steering_panel import steering_panel
+from cbm.study.steering import SteeringRow, SteeringView
 
 CONCEPTS, CLASSES = 64, 1000
 unit = np.random.default_rng(0).normal(size=(CONCEPTS, CLASSES)).astype(np.float32)
