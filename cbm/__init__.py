@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from cbm.core import compat
+from cbm.core.version import __version__
 
 if TYPE_CHECKING:
     from cbm import verbs
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 
 compat.install()
 
-__version__ = "0.1.0"
-__all__ = ["ConceptModel", "Recipe", "Study", "Workspace", "errors", "verbs"]
+__all__ = ["ConceptModel", "Recipe", "Study", "Workspace", "__version__", "errors", "verbs"]
 
 _HOMES = {
     "ConceptModel": "cbm.model.concept_model",

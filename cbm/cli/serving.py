@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-import sys
 from typing import Annotated
 
 import typer
@@ -27,21 +27,10 @@ def app(
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser window.")] = True,
 ) -> None:
     """Open the web app; the worker that runs its jobs starts and ends with it."""
-    from cbm.core.paths import APP, APP_FOR_STRANGERS
-    from cbm.ui.access.modes import Mode, mode, server_options
-
     if workspace is not None:
         os.environ["CBM_WORKSPACE"] = str(workspace.expanduser().absolute())
-    # Streamlit reads .streamlit/config.toml, where the theme lives, from the folder it is started in.
-    os.chdir(APP.parent)
-    headless = "false" if open_browser and host == "localhost" and _has_display() else "true"
-    options = ["--server.address", host, "--server.port", str(port), "--server.headless", headless, *server_options()]
-    _start_worker()
-    from streamlit.web.cli import main as streamlit
-
-    # In this process, so that the worker belongs to the server and to nobody who could be killed without it.
-    script = APP if mode() is Mode.LOCAL else APP_FOR_STRANGERS
-    streamlit(["run", str(script), *options], prog_name="streamlit")
+    # By its name: the app is the one room that the command line does not import.
+    importlib.import_module("cbm.ui.access.launch").launch(host, port, open_browser)
 
 
 @cli.command()
@@ -73,16 +62,3 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     print(f"Serving {encoder.reference} on http://{shown}:{listening.getsockname()[1]}. Stop with Ctrl-C.", flush=True)
     server.serve(encoder, listening)
-
-
-def _start_worker() -> None:
-    """On one's own machine the worker is there from the start; visitors of a hosted app get theirs when they have work."""
-    from cbm.jobs.attached import crew
-    from cbm.ui.access.modes import Mode, mode
-
-    if mode() is Mode.LOCAL:
-        crew().ensure(open_workspace(None).root, stay=True)
-
-
-def _has_display() -> bool:
-    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from cbm import __version__
 from cbm.core.errors import InvalidInputError
 from cbm.core.files import publish_folder
+from cbm.core.version import __version__
 from cbm.model.bundle_files import (
     CARD,
     CONFIG,

@@ -6,7 +6,7 @@ import json
 import shlex
 from typing import Any
 
-from cbm import __version__
+from cbm.core.version import __version__
 from cbm.registry import VERBS
 from cbm.reproduction.steps import File, Given, Made, Plan, Step
 from cbm.verbs.base import option_name

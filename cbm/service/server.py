@@ -30,9 +30,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-import cbm
 from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CbmError, InvalidInputError, RejectedImageError
+from cbm.core.version import __version__
 from cbm.images.decode import decode
 from cbm.service.wire import ARRAYS, REFERENCE_HEADER, EncodedImages, Limits, RejectedItem, check_prompts, pack
 
@@ -78,7 +78,7 @@ class Service:
                 "dim": self._encoder.dim,
                 "image_size": self._encoder.image_size,
                 "limits": dataclasses.asdict(self._limits),
-                "version": cbm.__version__,
+                "version": __version__,
             }
         )
 
