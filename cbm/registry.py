@@ -54,16 +54,16 @@ class Registry(Generic[P]):
 
     def __init__(self, kind: str, places: Mapping[str, str]) -> None:
         self.kind = kind
-        self._places = dict(places)
+        self.places: Mapping[str, str] = dict(places)
         self._loaded: dict[str, P] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
         """In the order of their lines, which is the order in which menus offer them."""
-        return tuple(dict.fromkeys((*self._places, *self._loaded)))
+        return tuple(dict.fromkeys((*self.places, *self._loaded)))
 
     def __contains__(self, name: str) -> bool:
-        return name in self._places or name in self._loaded
+        return name in self.places or name in self._loaded
 
     def __iter__(self) -> Iterator[P]:
         return (self[name] for name in self.names)
@@ -75,9 +75,9 @@ class Registry(Generic[P]):
             InvalidInputError: there is none; the message lists those there are.
         """
         if name not in self._loaded:
-            if name not in self._places:
+            if name not in self.places:
                 raise InvalidInputError(f"Unknown {self.kind} {name!r}; choose one of {', '.join(self.names)}.")
-            module, _, attribute = self._places[name].partition(":")
+            module, _, attribute = self.places[name].partition(":")
             self._loaded[name] = getattr(importlib.import_module(module), attribute)
         return self._loaded[name]
 

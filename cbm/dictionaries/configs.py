@@ -41,9 +41,11 @@ class Variant(ABC):
 
 
 def _recommended() -> Variant:
-    from cbm.dictionaries.batchtopk import BatchTopK
+    from cbm.registry import DICTIONARIES
 
-    return BatchTopK()
+    variant = DICTIONARIES["batchtopk"].variant
+    assert variant is not None
+    return variant()
 
 
 @dataclass(frozen=True)

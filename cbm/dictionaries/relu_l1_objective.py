@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
 
 from cbm.dictionaries.matryoshka import gradients_of_groups, prefix_ends, prefix_errors
 from cbm.dictionaries.objective import Objective, RowSource, Step, StepFigures
-from cbm.dictionaries.relu_l1 import ReluL1
 from cbm.dictionaries.weights import Weights, kaiming_weights
+
+if TYPE_CHECKING:
+    from cbm.dictionaries.relu_l1 import ReluL1
 
 RESAMPLING_ROWS = 819_200
 """Embeddings whose losses are compared when dead latents are resampled, if there are so many."""

@@ -6,7 +6,7 @@ Gao et al. 2024 (arXiv 2406.04093) for TopK and AuxK; Bussmann et al. 2024 (arXi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,8 +15,10 @@ from cbm.dictionaries import sparse_ops
 from cbm.dictionaries.matryoshka import gradients_of_groups, group_of_latent, prefix_ends, prefix_errors
 from cbm.dictionaries.objective import Objective, RowSource, Step, StepFigures
 from cbm.dictionaries.sparse_ops import Candidates, ColumnOrder, SparseActivations
-from cbm.dictionaries.topk import TopK
 from cbm.dictionaries.weights import Weights, tied_weights
+
+if TYPE_CHECKING:
+    from cbm.dictionaries.topk import TopK
 
 FLOOR_SHARE = 0.8
 """Candidates of the next batch lie above this share of the last batch's cut; only speed depends on it."""
