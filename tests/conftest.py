@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+LIBRARY = [
+    f"cbm.{room.name}"
+    for room in (Path(__file__).resolve().parents[1] / "cbm").iterdir()
+    if room.is_dir() and room.name not in ("ui", "__pycache__")
+]
+jaxtyping.install_import_hook([*LIBRARY, "cbm.registry"], "checked_shapes.check")
 
 from cbm.demo.pipeline import Demonstrated
 from cbm.workspace.workspace import Workspace
@@ -17,6 +28,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         together = "real" if "real" in item.path.parent.parts else item.path.stem
         item.add_marker(pytest.mark.xdist_group(together))
+
+
+@pytest.fixture(autouse=True)
+def wrong_types_reach_the_code(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Under the marker `wrong_types` a test gives what no annotation allows, to see what the code itself says of it."""
+    jaxtyping.config.update("jaxtyping_disable", request.node.get_closest_marker("wrong_types") is not None)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

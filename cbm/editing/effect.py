@@ -39,11 +39,11 @@ class EditEffect:
     count: int
     """Labelled rows."""
     right_before: int
-    corrected: Int[np.ndarray, " rows"]
+    corrected: Int[np.ndarray, " corrected"]
     """Rows that were wrong and are right now, in the numbering of the rows that were given."""
-    newly_wrong: Int[np.ndarray, " rows"]
+    newly_wrong: Int[np.ndarray, " newly_wrong"]
     """Rows that were right and are wrong now."""
-    changed: Int[np.ndarray, " rows"]
+    changed: Int[np.ndarray, " changed"]
     """Rows whose prediction changed, labelled or not, right or not."""
     per_class: tuple[PartEffect, ...]
     """By true class; classes without rows are left out."""

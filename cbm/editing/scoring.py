@@ -156,7 +156,8 @@ def _fold(
                 entry = maps.setdefault(concept, ActivationMap(np.ones(len(bias)), np.zeros(len(bias))))
                 entry.factor[where], entry.offset[where] = _edit_map(edit, entry.factor[where], entry.offset[where])
                 if isinstance(edit.scope, GlobalScope):
-                    activation_maps[concept] = _edit_map(edit, *activation_maps.get(concept, (1.0, 0.0)))
+                    factor, offset = _edit_map(edit, *activation_maps.get(concept, (1.0, 0.0)))
+                    activation_maps[concept] = (float(factor), float(offset))
     weight, bias = base, bias.copy()
     if maps or edited_weights:
         weight = base.copy()

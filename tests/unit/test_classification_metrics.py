@@ -42,6 +42,7 @@ def test_no_group_at_all_is_refused():
         group_accuracy(PREDICTIONS, LABELS, np.full(6, -1))
 
 
+@pytest.mark.wrong_types
 def test_different_rows_are_refused():
     with pytest.raises(ValueError, match="same rows"):
         accuracy(PREDICTIONS[:3], LABELS)

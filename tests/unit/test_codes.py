@@ -32,6 +32,7 @@ def test_rows_can_be_chosen() -> None:
     np.testing.assert_array_equal(codes[np.array([1])].to_dense(), [[0, 0, 3]])
 
 
+@pytest.mark.wrong_types
 def test_wrong_types_are_refused() -> None:
     with pytest.raises(ValueError, match="int32"):
         Codes(np.zeros((1, 1), np.int64), np.zeros((1, 1), np.float32), size=3)

@@ -85,6 +85,7 @@ def test_a_dead_direction_does_no_harm() -> None:
 
 
 @pytest.mark.parametrize("directions", [np.zeros((1, 4)), np.zeros(4), np.full((4, 4), np.nan)])
+@pytest.mark.wrong_types
 def test_what_is_no_table_of_directions_is_refused(directions: np.ndarray) -> None:
     with pytest.raises(InvalidInputError):
         map_concepts(directions)

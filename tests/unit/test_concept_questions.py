@@ -165,6 +165,7 @@ def test_best_cut_separates_what_can_be_separated() -> None:
     assert evidence.best_cut(strengths, np.array([False, False, False, False, True])) == pytest.approx(0.9)
 
 
+@pytest.mark.wrong_types
 def test_concepts_to_merge_with_are_found_by_name_and_number() -> None:
     names = ["red", "dark red", "blue", "reddish", "green"]
     assert relations.merge_candidates(names, "red", [0], 5) == (3, 1)

@@ -223,6 +223,7 @@ def test_the_dn_cbm_preset_holds_the_published_constants() -> None:
         lambda: DICTIONARIES["vq"],
     ],
 )
+@pytest.mark.wrong_types
 def test_settings_that_make_no_sense_are_refused(make) -> None:
     with pytest.raises(InvalidInputError):
         make()
