@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from cbm.images.scenes.backgrounds import Picture, paint_background, pixel_centres
 from cbm.images.scenes.extras import extra_parts
@@ -36,7 +36,9 @@ def _local(placement: Placement, size: int) -> tuple[tuple[slice, slice], Plane,
     return window, cosine * dx + sine * dy, cosine * dy - sine * dx
 
 
-def _blend(picture: Picture, window: tuple[slice, slice], coverage: Plane, colour: np.ndarray) -> None:
+def _blend(
+    picture: Picture, window: tuple[slice, slice], coverage: Float[np.ndarray, "window_height window_width"], colour: np.ndarray
+) -> None:
     region = picture[window]
     region += coverage[..., None] * (colour - region)
 
