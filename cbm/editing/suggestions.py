@@ -34,9 +34,9 @@ class ConceptSuggestion:
     """Logits that the concept adds, on average over the mistakes, to the wrong class rather than to the true one."""
     fixed: int
     """Mistakes in focus that the edit puts right."""
-    corrected: Int[np.ndarray, " rows"]
+    corrected: Int[np.ndarray, " corrected"]
     """All held-out rows that become right."""
-    newly_wrong: Int[np.ndarray, " rows"]
+    newly_wrong: Int[np.ndarray, " newly_wrong"]
     """All held-out rows that become wrong."""
 
     @property
@@ -164,9 +164,9 @@ class WeightSuggestion:
     """To be appended to the model's recipe."""
     lead: float
     """By how much the true class leads on the image afterwards; at least the margin."""
-    corrected: Int[np.ndarray, " rows"]
+    corrected: Int[np.ndarray, " corrected"]
     """Held-out rows that become right."""
-    newly_wrong: Int[np.ndarray, " rows"]
+    newly_wrong: Int[np.ndarray, " newly_wrong"]
     """Held-out rows that become wrong."""
 
     @property

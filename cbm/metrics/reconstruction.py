@@ -40,7 +40,7 @@ class ReconstructionAccumulators:
         embeddings: Float[np.ndarray, "batch dim"],
         reconstructions: Float[np.ndarray, "batch dim"],
         l0: Int64[np.ndarray, " batch"],
-        active: Float[np.ndarray, " size"],
+        active: Int64[np.ndarray, " size"],
     ) -> None:
         """Count a batch: its embeddings, their reconstructions, active latents per embedding and activations per latent."""
         original, rebuilt = embeddings.astype(np.float64), reconstructions.astype(np.float64)

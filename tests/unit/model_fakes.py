@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, Self
 
 import numpy as np
 
-from cbm.core.bottleneck import Abilities
+from cbm.core.bottleneck import Bottleneck
 from cbm.core.codes import Codes
 from cbm.editing.recipe import (
     AblateConcept,
@@ -38,11 +39,10 @@ class FakeConcepts:
 
 
 @dataclass(frozen=True)
-class FakeBottleneck:
+class FakeBottleneck(Bottleneck):
     """Thresholded random projection: sparse, deterministic, not linear."""
 
     matrix: np.ndarray
-    abilities: ClassVar[Abilities] = Abilities()
 
     @property
     def size(self) -> int:
@@ -52,7 +52,14 @@ class FakeBottleneck:
     def dim(self) -> int:
         return self.matrix.shape[0]
 
-    def encode(self, embeddings: np.ndarray) -> Codes:
+    def tensors(self) -> dict[str, np.ndarray]:
+        return {"matrix": self.matrix}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Self:
+        return cls(tensors["matrix"])
+
+    def _encode_chunk(self, embeddings: np.ndarray) -> Codes:
         import scipy.sparse
 
         responses = embeddings @ self.matrix
