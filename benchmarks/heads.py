@@ -27,7 +27,7 @@ EPOCHS = (1, 2, 3, 5, 8, 12, 20, 35, 60, 100)
 
 
 def planted_codes(rows: int, concepts: int, active: int, classes: int, relevant: int, seed: int) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """Non-negative codes of `active` concepts a row, popular concepts first; labels from `relevant` concepts a class, with noise."""
+    """Non-negative codes of `active` concepts a row, popular concepts first; labels from `relevant` concepts per class, with noise."""
     generator = np.random.default_rng(seed)
     popularity = 1 / np.arange(1, concepts + 1) ** 0.5
     # Gumbel top-k draws without replacement, in proportion to popularity.

@@ -36,8 +36,8 @@ _APP = """
 import numpy as np
 import streamlit as st
 
-from cbm.ui.components.steering_panel import steering_panel
-from cbm.ui.intervene.steering import SteeringRow, SteeringView
+from cbm.ui.widgets.components.steering_panel import steering_panel
+from cbm.study.steering import SteeringRow, SteeringView
 
 CONCEPTS, CLASSES = {concepts}, {classes}
 generator = np.random.default_rng(0)

@@ -30,7 +30,8 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from cbm.editing.recipe import Recipe
 from cbm.study.study import Study
 from cbm.ui.access import modes
-from cbm.ui.frame import resources, session
+from cbm.ui.frame import resources
+from cbm.ui.frame.state import short
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "screenshots"
@@ -213,7 +214,7 @@ def main() -> None:
         chromium = next(found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name)))
         with running_app(workspace) as url, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-            shown = Shown(url, study, session.short(shortcut["model"]), session.short(shortcut["edited"]))
+            shown = Shown(url, study, short(shortcut["model"]), short(shortcut["edited"]))
             wanted = sys.argv[1:] or ["light", "dark", "telephone", "tutorial"]
             if "light" in wanted:
                 every_page(browser, shown, "light", WIDE, "light")

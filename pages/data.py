@@ -1,4 +1,4 @@
-"""Bring images or vectors, choose a CLIP backbone, encode them, and search them by words or by picture."""
+"""Bring images or vectors, choose a CLIP backbone, encode them, and search them by text or by picture."""
 
 from cbm.ui.frame import navigation
 from cbm.ui.pages import data

@@ -1,4 +1,4 @@
-"""All long work of this workspace: how far it is, what it said, and what to do when it failed."""
+"""All background work of this workspace: progress, log, and what to do when it fails."""
 
 from cbm.ui.frame import navigation
 from cbm.ui.pages import jobs

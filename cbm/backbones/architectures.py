@@ -104,6 +104,6 @@ def _from_file(name: str, file: Path) -> Architecture:
         raise InvalidInputError(f"{file} is not a readable model configuration ({error}).") from error
     missing = [key for key in _REQUIRED if key not in config]
     if missing:
-        raise InvalidInputError(f"{file} is no open_clip model configuration: {', '.join(missing)} missing.")
+        raise InvalidInputError(f"{file} is not an open_clip model configuration: {', '.join(missing)} missing.")
     config.pop("preprocess_cfg", None)
     return Architecture(name, config, preprocess, file.parent)

@@ -72,7 +72,7 @@ class Offer:
     """Empty where no source states one."""
     licence_source: str
     repository: str
-    """The Hugging Face repository, or the address of the file."""
+    """The Hugging Face repository, or the URL of the file."""
     quick_gelu: bool
     """Whether it was trained with QuickGELU, which the tag then brings along."""
 

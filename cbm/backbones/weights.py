@@ -54,7 +54,7 @@ def find_weights(architecture: Architecture, pretrained: str | None) -> tuple[Pa
     if path.suffix or len(path.parts) > 1:
         raise NotFoundError(f"There is no checkpoint file {path}.")
     raise NotFoundError(
-        f"{pretrained!r} is no tag of {architecture.name} and no file. Known tags{_tag_list(architecture.name) or ': none'}."
+        f"{pretrained!r} is neither a tag of {architecture.name} nor a file. Known tags{_tag_list(architecture.name) or ': none'}."
     )
 
 
@@ -73,7 +73,7 @@ def _preprocess_beside(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text()).get("preprocess_cfg", {}))
     except (ValueError, AttributeError, TypeError, OSError) as error:
-        raise InvalidInputError(f"{file} beside the checkpoint is not readable ({error}); mend it or remove it.") from error
+        raise InvalidInputError(f"{file} beside the checkpoint is not readable ({error}); fix it or remove it.") from error
 
 
 def _preprocess_of_all_tags(name: str) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _fetch(name: str, tag_name: str, tag: Mapping[str, Any]) -> Path:
         fitting = quick if tag.get("quick_gelu") and quick in architecture_names() else name
         raise MissingWeightsError(
             f"The weights of {name}/{tag_name} are not on this machine and could not be downloaded ({reason}). Fetch {source} "
-            "on a machine with internet access, copy the file to this one, anywhere, and name it: "
+            "on a machine with internet access, copy the file to this machine, and name it: "
             f"--backbone {fitting} --pretrained /path/to/{file}. "
             "Without weights, `demo` is the backbone that ships, and vectors computed elsewhere can be imported."
         ) from error
@@ -155,9 +155,9 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise InvalidInputError(f"{path} is no readable safetensors file ({error}); fetch it again.") from error
+            raise InvalidInputError(f"{path} is not a readable safetensors file ({error}); fetch it again.") from error
     if path.suffix not in _TORCH_SUFFIXES:
-        raise InvalidInputError(f"{path} is no checkpoint: its name should end in .safetensors, {', '.join(_TORCH_SUFFIXES)}.")
+        raise InvalidInputError(f"{path} is not a checkpoint: its name should end in .safetensors, {', '.join(_TORCH_SUFFIXES)}.")
     if _is_torchscript(path):
         raise InvalidInputError(
             f"{path} is a TorchScript archive (OpenAI's own format). It carries code, and loading it would need torch.jit, so it is "
@@ -169,7 +169,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise InvalidInputError(
             f"{path} cannot be read safely ({_first_line(error)}). It is damaged, or holds Python objects besides tensors; "
-            "convert it to safetensors where you trust it."
+            "convert it to safetensors if you trust it."
         ) from error
     return _unwrap(loaded, path)
 
@@ -187,7 +187,7 @@ def _unwrap(loaded: Any, path: Path) -> dict[str, torch.Tensor]:
             loaded = loaded[key]
             break
     if not isinstance(loaded, dict) or not loaded or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
-        raise InvalidInputError(f"{path} holds no state dictionary (a mapping of names to tensors), also not under {', '.join(_WRAPPERS)}.")
+        raise InvalidInputError(f"{path} holds no state dictionary (a mapping of names to tensors), not even under {', '.join(_WRAPPERS)}.")
     while all(name.startswith("module.") for name in loaded):
         loaded = {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
     return loaded

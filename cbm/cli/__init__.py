@@ -41,10 +41,12 @@ def main() -> None:
         if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
         place = f": {error.filename}" if error.filename else ""
-        print(f"Error: {error.strerror}{place}. Check the name, that you may write there, and that the disk has room.", file=sys.stderr)
+        print(
+            f"Error: {error.strerror}{place}. Check the name, that you have write permission, and that the disk has space.", file=sys.stderr
+        )
         raise SystemExit(EXIT_BAD_INPUT) from error
     except SystemExit as stop:
         # This is what typer makes of Ctrl-C, without a word.
         if stop.code == EXIT_INTERRUPTED:
-            print("Stopped. What was finished is kept; the same command goes on from there.", file=sys.stderr)
+            print("Stopped. Finished work is kept; the same command resumes from there.", file=sys.stderr)
         raise

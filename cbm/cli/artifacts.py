@@ -42,7 +42,7 @@ def list_(
     table = Table("id", "created", "made from", box=None)
     for artifact in artifacts:
         table.add_row(artifact.id, artifact.created[:19], ", ".join(artifact.parents))
-    Console().print(table if artifacts else "Nothing here yet. Begin with: cbm demo")
+    Console().print(table if artifacts else "Nothing here yet. Start with: cbm demo")
 
 
 @cli.command()

@@ -35,9 +35,9 @@ def numbers(text: str, convert: Callable[[str], Any], option: str) -> list[Any]:
     """Numbers with commas between them, as `option` takes them.
 
     Raises:
-        InvalidInputError: something else stands there.
+        InvalidInputError: something else is there.
     """
     try:
         return [convert(part) for part in text.split(",") if part.strip()]
     except ValueError as error:
-        raise InvalidInputError(f"{option} {text!r} must be numbers with commas between them.") from error
+        raise InvalidInputError(f"{option} {text!r} must be numbers separated by commas.") from error

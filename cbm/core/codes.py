@@ -20,7 +20,7 @@ class Codes:
     indices: Int32[np.ndarray, "batch k"]
     values: Float32[np.ndarray, "batch k"]
     size: int
-    """Number of concepts, that is, columns of the dense matrix that these codes stand for."""
+    """Number of concepts, that is, columns of the dense matrix that these codes represent."""
 
     def __post_init__(self) -> None:
         if self.indices.shape != self.values.shape or self.indices.ndim != 2:

@@ -23,14 +23,14 @@ class Run:
     """`auto`, `cpu`, `cuda` or `mps`; see `cbm.core.devices.choose_device`."""
     seed: int = 0
     checkpoints: Path | None = None
-    """A folder for what long work leaves behind to go on from; None: nothing is left."""
+    """A folder for what long work leaves behind to resume from; None: nothing is left."""
 
     def report(self, done: int, total: int, message: str, **figures: float) -> None:
         """Say how far the work has come."""
         if self.progress is not None:
             self.progress(Progress(done, total, message, figures))
 
-    def check(self, message: str = "Stopped. What was finished is kept; the same request goes on from there.") -> None:
+    def check(self, message: str = "Stopped. Finished work is kept; the same request resumes from there.") -> None:
         """Call between two steps that can be lost.
 
         Raises:

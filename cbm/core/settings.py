@@ -61,7 +61,7 @@ class Field:
     """The only values there are, where they are few and known."""
     range: Range = ANY
     extras: tuple[Any, ...] = dataclasses.field(default=(), compare=False)
-    """What else stands beside the type in `Annotated`, for whoever knows it."""
+    """What else is given beside the type in `Annotated`, for whoever knows it."""
 
     @property
     def required(self) -> bool:
@@ -92,7 +92,7 @@ def make_settings(settings: type[S], values: Mapping[str, Any], what: str) -> S:
     """An instance of `settings` from `values` by name; None counts as a value that was not given unless the field may be None.
 
     Lists become tuples where the field holds one, as JSON has no tuples. A value that the settings would ignore is an error, or the
-    figures would be taken for those of that value.
+    figures would pass for those of that value.
 
     Args:
         what: what the settings belong to, for messages: "the variant kmeans".
@@ -209,7 +209,7 @@ def _hints(settings: Any) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=256)
 def _helps(settings: Any) -> Mapping[str, str]:
-    """The strings that follow the annotated names of a class body; those of a base class count unless they are said anew."""
+    """The strings that follow the annotated names of a class body; those of a base class count unless they are said again."""
     found: dict[str, str] = {}
     for base in reversed(settings.__mro__):
         if "__dataclass_fields__" not in vars(base):

@@ -179,7 +179,7 @@ def scene_sources(settings: DemoSettings, seed: int) -> dict[str, str]:
 
 
 def ablation_of(model: ConceptModel, names: tuple[str, ...]) -> Recipe:
-    """Ablates every concept that bears one of `names`; found by name, so it is empty where naming failed."""
+    """Ablates every concept that has one of `names`; found by name, so it is empty where naming failed."""
     found = [concept for name in names for concept in model.concepts_named(name)]
     return Recipe.of(*(AblateConcept(concept, model.names[concept]) for concept in found))
 

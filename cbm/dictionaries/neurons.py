@@ -27,7 +27,7 @@ def fit(rows: np.ndarray, settings: NeuronSettings, run: Run) -> FittedDictionar
 
 PART = DictionaryPart(
     "neurons",
-    "Baseline: the numbers of the embedding as they are, each in both directions.",
+    "Baseline: the dimensions of the embedding themselves, each in both directions.",
     NeuronSettings,
     label="Embedding dimensions",
     fit=fit,

@@ -27,7 +27,7 @@ def fit(rows: np.ndarray, settings: PcaSettings, run: Run) -> FittedDictionary:
 
 PART = DictionaryPart(
     "pca",
-    "Baseline: the directions along which images differ most. They explain much and mean little.",
+    "Baseline: the directions along which images differ most. They explain a lot but mean little.",
     PcaSettings,
     label="PCA",
     fit=fit,

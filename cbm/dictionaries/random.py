@@ -20,7 +20,7 @@ def fit(rows: np.ndarray, settings: DictionarySettings, run: Run) -> FittedDicti
 
 PART = DictionaryPart(
     "random",
-    "Baseline: nothing is learned. What is no better than this is worth nothing.",
+    "Baseline: nothing is learned. A method that does no better than this is worthless.",
     DictionarySettings,
     label="Random directions",
     fit=fit,

@@ -62,7 +62,7 @@ def configuration(settings: NestedTrainingSettings, seed: int) -> TrainingConfig
 PART = sparse_autoencoder(
     "relu-l1",
     "ReLU + L1",
-    "The classic: a price on activation keeps most concepts silent; a threshold then leaves k on average.",
+    "The classic: a penalty on activation keeps most concepts silent; a threshold then leaves k on average.",
     NestedTrainingSettings,
     configuration,
     ReluL1,

@@ -28,7 +28,7 @@ def sound_size(images: int, dim: int) -> DictionarySize:
     """A size that suits a set: `images` / 4 latents as a power of two, from 32 to eight times the dimension; k = dim / 16, at most 32.
 
     60 images of any backbone get 32 latents, 4,000 images of ViT-B/32 (512 dimensions) get 1024 with k = 32, a million gets 4096.
-    Never more than a quarter of the latents are active at once: where every image has everything, nothing tells images apart.
+    Never more than a quarter of the latents are active at once: where every image has everything, nothing separates images.
 
     Args:
         images: number of embeddings to learn from.

@@ -48,5 +48,5 @@ def train_once(embeddings: Float32[np.ndarray, "rows dim"], config: TrainingConf
 
 def _finished(trained: TrainedDictionary) -> TrainedDictionary:
     if trained.cancelled:
-        raise Cancelled("Training was stopped; the same command goes on from where it was.")
+        raise Cancelled("Training was stopped; the same command resumes where it stopped.")
     return trained

@@ -20,7 +20,7 @@ class Contributions:
     """
 
     concepts: Int[np.ndarray, " shown"]
-    """In order; of merged concepts the one that stands for all."""
+    """In order; of merged concepts the one that represents all."""
     members: tuple[tuple[int, ...], ...]
     """What was merged into each, itself first."""
     activations: Float64[np.ndarray, "shown classes"]

@@ -110,7 +110,7 @@ class RenameConcept:
 
 @dataclass(frozen=True)
 class MergeConcepts:
-    """Show several concepts as one, under one name; the first of them stands for all. Predictions stay."""
+    """Show several concepts as one, under one name; the first of them represents all. Predictions stay."""
 
     concepts: tuple[int, ...]
     names: tuple[str, ...]

@@ -240,7 +240,7 @@ class Recipe:
         """Read a recipe.
 
         Args:
-            text: what `to_json` writes. An edit written by hand may leave out `concept`, and then stands for every concept of its `name`.
+            text: what `to_json` writes. An edit written by hand may leave out `concept`, and then represents every concept of its `name`.
             find_concepts: name -> indices of the concepts called so (`ConceptModel.concepts_named`); needed for such edits only.
 
         Raises:

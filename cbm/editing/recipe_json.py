@@ -54,7 +54,7 @@ def steps_from_json(text: str, find_concepts: Callable[[str], Sequence[int]] | N
     position = document.get("position", len(document["edits"]))
     if isinstance(position, bool) or not isinstance(position, int) or not 0 <= position <= len(document["edits"]):
         raise InvalidInputError(
-            f"The recipe's position is {position!r}; it must count the edits that are done, 0 to {len(document['edits'])}."
+            f"The recipe's position is {position!r}; it must be the number of edits in effect, 0 to {len(document['edits'])}."
         )
     steps: list[Step] = []
     done = 0

@@ -167,7 +167,7 @@ def _fold(
             bias += weight[concept] * maps[concept].offset
             weight[concept] *= maps[concept].factor
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-        raise InvalidInputError("The recipe's factors multiply to a number beyond any use; take back some of its scalings.")
+        raise InvalidInputError("The recipe's factors multiply to an unusably large number; undo some of its scalings.")
     return EffectiveHead(weight, bias, maps, edited_weights, activation_maps, base)
 
 

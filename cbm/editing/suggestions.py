@@ -67,9 +67,9 @@ def suggest_concept_edits(
 ) -> ConceptSuggestions:
     """The single-concept edits that do most against some mistakes, each measured on all held-out rows.
 
-    The mistakes in focus are the wrong rows of `true_class`, those taken for `predicted_class`, both (a confusion) or all. Tried for
-    every concept: ablating and halving it, everywhere or for the class that the mistakes are taken for most; raising it by a half and
-    doubling it for the true class, where there is one. Ranked by held-out rows gained, then by fewest broken.
+    The mistakes in focus are the wrong rows of `true_class`, those predicted as `predicted_class`, both (a confusion) or all. Tried for
+    every concept: ablating and halving it, everywhere or for the class that is predicted most often in their place; raising it by a
+    half and doubling it for the true class, where there is one. Ranked by held-out rows gained, then by fewest broken.
 
     Args:
         held_out: codes scored with the model's head.

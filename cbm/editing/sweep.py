@@ -50,7 +50,7 @@ def sweep_concepts(
     Exact, and sparse: only rows in which a concept is active and classes for which it has a weight can change.
 
     Args:
-        class_index: only the logit of this class sees the change; None stands for all classes.
+        class_index: only the logit of this class sees the change; None means all classes.
         focus: rows whose corrections are counted apart.
         groups: group of each row, −1 where it has none.
         only: concepts to try; all when absent. The others count zero.

@@ -84,7 +84,7 @@ def embed_source(
 
     The set's id depends on what the source holds (names, bytes, labels, groups, splits, concepts), on the backbone's fingerprint and
     on `space`. Where the pictures lie does not matter, unless they are gone from where the finished set says. A run that was killed or
-    cancelled goes on after its last finished batch.
+    cancelled resumes after its last finished batch.
 
     Args:
         source: a source, or what `cbm.images.sources.open_source` takes.
@@ -176,7 +176,7 @@ def _encode_missing(
                 report()
                 if cancelled is not None and cancelled():
                     raise Cancelled(
-                        f"Cancelled after {run.seen} of {len(source)} pictures; finished batches are kept, run it again to go on."
+                        f"Cancelled after {run.seen} of {len(source)} pictures; finished batches are kept; run it again to resume."
                     )
     finally:
         items.close()

@@ -92,7 +92,7 @@ def _read_parquet(path: Path) -> ForeignVectors:
     try:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
-        raise InvalidInputError(f"{path} is no readable Parquet file ({error}).") from error
+        raise InvalidInputError(f"{path} is not a readable Parquet file ({error}).") from error
     name = _embedding_column(table, path)
     matrix = _matrix(_list_column(table.column(name), name, path), path)
     columns, concepts = _described(table.drop_columns([name]), path)
@@ -155,7 +155,7 @@ def _read_clip_retrieval(folder: Path) -> ForeignVectors:
 
     files = sorted((folder / "img_emb").glob("img_emb_*.npy"), key=_part_number)
     if not files:
-        raise InvalidInputError(f"{folder} is no clip-retrieval folder: img_emb/img_emb_*.npy is missing.")
+        raise InvalidInputError(f"{folder} is not a clip-retrieval folder: img_emb/img_emb_*.npy is missing.")
     try:
         parts = [_matrix(np.load(file, mmap_mode="r", allow_pickle=False), file) for file in files]
     except (OSError, ValueError, EOFError) as error:
@@ -202,11 +202,11 @@ def _slices(matrix: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def read_class_names(classes: Path | Sequence[str]) -> tuple[str, ...]:
-    """Class names by label: a sequence, a .json (list, or object of numbers to names or names to numbers), or a text file, one a line.
+    """Class names by label: a sequence, a .json (list, or object of numbers to names or names to numbers), or a text file, one per line.
 
     Raises:
         NotFoundError: there is no such file.
-        InvalidInputError: it is neither, has gaps, or names a class twice.
+        InvalidInputError: it is neither, has gaps, or names one class twice.
     """
     if not isinstance(classes, Path):
         names = list(classes)
@@ -218,7 +218,7 @@ def read_class_names(classes: Path | Sequence[str]) -> tuple[str, ...]:
         try:
             names = [line.strip() for line in classes.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInputError(f"{classes} is no text file of class names ({error}); save it as UTF-8.") from error
+            raise InvalidInputError(f"{classes} is not a text file of class names ({error}); save it as UTF-8.") from error
     if not names or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
         raise InvalidInputError(f"Class names must be distinct texts, at least one: {classes if isinstance(classes, Path) else names[:5]}.")
     return tuple(names)
@@ -237,4 +237,4 @@ def _json_names(path: Path) -> list[str]:
             raise ValueError("it holds neither a list nor an object")
         return record
     except (ValueError, TypeError, OSError) as error:
-        raise InvalidInputError(f"{path} is no list of class names ({error}).") from error
+        raise InvalidInputError(f"{path} is not a list of class names ({error}).") from error

@@ -186,9 +186,9 @@ def _labels(labels: Sequence[Any] | None, names: tuple[str, ...] | None, count: 
         raise InvalidInputError(f"{source}: labels must be class names or whole numbers ({error}).") from error
     highest = int(numbers.max(initial=UNKNOWN))
     if numbers.min(initial=0) < UNKNOWN:
-        raise InvalidInputError(f"{source}: label {numbers.min()} is negative; -1 stands for an unknown label, classes count from 0.")
+        raise InvalidInputError(f"{source}: label {numbers.min()} is negative; -1 means an unknown label, classes count from 0.")
     if names is None and highest >= _MOST_CLASSES:
-        raise InvalidInputError(f"{source}: label {highest} is no class number, for those count from 0; give the labels as texts.")
+        raise InvalidInputError(f"{source}: label {highest} is not a class number, which count from 0; give the labels as text.")
     if names is None:
         return numbers, tuple(f"class {number}" for number in range(highest + 1))
     if highest >= len(names):

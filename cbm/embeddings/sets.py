@@ -112,7 +112,7 @@ class EmbeddingSet:
                 name=header.name,
             )
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise CorruptArtifactError(f"{artifact.path} is no readable embedding set ({error}); make it again.") from error
+            raise CorruptArtifactError(f"{artifact.path} is not a readable embedding set ({error}); make it again.") from error
 
     def __len__(self) -> int:
         return len(self.embeddings)

@@ -50,4 +50,4 @@ def read_vectors(path: Path) -> Float32[np.ndarray, "rows d"]:
             return np.zeros((rows, dim), np.float32)
         return np.memmap(path, dtype="<f4", mode="r", offset=8 + length + start, shape=(rows, dim))
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise CorruptArtifactError(f"{path} is no readable matrix of embeddings ({error}); make the artefact again.") from error
+        raise CorruptArtifactError(f"{path} is not a readable matrix of embeddings ({error}); make the artefact again.") from error

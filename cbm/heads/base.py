@@ -86,7 +86,7 @@ def as_csr(codes: Codes | sparse.csr_matrix) -> sparse.csr_matrix:
     """
     matrix = codes.to_csr() if isinstance(codes, Codes) else sparse.csr_matrix(codes)
     if not np.isfinite(matrix.data).all():
-        raise InvalidInputError("Some concept activations are no finite numbers; encode or import the embeddings again.")
+        raise InvalidInputError("Some concept activations are not finite numbers; encode or import the embeddings again.")
     return matrix
 
 
@@ -94,7 +94,7 @@ def checked_labels(labels: np.ndarray, rows: int, classes: int) -> Int[np.ndarra
     """Labels as int64, or InvalidInputError where they do not belong to these rows and classes."""
     labels = np.asarray(labels)
     if labels.shape != (rows,):
-        raise InvalidInputError(f"{labels.size} labels for {rows} rows: give one class number a row, and leave unlabelled rows out")
+        raise InvalidInputError(f"{labels.size} labels for {rows} rows: give one class number per row, and leave unlabelled rows out")
     if not np.issubdtype(labels.dtype, np.integer):
         raise InvalidInputError(f"labels must be whole class numbers, not {labels.dtype}")
     if rows == 0:

@@ -32,7 +32,7 @@ class NecPathConfig:
     smallest_strength: float = 1 / 500
     """Where the path ends, as a share of λ_max (VLG-CBM, section 4)."""
     closeness: float = 1.03
-    """Bisection in λ goes on until an optimum has no more than this times the asked number of weights."""
+    """Bisection in λ resumes until an optimum has no more than this times the asked number of weights."""
     max_bisections: int = 6
     refit: Literal["auto", "none", "ridge"] = "auto"
     """After truncation: keep everything ("none"), or refit the kept weights and bias with a weak L2 ("ridge"),
@@ -52,7 +52,7 @@ class NecPoint:
     nec: float
     """The number of effective concepts that was asked for."""
     reached: bool
-    """False where no optimum of the path has that many weights: then there is no head, and nothing stands in for it."""
+    """False where no optimum of the path has that many weights: then there is no head, and nothing replaces it."""
     head: LinearHead | None
     """Truncated to exactly `round(nec · classes)` weights."""
     accuracy: float | None

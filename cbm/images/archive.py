@@ -27,7 +27,7 @@ def read_member(path: Path, member: str, limits: ArchiveLimits = LIMITS) -> byte
 
     Raises:
         NotFoundError: the archive has no such member.
-        RejectedImageError: it cannot be read, or is no picture.
+        RejectedImageError: it cannot be read, or is not a picture.
         InvalidInputError: the archive is damaged.
     """
     return read_zip(path, member, limits) if is_zip(path) else read_tar(path, member, limits)

@@ -24,7 +24,7 @@ SEPARATOR = "::"
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """What an archive may hold; beyond that it is taken for a decompression bomb."""
+    """What an archive may hold; beyond that it is predicted as a decompression bomb."""
 
     members: int = 2_000_000
     member_bytes: int = MAX_FILE_BYTES
@@ -62,7 +62,7 @@ class Member:
     reason: str | None = None
     """Why it is turned away unread."""
     always_shown: bool = False
-    """Stands for the archive itself, so that rules for ignored file names do not apply."""
+    """Represents the archive itself, so that rules for ignored file names do not apply."""
 
 
 class ArchiveSource:
@@ -121,7 +121,7 @@ def make_entries(path: Path, members: Sequence[Member]) -> list[ImageRecord | Re
 
 def _name_problem(name: str) -> str | None:
     if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/"):
-        return "its name leads out of the archive; such archives are made to overwrite files"
+        return "its path leaves the archive, which could overwrite other files"
     if "\x00" in name or not is_text(name):
         return "its name is not valid UTF-8; rename it"
     return None
@@ -145,7 +145,7 @@ def read_picture_bytes(file: IO[bytes], size: int) -> bytes:
     sniff(header)
     data = header + file.read(size - len(header))
     if len(data) < size:
-        raise RejectedImageError("the archive breaks off in the middle of it")
+        raise RejectedImageError("the archive ends in the middle of it")
     return data
 
 

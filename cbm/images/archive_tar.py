@@ -41,9 +41,9 @@ class TarSource(ArchiveSource):
                     except RejectedImageError as error:
                         yield record, Rejected.of(record, error.reason)
             except DAMAGED as error:
-                reason = f"the archive breaks off before it ({first_line(error)})"
+                reason = f"the archive ends before it ({first_line(error)})"
             else:
-                reason = "it is gone: the archive changed while it was read"
+                reason = "it disappeared: the archive changed while being read"
         for record in listed.values():
             yield record, Rejected.of(record, reason)
 
@@ -61,11 +61,13 @@ class TarSource(ArchiveSource):
                     members.append(Member(info.name, _tar_problem(info, self.limits)))
             except DAMAGED as error:
                 if not members:
-                    raise InvalidInputError(f"{self.path} is no readable archive ({first_line(error)}). Copy or pack it again.") from error
-                reason = f"the archive breaks off after {len(members)} files ({first_line(error)})"
+                    raise InvalidInputError(
+                        f"{self.path} is not a readable archive ({first_line(error)}). Copy or pack it again."
+                    ) from error
+                reason = f"the archive ends after {len(members)} files ({first_line(error)})"
                 members.append(Member(self.path.name, reason, always_shown=True))
             if not _is_plain(self.path):
-                self.notes = ("A compressed tar is read from its beginning for every single picture; unpack it to browse quickly.",)
+                self.notes = ("A compressed tar has to be read from the beginning for every picture; unpack it for fast browsing.",)
         return members
 
 
@@ -85,7 +87,7 @@ def read_tar(path: Path, member: str, limits: ArchiveLimits) -> bytes:
                     return _read_tar_member(stream, info, limits)
     except DAMAGED as error:
         raise InvalidInputError(f"{path} is damaged ({first_line(error)}). Copy or pack it again.") from error
-    raise NotFoundError(f"{path} has no member {member!r}; it was packed anew, or the name is misspelt.")
+    raise NotFoundError(f"{path} has no member {member!r}; it was repacked, or the name is misspelt.")
 
 
 class _CautiousTarInfo(tarfile.TarInfo):
@@ -147,7 +149,7 @@ def _tar_stream(path: Path, limits: ArchiveLimits) -> Iterator[tarfile.TarFile]:
             stream: Any = packed if unpacked is None else _Metered(unpacked, packed, path, limits)
             archive = _open_tar(stream, "r:" if unpacked is None else "r|")
         except DAMAGED as error:
-            raise InvalidInputError(f"{path} is no readable archive ({first_line(error)}). Copy or pack it again.") from error
+            raise InvalidInputError(f"{path} is not a readable archive ({first_line(error)}). Copy or pack it again.") from error
         with archive:
             yield archive
 
@@ -194,7 +196,7 @@ def _kept_tar_index(path: Path, modified: int, size: int, limits: ArchiveLimits)
 
 def _read_at(path: Path, index: dict[str, tuple[int, int]], member: str) -> bytes:
     if member not in index:
-        raise NotFoundError(f"{path} has no member {member!r}; it was packed anew, or the name is misspelt.")
+        raise NotFoundError(f"{path} has no member {member!r}; it was repacked, or the name is misspelt.")
     offset, size = index[member]
     with path.open("rb") as file:
         file.seek(offset)

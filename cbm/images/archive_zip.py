@@ -29,7 +29,7 @@ class ZipSource(ArchiveSource):
                 except RejectedImageError as error:
                     yield entry, Rejected.of(entry, error.reason)
                 except KeyError:
-                    yield entry, Rejected.of(entry, "it is gone: the archive changed while it was read")
+                    yield entry, Rejected.of(entry, "it disappeared: the archive changed while being read")
 
     def _members(self) -> list[Member]:
         with _open_zip(self.path, self.limits) as archive:
@@ -47,7 +47,7 @@ def read_zip(path: Path, member: str, limits: ArchiveLimits) -> bytes:
     try:
         info = archive.getinfo(member)
     except KeyError:
-        raise NotFoundError(f"{path} has no member {member!r}; it was packed anew, or the name is misspelt.") from None
+        raise NotFoundError(f"{path} has no member {member!r}; it was repacked, or the name is misspelt.") from None
     problem = _zip_problem(info, limits)
     if problem:
         raise RejectedImageError(problem)
@@ -68,7 +68,7 @@ def _open_zip(path: Path, limits: ArchiveLimits) -> zipfile.ZipFile:
     except CbmError:
         raise
     except DAMAGED as error:
-        raise InvalidInputError(f"{path} is no readable zip ({first_line(error)}). Copy or pack it again.") from error
+        raise InvalidInputError(f"{path} is not a readable zip ({first_line(error)}). Copy or pack it again.") from error
     try:
         infos = archive.infolist()
         require(len(infos) <= limits.members, path, f"has {len(infos):,} members, more than {limits.members:,}")
@@ -104,7 +104,7 @@ def _zip_problem(info: zipfile.ZipInfo, limits: ArchiveLimits) -> str | None:
     if info.flag_bits & 0x1:
         return "it is encrypted; pack the archive without a password"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return "its compression method is not read; pack the archive with the usual one (deflate)"
+        return "its compression method is not supported; repack the archive with deflate"
     return size_problem(info.file_size, info.compress_size, limits)
 
 

@@ -151,7 +151,7 @@ def _check_single(image: Image.Image) -> None:
         # MPO: phones append previews and gain maps to a JPEG; its first picture is the photograph.
         return
     if image.format != "TIFF":
-        raise RejectedImageError(f"it is an animated {image.format}; save the frame that matters as a still picture")
+        raise RejectedImageError(f"it is an animated {image.format}; save the frame you need as a still picture")
     for page in range(1, 16):
         try:
             image.seek(page)
@@ -159,7 +159,7 @@ def _check_single(image: Image.Image) -> None:
             break
         subfile_type = image.tag_v2.get(254, 0)  # type: ignore[attr-defined]
         if not isinstance(subfile_type, int) or not subfile_type & 0b101:
-            raise RejectedImageError("it is a TIFF of several pages; save the page that matters as a file of its own")
+            raise RejectedImageError("it is a TIFF with several pages; save the page you need as a separate file")
     image.seek(0)
 
 

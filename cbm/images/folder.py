@@ -1,4 +1,4 @@
-"""A folder of pictures: flat, one folder a class, or train / val / test above that."""
+"""A folder of pictures: flat, one folder per class, or train / val / test above that."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def read_file(path: str | Path) -> bytes:
 
 
 def too_long(size: int) -> str:
-    return f"the file has {size / 2**20:,.0f} MiB, more than {MAX_FILE_BYTES // 2**20}; it is no ordinary picture"
+    return f"the file has {size / 2**20:,.0f} MiB, more than {MAX_FILE_BYTES // 2**20}; this is not an ordinary picture"
 
 
 class FolderSource:

@@ -37,10 +37,10 @@ _REFUSED: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"PK\x03\x04|\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!"), "an archive"),
     (re.compile(rb"version https://git-lfs"), "a Git LFS pointer: the picture itself was not downloaded (`git lfs pull` does that)"),
     (re.compile(rb"\s*<svg|\s*<\?xml", re.IGNORECASE), "an SVG or XML file"),
-    (re.compile(rb"\s*<(!doctype|html|head)", re.IGNORECASE), "a web page, probably a download that failed"),
+    (re.compile(rb"\s*<(!doctype|html|head)", re.IGNORECASE), "a web page, probably from a failed download"),
 )
 
-_SUPPORTED = "JPEG, PNG, WebP, AVIF, GIF, BMP and TIFF are read; convert it to one of these"
+_SUPPORTED = "supported formats are JPEG, PNG, WebP, AVIF, GIF, BMP and TIFF; convert it to one of these"
 
 
 def sniff(header: bytes) -> str:
@@ -60,5 +60,5 @@ def sniff(header: bytes) -> str:
         if pattern.match(header):
             raise RejectedImageError(f"it is {description}; {_SUPPORTED}" if "pointer" not in description else f"it is {description}")
     if not header.strip(b"\x00"):
-        raise RejectedImageError("the file begins with nothing but zero bytes; the copy or download was probably cut short")
-    raise RejectedImageError(f"it is no picture that can be recognised (begins with {header[:8].hex(' ')}); {_SUPPORTED}")
+        raise RejectedImageError("the file starts with only zero bytes; the copy or download was probably cut short")
+    raise RejectedImageError(f"it is not a recognised picture format (begins with {header[:8].hex(' ')}); {_SUPPORTED}")

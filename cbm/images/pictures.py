@@ -60,7 +60,7 @@ def read_bytes(uri: str) -> bytes:
     if archive is None:
         missing, _, inside = uri.partition("::")
         what = f"The archive {missing}" if inside else f"The picture {missing}"
-        raise NotFoundError(f"{what} is no longer there. Put it back where it was, or embed the images again from their new place.")
+        raise NotFoundError(f"{what} is no longer there. Put it back, or embed the images again from their new location.")
     from cbm.images.archive import read_member
 
     try:

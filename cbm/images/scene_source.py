@@ -9,11 +9,11 @@ from cbm.images.records import ImageRecord, KnownConcepts, Rejected
 from cbm.images.scenes import CONCEPTS, Scene, Scenes
 
 SCENE_SIZE = 128
-"""Pixels a side of the file that stands for a scene; fixed, because its bytes are what the embedding store knows it by."""
+"""Pixels a side of the file that represents a scene; fixed, because its bytes are what the embedding store knows it by."""
 
 
 def scene_file(scene: Scene) -> bytes:
-    """The PNG that stands for a scene; the same bytes every time."""
+    """The PNG that represents a scene; the same bytes every time."""
     buffer = io.BytesIO()
     scene.draw(SCENE_SIZE).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
@@ -23,7 +23,7 @@ class SceneSource:
     """Scenes of the known-answer world, e.g. `scenes:classes?count=4000&seed=0&split=train`.
 
     Raises:
-        InvalidInputError: the address is malformed.
+        InvalidInputError: the URI is malformed.
     """
 
     kind = "scenes"

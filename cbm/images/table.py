@@ -160,13 +160,13 @@ class TableSource:
         if not item:
             return "the path is empty"
         if "\x00" in item or not is_text(item):
-            return "the path is no text"
+            return "the path is not text"
         file = self._locate(item)
         absolute = os.path.isabs(item.replace("\\", "/"))
         if absolute and self.confine:
             return "the path is absolute; give it relative to the table"
         if not absolute and not _within(os.path.normpath(file), self._folder):
-            return "the path climbs out of the table's folder; move the table, or write the absolute path if that is meant"
+            return "the path climbs out of the table's folder; move the table, or write the absolute path if that is intended"
         if self.confine and not _within(os.path.realpath(file), os.path.realpath(self._folder)):
             return "the path is a link that leaves the table's folder"
         return None
@@ -174,7 +174,7 @@ class TableSource:
     def _require_files(self) -> None:
         records = [entry for entry in self._entries if isinstance(entry, ImageRecord)]
         if not self._entries:
-            raise NotFoundError(f"{self.path} lists no pictures: there is nothing below its first row.")
+            raise NotFoundError(f"{self.path} lists no pictures: there are no rows below the header.")
         if records and not any(os.path.exists(record.uri) for record in itertools.islice(records, 1000)):
             raise NotFoundError(
                 f"None of the files that {self.path} lists exists, e.g. {records[0].uri}. "
@@ -255,7 +255,7 @@ def _read_parquet(path: Path) -> tuple[list[str], list[_Row], tuple[str, ...]]:
     try:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, ValueError) as error:
-        raise InvalidInputError(f"{path} is no readable Parquet file ({error}).") from error
+        raise InvalidInputError(f"{path} is not a readable Parquet file ({error}).") from error
     scalars = [field.name for field in table.schema if not (pyarrow.types.is_nested(field.type) or pyarrow.types.is_binary(field.type))]
     skipped = [name for name in table.column_names if name not in scalars]
     notes = (f"Columns of lists, structures or bytes were ignored: {', '.join(skipped[:12])}.",) if skipped else ()

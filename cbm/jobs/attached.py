@@ -95,7 +95,7 @@ class Crew:
             return self._trouble.get(Path(root))
 
     def close(self) -> None:
-        """End all workers; what runs is stopped, and goes on when a worker of that workspace starts again."""
+        """End all workers; what runs is stopped, and resumes when a worker of that workspace starts again."""
         with self._lock:
             self._closed = True
             self._queue.clear()

@@ -24,7 +24,7 @@ FEWEST = 32
 
 @dataclass(frozen=True)
 class Pace:
-    """Images a second, and where the number comes from."""
+    """Images per second, and where the number comes from."""
 
     images_per_second: float
     source: str
@@ -53,7 +53,7 @@ def earlier(jobs: Sequence[Job], architecture: str, pretrained: str | None) -> P
         rate = float(job.result.get("images_per_second") or 0.0)
         encoded = int(job.result.get("count", 0)) - int(job.result.get("reused", 0))
         if same and rate > 0 and encoded >= FEWEST:
-            return Pace(rate, f"{rate:,.0f} images a second in an earlier run with this backbone")
+            return Pace(rate, f"{rate:,.0f} images per second in an earlier run with this backbone")
     return None
 
 
@@ -80,4 +80,4 @@ def measure(backbone: Backbone, uris: Sequence[str], lock: AbstractContextManage
         encoding = time.perf_counter() - started
     # Reading runs beside the model; whichever is slower sets the pace.
     rate = len(pictures) / max(reading, encoding, 1e-6)
-    return Pace(rate, f"{rate:,.0f} images a second, measured on {len(pictures)} of them just now")
+    return Pace(rate, f"{rate:,.0f} images per second, measured on {len(pictures)} of them just now")

@@ -58,7 +58,7 @@ def forget(database: sqlite3.Connection, job: str) -> None:
 
 
 def remaining(database: sqlite3.Connection, job: str, attempt: int) -> float | None:
-    """Seconds that this attempt will still take if it goes on as it went; None where that cannot be said."""
+    """Seconds that this attempt will still take if it continues at this pace; None where that cannot be said."""
     rows = database.execute("SELECT seconds, fraction FROM history WHERE job = ? AND attempt = ? ORDER BY number", (job, attempt))
     return _extrapolated([(float(seconds), float(fraction)) for seconds, fraction in rows])
 

@@ -19,7 +19,7 @@ LIVE: tuple[State, ...] = ("queued", "running")
 RETRYABLE: tuple[State, ...] = ("failed", "cancelled", "interrupted")
 
 MAX_RESUMES = 2
-"""How often a job goes on by itself after its worker died: one that kills whoever runs it must not do so for ever."""
+"""How often a job resumes by itself after its worker died: one that kills whoever runs it must not do so for ever."""
 
 GIVEN = ("workspace", "progress", "cancelled")
 """Arguments that the worker gives to a verb; a request may not."""
@@ -53,7 +53,7 @@ class Job:
     resumed: int = 0
     """How often it went on by itself after its worker died, since a person last asked for it."""
     interruption: Interruption = ""
-    """How its worker ended while it ran, since a person last asked for it; the job goes on by itself after that."""
+    """How its worker ended while it ran, since a person last asked for it; the job resumes by itself after that."""
 
     @property
     def live(self) -> bool:
@@ -61,7 +61,7 @@ class Job:
 
     @property
     def resuming(self) -> bool:
-        """Interrupted, but the next worker goes on with it without being asked."""
+        """Interrupted, but the next worker resumes with it without being asked."""
         return self.state == "interrupted" and (
             self.interruption == "stopped" or (self.interruption == "died" and self.resumed < MAX_RESUMES)
         )
@@ -101,7 +101,7 @@ def checked_request(kind: str, parameters: Mapping[str, Any]) -> str:
         raise InvalidInputError(f"Unknown kind of job {kind!r}; kinds are {', '.join(job_kinds())}.")
     given = [name for name in GIVEN if name in parameters]
     if given:
-        raise InvalidInputError(f"The parameter {given[0]!r} is given by the worker; leave it out of the request.")
+        raise InvalidInputError(f"The parameter {given[0]!r} is set by the worker; leave it out of the request.")
     try:
         return json.dumps(dict(parameters), sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:

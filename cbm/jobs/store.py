@@ -20,12 +20,12 @@ from cbm.jobs.history import Reported
 from cbm.jobs.records import MAX_RESUMES, RETRYABLE, Interruption, Job, State, checked_request, request_digest
 from cbm.workspace.workspace import Workspace
 
-WORKER_DIED = "The worker ended while this ran (it was killed, or the machine stopped). What was finished is kept; run it again to go on."
+WORKER_DIED = "The worker ended while this ran (it was killed, or the machine stopped). What was finished is kept; run it again to resume."
 GAVE_UP = (
     "The worker died {times} times while this ran, so it is not started again by itself. "
-    "It may need more memory than there is: ask for less at once (a smaller width or batch), or run it again to go on."
+    "It may need more memory than there is: ask for less at once (a smaller width or batch), or run it again to resume."
 )
-SUPERSEDED = "The worker ended while this ran, and the same was asked for again as {other}."
+SUPERSEDED = "The worker ended while this ran, and the same was requested again as {other}."
 TITLE_LENGTH = 200
 BUSY_SECONDS = 15.0
 """How long to wait for another process that writes."""
@@ -118,7 +118,7 @@ class Jobs:
             return history.read(database, identifier)
 
     def remaining(self, job: Job) -> float | None:
-        """Seconds until a running job is done if it goes on as it went; None where that cannot be said."""
+        """Seconds until a running job is done if it continues at this pace; None where that cannot be said."""
         with self._connection() as database:
             return history.remaining(database, job.id, job.attempt) if job.state == "running" else None
 
@@ -151,7 +151,7 @@ class Jobs:
         return self.get(identifier)
 
     def retry(self, identifier: str) -> str:
-        """Run a job again that failed, was cancelled or interrupted; verbs with checkpoints go on from them.
+        """Run a job again that failed, was cancelled or interrupted; verbs with checkpoints resume from them.
 
         Returns:
             The id to watch: the same, or that of an equal request that is already waiting or running.
@@ -243,7 +243,7 @@ class Jobs:
         """Say how a running job ended; only the first word counts.
 
         Args:
-            interruption: how the worker ended where that, and no fault of the job, interrupted it: it goes on with the next worker.
+            interruption: how the worker ended where that, and no fault of the job, interrupted it: it resumes with the next worker.
         """
         record = None if result is None else json.dumps(result, allow_nan=False)
         sql = (
@@ -255,7 +255,7 @@ class Jobs:
             return database.execute(sql, values).rowcount == 1
 
     def _again(self, job: Job, resumed: int, interruption: Interruption) -> str:
-        """Queue a job that has ended for another attempt. Its curves go on where it goes on, and begin anew after a failure."""
+        """Queue a job that has ended for another attempt. Its curves continue where it resumes, and start again after a failure."""
         try:
             with self._connection() as database:
                 if job.state == "failed":
@@ -283,7 +283,7 @@ class Jobs:
         with self._connection() as database:
             row = database.execute("SELECT * FROM jobs WHERE id = ?", (identifier,)).fetchone()
         if row is None:
-            raise NotFoundError(f"No job {identifier!r} in {self.workspace.root}; the list of jobs has those that exist.")
+            raise NotFoundError(f"No job {identifier!r} in {self.workspace.root}; see the list of jobs.")
         return table.job_of(row)
 
     def _latest(self, digest: str) -> str:
@@ -299,7 +299,7 @@ class Jobs:
             NotFoundError: the workspace was deleted meanwhile.
         """
         if not self.folder.is_dir():
-            raise NotFoundError("These jobs are gone: their workspace was deleted. Reload the page.")
+            raise NotFoundError("These jobs no longer exist: their workspace was deleted. Reload the page.")
         database = sqlite3.connect(self.folder / "jobs.db", timeout=BUSY_SECONDS)
         database.row_factory = sqlite3.Row
         # With a write-ahead log this is still safe, and does not wait for the disk at every report.

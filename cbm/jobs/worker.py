@@ -31,12 +31,12 @@ LOG_BYTES = 32 * 1024
 LEAVE = b"leave\n"
 """What whoever started an attached worker writes to its standard input to have its place after the job that runs."""
 
-STOPPED = "The worker was stopped while this ran. What was finished is kept; run it again to go on."
+STOPPED = "The worker was stopped while this ran. What was finished is kept; run it again to resume."
 KILLED = (
     "The job's process was ended by the system ({signal}), most likely because memory ran out. "
     "Close other programs or ask for less at once (a smaller width or batch), then run it again."
 )
-CRASHED = "The job's process crashed ({signal}). The log has its last words; run it again to go on."
+CRASHED = "The job's process crashed ({signal}). The log has its last output; run it again to resume."
 UNEXPECTED = "An unexpected error ended the job: {last}. The log has the details."
 
 
@@ -91,7 +91,7 @@ class Worker:
     def _resume(self) -> None:
         """Let jobs go on that other workers left when they died."""
         for identifier in self._jobs.resume_orphans():
-            self._say(f"{identifier}: goes on, its worker ended while it ran")
+            self._say(f"{identifier}: resumed after its worker ended")
 
     def _run(self, job: Job) -> None:
         identifier, attempt, started = job.id, job.attempt, time.monotonic()

@@ -106,7 +106,7 @@ def _class_names(evaluation: Evaluation, settings: ClassNameSettings) -> dict[st
 
 CLASS_NAMES = MetricPart(
     "class-names",
-    "Share of the classes that have a concept of their own, and of those the share whose concept bears the class's name.",
+    "Share of the classes that have a concept of their own, and of those the share whose concept has the class's name.",
     ClassNameSettings,
     label="Names of class concepts",
     needs="labels",

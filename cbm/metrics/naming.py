@@ -26,7 +26,7 @@ class NamingQuality:
     hubs: int
     """Names that `HUB` or more latents bear."""
     largest_hub: int
-    """Latents that bear the most frequent name."""
+    """Latents that have the most frequent name."""
     score_sum: float
     """Over the named latents."""
 

@@ -32,7 +32,7 @@ class Evaluation:
     named: Bool[np.ndarray, " concepts"]
     """Whether a concept has a name of the vocabulary."""
     class_of_name: Int[np.ndarray, " concepts"]
-    """The class whose name a concept bears; -1 for none."""
+    """The class whose name a concept has; -1 for none."""
     classes: tuple[str, ...]
     predicted: Int[np.ndarray, " rows"]
     labels: Int[np.ndarray, " rows"]

@@ -73,7 +73,7 @@ def match_known_concepts(codes: Codes, truth: Bool[np.ndarray, "batch known"], n
 
 
 def names_right(match: TruthMatch, latent_names: Sequence[str], accepted: Sequence[Sequence[str]]) -> float:
-    """Fraction of the discovered concepts whose best latent bears one of the words accepted for that concept.
+    """Fraction of the discovered concepts whose best latent has one of the words accepted for that concept.
 
     Args:
         latent_names: the top-1 name of every latent.

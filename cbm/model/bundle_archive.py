@@ -38,7 +38,7 @@ def unpack(file: Path | IO[bytes], into: Path) -> Path:
         into: an empty folder.
 
     Returns:
-        The folder of the bundle; its check sums are not looked at yet.
+        The folder of the bundle; its checksums are not looked at yet.
 
     Raises:
         InvalidInputError: no .zip, too much in it, names that lead elsewhere, links, or no bundle.
@@ -54,7 +54,7 @@ def unpack(file: Path | IO[bytes], into: Path) -> Path:
                 with archive.open(entry) as source, target.open("wb") as sink:
                     left -= _copy(source, sink, left)
     except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError) as error:
-        raise InvalidInputError(f"The file is no .zip that can be read ({error}). Give the .zip that the export page made.") from error
+        raise InvalidInputError(f"The file is not a readable .zip ({error}). Give the .zip that the export page made.") from error
     found = sorted(into.rglob(SUMS), key=lambda path: len(path.parts))
     if not found:
         raise InvalidInputError(f"The .zip holds no exported bundle: there is no {SUMS} in it. Give the .zip that the export page made.")
@@ -71,7 +71,7 @@ def _check(entries: list[zipfile.ZipInfo]) -> None:
         link = (entry.external_attr >> 16) & 0o170000 == 0o120000
         leads_out = PurePosixPath(entry.filename).is_absolute() or ".." in parts or any(mark in entry.filename for mark in "\\:\0")
         if link or leads_out or not parts:
-            raise InvalidInputError(f"The .zip holds {entry.filename!r}, which would lie outside of it or is a link. Do not use this file.")
+            raise InvalidInputError(f"The .zip holds {entry.filename!r}, which points outside it or is a link. Do not use this file.")
 
 
 def _copy(source: IO[bytes], sink: IO[bytes], most: int) -> int:

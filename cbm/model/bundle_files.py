@@ -1,4 +1,4 @@
-"""What lies in a bundle, and the check sums that tell whether it still does."""
+"""What lies in a bundle, and the checksums that tell whether it still does."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def verify_sums(folder: Path) -> None:
         CorruptArtifactError: says which file, and what is wrong with it.
     """
     if not (folder / SUMS).is_file():
-        raise CorruptArtifactError(f"{folder} is no complete bundle: {SUMS} is missing. Export the model again.")
+        raise CorruptArtifactError(f"{folder} is not a complete bundle: {SUMS} is missing. Export the model again.")
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -54,13 +54,13 @@ def verify_sums(folder: Path) -> None:
     for number, line in enumerate(lines, 1):
         match = _SUM_LINE.match(line)
         if match is None:
-            raise CorruptArtifactError(f"{folder / SUMS} line {number} is no check sum: {line[:80]!r}. Export the model again.")
+            raise CorruptArtifactError(f"{folder / SUMS} line {number} is not a checksum: {line[:80]!r}. Export the model again.")
         digest, name = match.groups()
         file = _inside(folder, name)
         if not file.is_file():
-            raise CorruptArtifactError(f"{folder} lacks {name}, which {SUMS} lists. Copy the bundle again, whole.")
+            raise CorruptArtifactError(f"{folder} lacks {name}, which {SUMS} lists. Copy the whole bundle again.")
         if _digest(file) != digest:
-            raise CorruptArtifactError(f"{file} differs from its check sum: it was changed or damaged. Copy or export the bundle again.")
+            raise CorruptArtifactError(f"{file} differs from its checksum: it was changed or damaged. Copy or export the bundle again.")
         listed.add(name)
     missing = [name for name in REQUIRED if name not in listed]
     if missing:

@@ -14,7 +14,7 @@ from cbm.model.concept_model import ConceptModel
 from cbm.model.onnx import OnnxCheck
 
 _LIMITS = """\
-- Names describe what a concept responds to, as far as text embeddings of the same backbone can tell. They can be wrong, and they never
+- Names describe what a concept responds to, as far as the backbone's text embeddings can tell. They can be wrong, and they never
   influence a prediction. Look at the images that activate a concept before you trust its name.
 - The model sees only what the backbone's embedding keeps, and inherits its biases.
 - Contributions are exact for the linear head (activation × weight, summing with the bias to the logit). They say how the model
@@ -85,7 +85,7 @@ def _method(model: ConceptModel, base: str) -> dict[str, Any]:
         "backbone fingerprint": fingerprint,
         "embedding space": f"{model.space}: {_SPACES[model.space]}",
         "dictionary": f"{getattr(model.bottleneck, 'kind', 'other')}, {model.head.size} concepts of {model.bottleneck.dim} dimensions",
-        "head": f"{model.head.kind}, {model.head.nec:.2f} non-zero weights a class (NEC) before edits",
+        "head": f"{model.head.kind}, {model.head.nec:.2f} non-zero weights per class (NEC) before edits",
     }
     return rows | {key: value for key, value in model.method.items() if key not in ("data", "metrics")}
 
@@ -105,11 +105,9 @@ def _edits(model: ConceptModel) -> str:
     for edit in recipe.active:
         elsewhere = isinstance(edit, ActivationEdit) and isinstance(edit.scope, ImageScope)
         lines.append(f"{len(lines) + 1}. {_inline(describe(edit))}{' (not in the ONNX graph)' if elsewhere else ''}")
-    text = "In this order (`recipe.json` replays them, and holds those that were switched off or taken back):\n\n" + "\n".join(lines)
+    text = "In this order (`recipe.json` replays them, and includes those that were switched off or undone):\n\n" + "\n".join(lines)
     if recipe.image_items():
-        text += (
-            "\n\nEdits at image scope concern single images that are known by name; an ONNX graph sees only embeddings and leaves them out."
-        )
+        text += "\n\nEdits at image scope apply to single images identified by name; an ONNX graph sees only embeddings and omits them."
     return text
 
 
@@ -120,7 +118,7 @@ def _files(formats: frozenset[str], check: OnnxCheck | None) -> str:
         "- `dictionary/`: the dictionary",
         "- `concepts.parquet`: names, candidates, scores and statistics of every concept",
         "- `recipe.json`: the edits",
-        "- `SHA256SUMS`: `sha256sum -c SHA256SUMS` tells whether all is as it was exported",
+        "- `SHA256SUMS`: `sha256sum -c SHA256SUMS` checks that nothing has changed since the export",
     ]
     if check:
         lines.append(

@@ -168,7 +168,7 @@ class ConceptModel:
             )
         if not np.isfinite(embeddings).all():
             row = int(np.flatnonzero(~np.isfinite(embeddings).all(axis=1))[0])
-            raise InvalidInputError(f"Row {row} of the embeddings holds values that are no finite numbers; encode or import it again.")
+            raise InvalidInputError(f"Row {row} of the embeddings holds values that are not finite numbers; encode or import it again.")
         return self.bottleneck.encode(embeddings)
 
     def predict(self, embeddings: Float32[np.ndarray, "batch dim"], items: Sequence[str] | None = None) -> Predictions:

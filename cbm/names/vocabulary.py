@@ -62,7 +62,7 @@ class Vocabulary:
 
     @property
     def mean(self) -> Float32[np.ndarray, " dim"]:
-        """The mean text embedding, which stands for the text modality when names are compared with images."""
+        """The mean text embedding, which represents the text modality when names are compared with images."""
         return self.embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
 
     @classmethod
@@ -113,7 +113,7 @@ def build_vocabulary(
     """Encode a list of names with a backbone, or return the artefact that did so before.
 
     Args:
-        source: `english`, `attributes`, `scenes`, a .txt file (one name a line) or an .npz of this backbone (`embeddings`, `names`).
+        source: `english`, `attributes`, `scenes`, a .txt file (one name per line) or an .npz of this backbone (`embeddings`, `names`).
         templates: prompts with one `{}` each, such as "a photo of a {}."; a name's embedding is the mean over them.
 
     Raises:

@@ -1,7 +1,7 @@
 """From a finished model back to the calls that make it again: a Python script, and the same as shell lines.
 
 Artefacts record their parameters and parents, and ids are digests of both, so the calls can be read off, and the script can check that it
-made the very same request. What artefacts do not record, such as where a file lay, stands on top of the script to be filled in.
+made the very same request. What artefacts do not record, such as where a file lay, is at the top of the script to be filled in.
 """
 
 from __future__ import annotations

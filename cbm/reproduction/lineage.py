@@ -72,7 +72,7 @@ class Lineage:
                 case LoadedBundle() as request:
                     self._loaded(artifact.id, request)
                 case _:
-                    raise InvalidInputError(f"{artifact.id} was not made by a verb of this library, so no script can make it again.")
+                    raise InvalidInputError(f"{artifact.id} was not made by a verb of this library, so no script can rebuild it.")
         return Made(identifier)
 
     def edit(self, makes: str, parent: str, recipe: Recipe, on: str | None) -> None:
@@ -118,7 +118,7 @@ class Lineage:
             words = self._ask("VOCABULARY", None, f"The file {source} with names and their vectors")
             options = {"backbone": backbone["architecture"], "pretrained": backbone["pretrained"]}
         elif source not in SHIPPED:
-            words = self._ask("VOCABULARY", None, f"The file {source} with one name a line")
+            words = self._ask("VOCABULARY", None, f"The file {source} with one name per line")
         self._add("vocabulary", "words", "vocabulary", identifier, (words,), options)
 
     def _discovery(self, identifier: str, request: Discovery) -> None:
@@ -157,7 +157,7 @@ class Lineage:
         self._add("train", "model", "model", identifier, (made,), options)
 
     def _named_model(self, identifier: str, request: Training, recipe: str, concepts: Made, options: Mapping[str, Any]) -> Made:
-        """A model that bears the names which were carried over: the same head without them, then with them as edits."""
+        """A model that has the names which were carried over: the same head without them, then with them as edits."""
         plain = replace(request, names=None).id
         if not self.plan.makes(plain):
             self._add("train", "model", "model", plain, (concepts,), options)
@@ -208,7 +208,7 @@ def _common_root(images: EmbeddingSet) -> str | None:
 
 
 def _lines(names: Sequence[str]) -> str:
-    """A JSON list, some names a line."""
+    """A JSON list, several names per line."""
     quoted = [json.dumps(name, ensure_ascii=False) for name in names]
     rows = [", ".join(quoted[start : start + _NAMES_A_LINE]) for start in range(0, len(quoted), _NAMES_A_LINE)]
     return "[\n " + ",\n ".join(rows) + "\n]\n"

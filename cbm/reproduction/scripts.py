@@ -17,7 +17,7 @@ _UNKNOWN = "…"
 def python_script(plan: Plan, made: str) -> str:
     """A script that makes the artefact `made`, and says so if it made another."""
     lines = [
-        f'"""Makes the concept model {made} again. Written by CBM Studio {__version__}."""',
+        f'"""Rebuilds the concept model {made}. Written by CBM Studio {__version__}."""',
         "",
         "from pathlib import Path",
         "",
@@ -46,7 +46,7 @@ def python_script(plan: Plan, made: str) -> str:
 
 def shell_script(plan: Plan, made: str) -> str:
     """The same for a shell, with ids spelt out: they follow from the requests."""
-    lines = [f"# Makes the concept model {made} again. Written by CBM Studio {__version__}.", "set -eu", "export CBM_WORKSPACE=workspace"]
+    lines = [f"# Rebuilds the concept model {made}. Written by CBM Studio {__version__}.", "set -eu", "export CBM_WORKSPACE=workspace"]
     for given in plan.given:
         lines += [f"# {given.comment}", f"{given.name}={shlex.quote(given.value or _UNKNOWN)}"]
     for file in plan.files:

@@ -149,7 +149,7 @@ class Service:
     async def _admitted(self) -> AsyncIterator[None]:
         """A place among the requests under way; each may hold a whole body in memory, so their number is bounded."""
         if self._under_way >= self._limits.requests:
-            raise HTTPException(429, "The encoder is busy; come again in a second.", headers={"Retry-After": "1"})
+            raise HTTPException(429, "The encoder is busy; retry in a second.", headers={"Retry-After": "1"})
         self._under_way += 1
         try:
             yield

@@ -57,9 +57,9 @@ class ClassView:
     atypical: tuple[JudgedImage, ...]
     """Right predictions, the least sure first."""
     missed: tuple[JudgedImage, ...]
-    """Its images that are taken for other classes."""
+    """Its images that are predicted as other classes."""
     alarms: tuple[JudgedImage, ...]
-    """Images of other classes that are taken for it."""
+    """Images of other classes that are predicted as this one."""
     missed_count: int
     alarm_count: int
 

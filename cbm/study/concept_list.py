@@ -21,7 +21,7 @@ from cbm.study.concept_view import ConceptSummary
 from cbm.study.study import Study
 
 DENSE = 0.10
-"""Share of the images from which a concept counts as dense: too common to tell images apart by."""
+"""Share of the images from which a concept counts as dense: too common to separate images."""
 
 
 class Sort(StrEnum):
@@ -125,7 +125,7 @@ class ShownConcepts:
     named: Bool[np.ndarray, " concepts"]
     hidden: Bool[np.ndarray, " concepts"]
     standing: Bool[np.ndarray, " concepts"]
-    """False for those that another stands for since a merge."""
+    """False for those that another represents since a merge."""
     renamed: Mapping[int, str]
     """Concept -> its new name, where that differs."""
     groups: Mapping[int, tuple[int, ...]]

@@ -20,7 +20,7 @@ _BLOCK = 1024
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """Pairs of concepts, and what stands alone. Shared by all visitors: the visitor's renames play no part."""
+    """Pairs of concepts, and what stands alone. Shared by all visitors: the visitor's renames do not matter."""
 
     left: Int[np.ndarray, " pairs"]
     right: Int[np.ndarray, " pairs"]

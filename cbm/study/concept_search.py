@@ -83,7 +83,7 @@ def listed(shown: ShownConcepts, query: ConceptQuery, among: Candidates) -> Int[
 def merge_suggestions(
     shown: ShownConcepts, kept: Bool[np.ndarray, " concepts"], layout: ConceptMap, meanings: NameMeanings, least: float
 ) -> tuple[LikelyDuplicates, ...]:
-    """Groups among the kept concepts that seem to be one; the most frequent of a group stands for it."""
+    """Groups among the kept concepts that seem to be one; the most frequent of a group represents it."""
     alive = np.flatnonzero(kept & shown.named & (shown.columns.frequency > 0))
     order = alive[np.argsort(-shown.columns.frequency[alive], kind="stable")]
     return likely_duplicates(shown.names, layout.neighbours, layout.similarities, meanings, order, least=least)

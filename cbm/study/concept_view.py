@@ -46,7 +46,7 @@ class ConceptView:
     """Everything about one concept."""
 
     summary: ConceptSummary
-    """The concept as the recipe shows it; of merged ones, the one that stands for all."""
+    """The concept as the recipe shows it; of merged ones, the one that represents all."""
     asked: int
     """The concept that was asked for; it may be merged into another."""
     fired: Firing

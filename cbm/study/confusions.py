@@ -1,4 +1,4 @@
-"""Which classes are taken for which, class by class and pair by pair."""
+"""Confusions between classes, by class and by pair."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class ClassRow:
     """Images of the class."""
     right: int
     confused_with: int | None
-    """The class that most of its images are wrongly taken for; None where all are right."""
+    """The class that most of its images are wrongly predicted as; None where all are right."""
     confused: int
     """How many."""
     false_alarms: int
-    """Images of other classes that are taken for this one."""
+    """Images of other classes that are predicted as this one."""
 
     @property
     def accuracy(self) -> float | None:
@@ -36,7 +36,7 @@ class ClassRow:
 
     @property
     def precision(self) -> float | None:
-        """Share of the images taken for it that are of it; None where none is."""
+        """Precision: the share of the images predicted as this class that belong to it; None where none is."""
         said = self.right + self.false_alarms
         return self.right / said if said else None
 

@@ -1,4 +1,4 @@
-"""Accuracy by group of images, and of the group that fares worst."""
+"""Accuracy by group of images, and of the worst group."""
 
 from __future__ import annotations
 

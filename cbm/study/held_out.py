@@ -47,7 +47,7 @@ class Rows:
             names = ", ".join(self.source.classes[label] for label in strange[:5])
             raise MismatchError(
                 f"{self.source.id} has images of {len(strange)} classes that the model does not know ({names}); "
-                "take a set of the classes that it was trained on."
+                "use a set with the classes it was trained on."
             )
         return labels
 
@@ -67,7 +67,7 @@ class Rows:
         """
         kept = self.rows[self.labels >= 0]
         if len(kept) == 0:
-            raise InvalidInputError(f"No image of {self.source.id} has a label; a head needs labelled images (one folder a class, say).")
+            raise InvalidInputError(f"No image of {self.source.id} has a label; a head needs labelled images (one folder per class, say).")
         return Rows(self.source, kept, self.selection if len(kept) == len(self.rows) else replace(self.selection, labelled=True))
 
     @property

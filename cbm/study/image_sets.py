@@ -108,7 +108,7 @@ def read_image_set(artifact: EmbeddingsArtifact) -> ImageSet:
             rejected=artifact.figures.rejected or 0,
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise CorruptArtifactError(f"{artifact.path} is no readable embedding set ({error}); make it again.") from error
+        raise CorruptArtifactError(f"{artifact.path} is not a readable embedding set ({error}); make it again.") from error
 
 
 def readable_image_sets(artifacts: Iterable[EmbeddingsArtifact]) -> tuple[ImageSet, ...]:

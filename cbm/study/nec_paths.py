@@ -57,7 +57,7 @@ class NecView:
     def sentence(self) -> str:
         """The chart in words, for those who do not see it."""
         lines = [
-            f"{entry.name}: {entry.points[0][1]:.1%} at {entry.points[0][0]:.0f} concepts a class, "
+            f"{entry.name}: {entry.points[0][1]:.1%} at {entry.points[0][0]:.0f} concepts per class, "
             f"{entry.points[-1][1]:.1%} at {entry.points[-1][0]:.0f}"
             for entry in self.series
             if entry.points

@@ -33,7 +33,7 @@ class WeightProposal(Proposal):
 
 @dataclass(frozen=True)
 class ConceptProposal(Proposal):
-    """Against one class being taken for another."""
+    """Against one class being predicted as another."""
 
     mistakes: int
     """Held-out images of that kind."""
@@ -70,7 +70,7 @@ def weight_proposals(study: Study, row: int, recipe: Recipe) -> tuple[WeightProp
 
 
 def concept_proposals(study: Study, truth: str, said: str, recipe: Recipe, count: int = 12) -> tuple[ConceptProposal, ...]:
-    """Concept edits against one class being taken for another.
+    """Concept edits against one class being predicted as another.
 
     Raises:
         CbmError: there is no such mistake.

@@ -31,7 +31,7 @@ def read_recipe(data: bytes, study: Study, *, by_name: bool = False) -> Recipe:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidInputError("The file is not text. A recipe is a JSON file, as “Download recipe” writes it.") from error
+        raise InvalidInputError("The file is not text. A recipe is a JSON file written by “Download recipe”.") from error
     recipe = Recipe.from_json(_without_numbers(text) if by_name else text, study.model.concepts_named)
     recipe.check(study.concept_count, study.class_names)
     if not by_name:
@@ -77,7 +77,7 @@ def _note_names(edit: Edit, given: dict[int, set[str]]) -> None:
 
 
 def _spoken_of(edit: Edit) -> Iterator[tuple[int, str]]:
-    """(concept, what the edit calls it); a selection bears a name of its own."""
+    """(concept, what the edit calls it); a selection has a name of its own."""
     if isinstance(edit, MergeConcepts):
         yield from zip(edit.concepts, edit.names, strict=True)
     elif hasattr(edit, "concept"):

@@ -74,7 +74,7 @@ def nearest_directions(study: Study, fired: Firing, decisions: Decisions, count:
 
 
 def left_out(fired: Firing, decisions: Decisions) -> Sequence[int]:
-    """The concept itself, what is hidden, and what another concept stands for."""
+    """The concept itself, what is hidden, and what another concept represents."""
     merged = (member for member, first in decisions.standing_for.items() if member != first)
     return sorted({*fired.members, *decisions.hidden, *merged})
 

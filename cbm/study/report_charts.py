@@ -77,7 +77,7 @@ def _spread(names: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
 
 
 def confusion_chart(matrix: Int[np.ndarray, "classes classes"], names: Sequence[str]) -> str:
-    """The matrix as squares whose strength is the share of the true class; counts stand in those that are not zero."""
+    """The matrix as squares whose strength is the share of the true class; counts are in those that are not zero."""
     cell = max(20, min(38, 380 // max(1, len(names))))
     left = 10 + 7 * min(18, max(map(len, names), default=0))
     side = cell * len(names)

@@ -111,7 +111,7 @@ class Doubt:
     uris: tuple[str, ...]
     """The images on which the concept is strongest."""
     known: tuple[str, float] | None
-    """The known concept that it tells apart best, with the AUC; None where nothing is known."""
+    """The known concept that it detects best, with the AUC; None where nothing is known."""
     top_class: str | None
 
 
@@ -293,7 +293,7 @@ def find_doubt(study: Study) -> Doubt | None:
 
 
 def _known_concepts(study: Study, concepts: Sequence[int]) -> dict[int, tuple[str, float]]:
-    """For each concept the known one that it tells apart best, with the AUC."""
+    """For each concept the known one that it detects best, with the AUC."""
     names = study.held_out.concept_names
     if not names:
         return {}

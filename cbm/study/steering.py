@@ -31,7 +31,7 @@ class SteeringRow:
     concept: int
     name: str
     members: tuple[int, ...]
-    """Concepts that the slider moves: those of the group that are active in the image, or the one that stands for it."""
+    """Concepts that the slider moves: those of the group that are active in the image, or the one that represents it."""
     strength: float
     """Activation at multiplier 1; for a concept that is silent in the image, what it usually is where it fires."""
     position: float

@@ -225,7 +225,7 @@ class Study:
         return self.confusions().accuracy
 
     def confusions(self, recipe: Recipe | None = None, only: Int[np.ndarray, " rows"] | None = None) -> Confusions:
-        """Which classes are taken for which; all zero where no image has a label.
+        """Counts of true and predicted classes; all zero where no image has a label.
 
         Args:
             only: rows to count; all held-out images when absent.
@@ -244,7 +244,7 @@ class Study:
         return measure_groups(self.predicted(recipe), self.labels, self.group_labels, self.held_out.groups)
 
     def confused_rows(self, truth: int, predicted: int, recipe: Recipe | None = None) -> list[int]:
-        """The images of one class that are taken for another (or for itself), the surest predictions first."""
+        """The images of one class that are predicted as another (or as itself), the surest predictions first."""
         logits = self.logits(recipe)
         rows = np.flatnonzero((self.labels == truth) & (logits.argmax(axis=1) == predicted))
         rest = logits[rows]
@@ -348,7 +348,7 @@ class Study:
         )
 
     def concepts(self, recipe: Recipe | None = None) -> list[ConceptSummary]:
-        """Every concept as a recipe shows it; of merged ones, the one that stands for all."""
+        """Every concept as a recipe shows it; of merged ones, the one that represents all."""
         decisions = (self.model.recipe if recipe is None else recipe).decisions()
         standing_for = decisions.standing_for
         found = list(self.unedited_concepts)

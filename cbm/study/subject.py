@@ -95,7 +95,7 @@ def codes_by_patch(study: Study, patches: Float32[np.ndarray, "rows columns dim"
         InvalidInputError: the bottleneck does not respond to patches.
     """
     if not study.model.bottleneck.abilities.patches:
-        raise InvalidInputError("This model's concepts are no directions of a dictionary, so they cannot be located in a picture.")
+        raise InvalidInputError("This model's concepts are not directions of a dictionary, so they cannot be located in a picture.")
     return patch_codes(study.model.bottleneck, patches, study.model.space)
 
 

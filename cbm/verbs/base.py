@@ -171,7 +171,7 @@ class Verb(Part, Generic[P, R]):
 def verb(
     settings: Callable[P, S], *, command: str | None = None, job: AsJob | None = None
 ) -> Callable[[Callable[[S, Workspace, Run], R]], Verb[P, R]]:
-    """Makes a verb of a function that bears its name and whose docstring begins with one line in the user's words."""
+    """Makes a verb of a function that has its name and whose docstring begins with one line in the user's words."""
 
     def wrap(function: Callable[[S, Workspace, Run], R]) -> Verb[P, R]:
         summary = inspect.cleandoc(function.__doc__ or "").partition("\n\n")[0].replace("\n", " ")

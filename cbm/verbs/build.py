@@ -73,13 +73,13 @@ class Built(VerbResult):
 
 def _figures(result: Mapping[str, Any]) -> str:
     trained = result["trained"]
-    figures = trained_figures(trained) if trained else f"{counted(result['named']['named'], 'concept')} named, no classes to tell apart"
+    figures = trained_figures(trained) if trained else f"{counted(result['named']['named'], 'concept')} named, no classes to distinguish"
     return f"{counted(result['images'], 'image')}, {figures}"
 
 
 @verb(Build, job=AsJob("Build a classifier", "start", "Open the classifier", _figures))
 def build(settings: Build, workspace: Workspace, run: Run) -> Built:
-    """The whole pipeline at once: embed, discover, name, train; interrupted, the same command goes on where it stopped.
+    """The whole pipeline at once: embed, discover, name, train; interrupted, the same command resumes where it stopped.
 
     Each stage is an artefact or has a checkpoint. Images without labels of two classes end with named concepts.
 
@@ -156,7 +156,7 @@ def _not_trainable(images: EmbeddingSet, seed: int) -> str | None:
 
     kinds = len(np.unique(images.labels[images.labelled]))
     if kinds < 2:
-        found = "carry no labels" if kinds == 0 else "are all of one class"
+        found = "carry no labels" if kinds == 0 else "all have the same class"
         return f"The images {found}, so no classifier was trained; sort them into a folder per class, or give a table with a label column."
     try:
         training, _ = training_and_test(images, None, seed)

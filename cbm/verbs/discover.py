@@ -76,7 +76,7 @@ def discover(settings: Discover, workspace: Workspace, run: Run) -> Discovered:
     Raises:
         InvalidInputError: unknown variant, or settings that do not fit it.
         MismatchError: the sets come from different backbones or spaces.
-        Cancelled: training was stopped; the same request goes on from its checkpoint.
+        Cancelled: training was stopped; the same request resumes from its checkpoint.
     """
     from cbm.verbs.common import join_sets
 
@@ -94,7 +94,7 @@ def discover(settings: Discover, workspace: Workspace, run: Run) -> Discovered:
         fitted = part.fit(training, own, training_run)
         fitted.dictionary.save(draft.path)
         (draft.path / "history.json").write_text(json.dumps([dataclasses.asdict(point) for point in fitted.history]) + "\n")
-        run.report(1, 1, "Comparing it with simpler ways")
+        run.report(1, 1, "Comparing with simpler methods")
         everything = measure_reconstruction(fitted.dictionary, joined.embeddings)
         draft.metrics.update(
             reconstruction=measure_reconstruction(fitted.dictionary, held_out).to_json(),
@@ -149,7 +149,7 @@ def training_arguments(recorded: Mapping[str, Any], dim: int) -> dict[str, Any]:
         if arguments is not None:
             own = {name: arguments.pop(name) for name in tuple(arguments) if name not in (*_COMMON, "variant", "seed")}
             return arguments | ({"options": own} if own else {})
-    raise InvalidInputError("The dictionary was trained with settings that the verb discover does not take, so no script can repeat it.")
+    raise InvalidInputError("The dictionary was trained with settings that the verb discover does not take, so no script can rebuild it.")
 
 
 def _hold_out(embeddings: Float32[np.ndarray, "rows dim"], seed: int) -> tuple[np.ndarray, np.ndarray]:

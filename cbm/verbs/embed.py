@@ -28,7 +28,7 @@ class Embed(OnDevice):
     space: Literal["l2", "raw"] = "l2"
     """l2 (unit length) or raw."""
     batch_size: int | None = None
-    """Images at a time; chosen by device when absent."""
+    """Images per batch; chosen by device when absent."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def _figures(result: Mapping[str, Any]) -> str:
 
 @verb(Embed, job=AsJob("Encode images", "data", "Open the images", _figures))
 def embed(settings: Embed, workspace: Workspace, run: Run) -> Embedded:
-    """Encode images into the store; interrupted, the same command goes on where it stopped.
+    """Encode images into the store; interrupted, the same command resumes where it stopped.
 
     See `cbm.embeddings.encode.embed_source`.
     """

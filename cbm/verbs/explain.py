@@ -115,5 +115,5 @@ def _encoded(picture: str, model: ConceptModel, pretrained: str | None, device: 
     try:
         image = decode(read_bytes(picture), target_size=backbone.image_size)
     except RejectedImageError as error:
-        raise InvalidInputError(f"{picture} cannot be explained: {error.reason}. Give another picture.") from error
+        raise InvalidInputError(f"{picture} cannot be explained: {error.reason}. Choose another picture.") from error
     return to_space(backbone.encode_images([image]), model.space)[0]  # type: ignore[arg-type]

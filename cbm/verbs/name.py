@@ -34,7 +34,7 @@ class Name(OnDevice):
     unique: bool = False
     """Give every name to at most one concept."""
     pretrained: str | None = None
-    """Tag or checkpoint file that encodes a list of names, where the backbone's own is not at hand."""
+    """Tag or checkpoint file that encodes a list of names, where the backbone's own is not available."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _write(draft: Draft, settings: Name, source: DictionaryArtifact, images: Joi
     from cbm.names.threshold import measured_threshold
 
     def begin(step: int, message: str) -> None:
-        run.check("Naming was stopped; nothing of it is kept, and it starts anew.")
+        run.check("Naming was stopped; nothing is kept, and the next run starts from the beginning.")
         run.report(step, 3, message)
 
     bottleneck = load_dictionary(source.path)

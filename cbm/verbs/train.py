@@ -61,7 +61,7 @@ class Trained(VerbResult):
     linear_probe: float
     random_concepts: tuple[PathPoint, ...]
     zero_shot: float | None
-    """None where no backbone weights are at hand to encode the class names."""
+    """None where no backbone weights are available to encode the class names."""
     dense: float
     """Accuracy of the dense head on the same concepts."""
 
@@ -120,7 +120,7 @@ def train(settings: Train, workspace: Workspace, run: Run) -> Trained:
 
 
 def _name_edits(workspace: Workspace, names_from: str | None) -> Recipe:
-    """The renames, merges and hides of a model: what survives when a head is trained anew."""
+    """The renames, merges and hides of a model: what survives when a head is trained again."""
     from cbm.study.opened import load_model
 
     if names_from is None:

@@ -87,7 +87,7 @@ def find_vocabulary(workspace: Workspace, name: str, reference: BackboneReferenc
     if reference.is_foreign and not (encoded or demo or pretrained):
         # Whoever brings vectors asked for no weights, and loading the stated tag might download them.
         raise MissingWeightsError(
-            f"The images came as vectors of {reference.architecture}/{reference.pretrained}, without the weights that encode names. "
+            f"The images were imported as vectors from {reference.architecture}/{reference.pretrained}, without weights to encode names. "
             "Give a vocabulary whose text embeddings exist, as .npz (embeddings, names), or ask for the weights by that tag."
         )
     tag = None if demo else reference.pretrained if encoded or pretrained is None else pretrained

@@ -124,7 +124,7 @@ def asked_to_train(open_app: OpenApp, workspace: Workspace) -> tuple[AppTest, Jo
 def test_a_training_is_watched_and_its_model_shown_when_it_is_done(open_app: OpenApp, own_workspace: Workspace, worker: WorkerSign) -> None:
     app, jobs, identifier = asked_to_train(open_app, own_workspace)
     assert jobs.claim(worker.name)
-    jobs.report(identifier, 1, Progress(1, 4, "Solving for 10 concepts a class"))
+    jobs.report(identifier, 1, Progress(1, 4, "Solving for 10 concepts per class"))
     app.run()
     assert not app.exception
     assert any(button.key == "train_job-cancel" for button in app.button)

@@ -1,4 +1,4 @@
-"""The list of concepts: search, filters, order, picking, the table, suggested merges, and the address that brings all of it back."""
+"""The list of concepts: search, filters, order, picking, the table, suggested merges, and the URL that brings all of it back."""
 
 from __future__ import annotations
 

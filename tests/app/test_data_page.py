@@ -52,7 +52,7 @@ def shown(app: AppTest) -> str:
 
 
 def asked(app: AppTest, parameter: str) -> str:
-    """What the address says."""
+    """What the URL says."""
     return "".join(app.query_params[parameter])
 
 
@@ -284,7 +284,7 @@ def test_earlier_runs_say_how_long_it_takes(open_app: OpenApp, fresh: Path) -> N
     app = open_app("data", fresh, data_view=ADD)
     choose(app, "data_way", "Example scenes")
     assert "400 images: **about 40 seconds**" in shown(app)
-    assert "10 images a second in an earlier run" in shown(app)
+    assert "10 images per second in an earlier run" in shown(app)
     sign.close()
 
 

@@ -76,7 +76,7 @@ def test_cancel_is_shown_at_once_and_the_job_can_be_resumed(open_app: OpenApp, j
     assert jobs.get(identifier).state == "queued"
     assert jobs.get(identifier).attempt == 2
     assert str(jobs.workspace.root) in no_workers
-    assert "Waiting for a worker to begin" in shown(app)
+    assert "Waiting for a worker to start" in shown(app)
 
 
 def test_a_failed_job_says_why_and_can_be_retried(open_app: OpenApp, jobs: Jobs, sign: WorkerSign) -> None:
@@ -127,8 +127,8 @@ def test_the_address_opens_a_job_and_an_unknown_one_is_said(open_app: OpenApp, j
 def test_a_visitor_who_waits_for_others_sees_how_many(open_app: OpenApp, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cbm.jobs.attached.Crew.position", lambda *_: 2)
     identifier = jobs.submit("embed", EMBED)
-    assert "Waiting for a free place: 2 visitors first" in shown(open_app("jobs", jobs.workspace.root))
-    assert "Waiting for a free place: 2 visitors first" in shown(open_app("jobs", jobs.workspace.root, job=identifier))
+    assert "Waiting for a free slot: 2 visitors first" in shown(open_app("jobs", jobs.workspace.root))
+    assert "Waiting for a free slot: 2 visitors first" in shown(open_app("jobs", jobs.workspace.root, job=identifier))
 
 
 def test_a_dead_worker_is_said_and_another_is_asked_for(open_app: OpenApp, jobs: Jobs, no_workers: list[str]) -> None:
@@ -136,7 +136,7 @@ def test_a_dead_worker_is_said_and_another_is_asked_for(open_app: OpenApp, jobs:
     identifier = running(jobs, worker)
     worker.close()
     app = open_app("jobs", jobs.workspace.root, job=identifier)
-    assert "The worker ended; the job goes on in a moment" in shown(app)
+    assert "The worker stopped; the job resumes in a moment" in shown(app)
     assert str(jobs.workspace.root) in no_workers
     assert jobs.resume_orphans() == [identifier]
     app.run()
@@ -218,7 +218,7 @@ def test_a_job_opened_from_the_list_is_shown_in_its_place(open_app: OpenApp, job
 
     def places(app: AppTest) -> tuple[int, int]:
         text = [element.value for element in app.markdown]
-        return text.index("###### What was asked"), text.index("**The newer one**")
+        return text.index("###### Request"), text.index("**The newer one**")
 
     app = open_app("jobs", jobs.workspace.root)
     app.button(key=f"open-{first}").click().run()

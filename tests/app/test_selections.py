@@ -1,4 +1,4 @@
-"""Selections: held for each visitor, model and kind; carried by the address; undone."""
+"""Selections: held for each visitor, model and kind; carried by the URL; undone."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_cancel_a_job_reload_resume_it_and_see_it_finish(visit: Visit, jobs: Job
     visit.settle()
     page.get_by_role("button", name="Resume").click()
     resumed = until(jobs, identifier, lambda job: job.attempt == 2 and (job.progress.done > 0 or not job.live))
-    assert resumed.progress.done >= reached > 0, "it goes on from its checkpoint"
+    assert resumed.progress.done >= reached > 0, "it resumes from its checkpoint"
     expect(page.get_by_role("link", name="Open the dictionary")).to_be_visible()
     expect(page.get_by_text(re.compile("unexplained variance .* dead"))).to_be_visible()
 

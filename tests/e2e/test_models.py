@@ -111,7 +111,7 @@ def test_a_model_travels_to_a_new_workspace_and_predicts_the_same(browser: Brows
         page.locator("input[type=file]").set_input_files(file)
         expect(page.get_by_role("button", name="Load", exact=True)).to_be_enabled()
         page.get_by_role("button", name="Load", exact=True).click()
-        expect(page.get_by_text("The model card, as it will read")).to_be_visible()
+        expect(page.get_by_text("Preview of the model card")).to_be_visible()
         page = visit.open(f"/intervene?image={quote(item, safe='')}")
         expect(page.get_by_role("heading", level=4).first).to_have_text(verdict)
         visit.close()

@@ -1,4 +1,4 @@
-"""Names on real CLIP embeddings: latents of Caltech-101 classes bear the classes' names."""
+"""Names on real CLIP embeddings: latents of Caltech-101 classes have the classes' names."""
 
 from __future__ import annotations
 

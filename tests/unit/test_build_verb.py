@@ -1,4 +1,4 @@
-"""The whole line in one call: what it makes, what it leaves out, and how it goes on."""
+"""The whole line in one call: what it makes, what it leaves out, and how it resumes."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_the_sentence_on_a_run_is_honest_about_what_beats_it_and_what_is_dead() 
     assert "PCA, best 16 each keeps more (75%)" in text
     assert "60% of its concepts never fire" in text
     assert "about 256 concepts" in text
-    assert "None of the simpler ways" in verdict(dataclasses.replace(RUN, fvu=0.2, dead=0.0))
+    assert "None of the simpler methods" in verdict(dataclasses.replace(RUN, fvu=0.2, dead=0.0))
     assert "never fire" not in verdict(dataclasses.replace(RUN, dead=0.01))
 
 

@@ -96,7 +96,7 @@ def test_queries_and_sets_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 
 class _Encoder:
-    """Stands in for a backbone whose text and picture of an item are the item's own vector."""
+    """Replaces a backbone whose text and picture of an item are the item's own vector."""
 
     reference = BackboneReference("ViT-B-32", "openai", "f" * 32)
 

@@ -15,7 +15,7 @@ NAMES = ("car side", "motorbikes", "strawberry", "stop sign", "wild cat", "grand
 
 
 class Counting:
-    """Stands for the encoder: a unit vector for each text, and a count of what was asked."""
+    """Represents the encoder: a unit vector for each text, and a count of what was asked."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []

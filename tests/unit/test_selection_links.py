@@ -1,4 +1,4 @@
-"""Selections in an address: what comes back, and what a hostile address cannot do."""
+"""Selections in a URL: what comes back, and what a hostile address cannot do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The steering panel draws itself anew where its stamp changes, so the stamp must change with everything that is drawn."""
+"""The steering panel draws itself again where its stamp changes, so the stamp must change with everything that is drawn."""
 
 from __future__ import annotations
 

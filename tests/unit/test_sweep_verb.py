@@ -67,7 +67,7 @@ def test_a_training_that_had_ended_is_not_run_again_after_a_stop(images: tuple[W
     workspace, embeddings = images
 
     def stop_while_comparing(progress: Progress) -> None:
-        if progress.message == "Comparing it with simpler ways":
+        if progress.message == "Comparing with simpler methods":
             raise KeyboardInterrupt
 
     request = {"width": 16, "k": 4, "epochs": 60, "device": "cpu"}
@@ -78,7 +78,7 @@ def test_a_training_that_had_ended_is_not_run_again_after_a_stop(images: tuple[W
     assert not workspace.list("dictionary")
     heard: list[Progress] = []
     resumed = verbs.discover([embeddings], **request, workspace=workspace, progress=heard.append)
-    assert [progress.message for progress in heard] == ["Comparing it with simpler ways"]
+    assert [progress.message for progress in heard] == ["Comparing with simpler methods"]
     fresh = verbs.discover([embeddings], **request, workspace=elsewhere)
     assert (resumed.dictionary, resumed.fvu, resumed.l0) == (fresh.dictionary, fresh.fvu, fresh.l0)
     assert not list((workspace.root / "checkpoints").glob("*"))

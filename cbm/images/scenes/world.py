@@ -135,11 +135,11 @@ def read_scene(uri: str) -> Scene:
     """The scene at `scene:<kind>/<split>/<seed>/<index>`.
 
     Raises:
-        InvalidInputError: the address is malformed or its kind unknown.
+        InvalidInputError: the URI is malformed or its kind unknown.
     """
     match = _URI.fullmatch(uri)
     if match is None:
-        raise InvalidInputError(f"{uri!r} is no scene; scenes are addressed as scene:<kind>/<split>/<seed>/<index>.")
+        raise InvalidInputError(f"{uri!r} is not a scene; a scene's URI has the form scene:<kind>/<split>/<seed>/<index>.")
     return Scene(_known_kind(match["kind"]), match["split"], int(match["seed"]), int(match["index"]))
 
 
@@ -166,11 +166,11 @@ class Scenes(Sequence[Scene]):
         """Scenes from a source such as `scenes:classes?count=4000&seed=0&split=train`.
 
         Raises:
-            InvalidInputError: unknown kind or option, or a value that is no number.
+            InvalidInputError: unknown kind or option, or a value that is not a number.
         """
         match = _SOURCE.fullmatch(source)
         if match is None:
-            raise InvalidInputError(f"{source!r} names no scenes; write for example scenes:classes?count=4000&seed=0&split=train.")
+            raise InvalidInputError(f"{source!r} does not name any scenes; write for example scenes:classes?count=4000&seed=0&split=train.")
         options = dict(parse_qsl(match["query"] or "", keep_blank_values=True))
         unknown = sorted(set(options) - {"count", "seed", "split"})
         if unknown:

@@ -26,14 +26,14 @@ FRAMES = "CBM_FRAME_ANCESTORS"
 
 
 def inline_scripts() -> list[str]:
-    """Digests of the scripts that stand in Streamlit's own page, so that these are allowed and no others."""
+    """Digests of the scripts that are in Streamlit's own page, so that these are allowed and no others."""
     page = (Path(st.__file__).parent / "static" / "index.html").read_text()
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     return [f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts]
 
 
 def headers() -> dict[str, str]:
-    """What every answer of the server says to the browser. The address is the key to a workspace, so it is told to nobody."""
+    """What every answer of the server says to the browser. The URL is the key to a workspace, so it is told to nobody."""
     policy = {
         "default-src": "'self'",
         "script-src": " ".join(["'self'", "blob:", *inline_scripts()]),

@@ -31,7 +31,7 @@ def mode() -> Mode:
     """
     asked = os.environ.get("CBM_MODE") or Mode.LOCAL
     if asked not in list(Mode):
-        raise InvalidInputError(f"CBM_MODE is {asked!r}; it must be local, hosted or demo. Set it right and start the app again.")
+        raise InvalidInputError(f"CBM_MODE is {asked!r}; it must be local, hosted or demo. Correct it and restart the app.")
     return Mode(asked)
 
 
@@ -65,7 +65,7 @@ def require_writing_mode() -> None:
         NotAllowedError: in demo mode.
     """
     if not may_write():
-        raise NotAllowedError("This is a read-only demo. Install CBM Studio to work with images of your own.")
+        raise NotAllowedError("This is a read-only demo. Install CBM Studio to work with your own images.")
 
 
 def require_write() -> None:
@@ -99,7 +99,7 @@ def workspace_root() -> str:
 
 
 def owns_workspace() -> bool:
-    """Whether a hosted visitor has uploaded or made anything, so that the address should lead back to it."""
+    """Whether a hosted visitor has uploaded or made anything, so that the URL should lead back to it."""
     return mode() is Mode.HOSTED and visitors.is_owned(_visitor_root())
 
 
@@ -109,7 +109,7 @@ def address() -> dict[str, str]:
 
 
 def put_address() -> None:
-    """Keep the way back to the workspace in the address, which every change of page empties."""
+    """Keep the way back to the workspace in the URL, which every change of page empties."""
     visit.put_in_url(address())
 
 

@@ -87,7 +87,7 @@ def check_kept(more: int = 0) -> None:
         these = f"these files have {more / MEGABYTE:,.0f} MB" if more else "that is with these files, unpacked"
         raise LimitError(
             f"This workspace holds {before / MEGABYTE:,.0f} MB of uploads and may hold {allowed / MEGABYTE:,.0f} MB; {these}. "
-            "Choose fewer or smaller images, or delete your data and begin anew."
+            "Choose fewer or smaller images, or delete your data and start again."
         )
 
 
@@ -99,7 +99,7 @@ def check_images(count: int) -> None:
     """
     allowed = modes.limits().max_images
     if allowed is not None and count > allowed:
-        raise LimitError(f"{count:,} images are more than the {allowed:,} that a data set may have here. Upload a part of them.")
+        raise LimitError(f"{count:,} images exceed the {allowed:,} allowed per data set here. Upload fewer.")
 
 
 def check_text(text: str, what: str = "The text") -> None:
@@ -110,7 +110,7 @@ def check_text(text: str, what: str = "The text") -> None:
     """
     allowed = modes.limits().max_text
     if len(text) > allowed:
-        raise LimitError(f"{what} has {len(text):,} characters; {allowed} are the most. Shorten it.")
+        raise LimitError(f"{what} has {len(text):,} characters; {allowed} are allowed. Shorten it.")
 
 
 def check_encoding(count: int = 1) -> None:
@@ -124,9 +124,7 @@ def check_encoding(count: int = 1) -> None:
         return
     wait = _ENCODINGS.take(modes.visitor(), allowed, count)
     if wait is not None:
-        raise LimitError(
-            f"{allowed:,} texts or images an hour can be encoded here for each visitor. Wait {_duration(wait)}, and try again."
-        )
+        raise LimitError(f"{allowed:,} texts or images per hour can be encoded here per visitor. Wait {_duration(wait)}, and try again.")
 
 
 def check_job(parameters: Mapping[str, Any] | None = None) -> None:
@@ -149,15 +147,17 @@ def check_job(parameters: Mapping[str, Any] | None = None) -> None:
     own = Jobs(Workspace(modes.workspace_root())).list()
     live = [job for job in own if job.live]
     if len(live) >= bounds.max_jobs:
-        raise LimitError(f"{len(live)} of your jobs run or wait; {bounds.max_jobs} are the most. Wait for one to end, or cancel one.")
+        raise LimitError(
+            f"{len(live)} of your jobs are running or waiting; {bounds.max_jobs} are allowed. Wait for one to finish, or cancel one."
+        )
     _check_hour(own, bounds)
     if bounds.max_jobs_of_all is not None and visitors.live_jobs(modes.base()) >= bounds.max_jobs_of_all:
-        raise LimitError("The server is busy with the jobs of other visitors. Nothing of yours is lost: try again in a few minutes.")
+        raise LimitError("The server is busy with the jobs of other visitors. Your work is safe; try again in a few minutes.")
 
 
 def _check_parameter(name: str, value: object, allowed: float | None) -> None:
     if isinstance(value, int | float) and allowed is not None and not value <= allowed:
-        raise LimitError(f"{name} is {value:,}; {allowed:,} is the most here. Choose less, or install CBM Studio on a machine of your own.")
+        raise LimitError(f"{name} is {value:,}; {allowed:,} is the limit here. Choose less, or install CBM Studio on your own machine.")
     if modes.may_use_paths() or not isinstance(value, str):
         return
     if value.startswith("scenes:"):
@@ -173,9 +173,7 @@ def _check_hour(own: list[Job], bounds: Limits) -> None:
     recent = sorted(job.created for job in own if job.created > hour_ago)
     if bounds.jobs_per_hour is not None and len(recent) >= bounds.jobs_per_hour:
         wait = (recent[-bounds.jobs_per_hour] - hour_ago).total_seconds()
-        raise LimitError(
-            f"{bounds.jobs_per_hour} jobs an hour can be started here for each visitor. Wait {_duration(wait)}, and try again."
-        )
+        raise LimitError(f"{bounds.jobs_per_hour} jobs per hour can be started here per visitor. Wait {_duration(wait)}, and try again.")
 
 
 def _duration(seconds: float) -> str:

@@ -107,7 +107,7 @@ def read_single(file: Upload) -> Image.Image:
 
     Raises:
         NotAllowedError: it is larger than this mode allows.
-        InvalidInputError: it is no picture that can be read; the message says why.
+        InvalidInputError: it is not a readable picture; the message says why.
     """
     from cbm.images.decode import RejectedImageError, decode
 
@@ -127,23 +127,23 @@ def clean_name(name: str) -> str:
     """A file name from a browser as a path below the upload's folder, with "/".
 
     Raises:
-        InvalidInputError: it is absolute, climbs out of the folder, is no text, or is too long.
+        InvalidInputError: it is absolute, climbs out of the folder, is not text, or is too long.
     """
     slashed = name.replace("\\", "/")
     parts = [part.strip() for part in slashed.split("/") if part.strip() not in ("", ".")]
     shown = repr(name[:80])
     if slashed.startswith("/") or re.match(r"[A-Za-z]:", slashed) or ".." in parts:
-        raise InvalidInputError(f"The file name {shown} leads out of the upload; such names are made to overwrite files. Rename it.")
+        raise InvalidInputError(f"The file name {shown} points outside the upload, which could overwrite other files. Rename it.")
     if not parts or any(ord(character) < 32 or ord(character) == 127 for character in slashed) or SEPARATOR in slashed:
         raise InvalidInputError(
-            f"The file name {shown} is no usable name: it is empty, or holds control characters or “{SEPARATOR}”. Rename it."
+            f"The file name {shown} cannot be used: it is empty, or contains control characters or “{SEPARATOR}”. Rename it."
         )
     try:
         longest = max(len(part.encode()) for part in parts)
     except UnicodeEncodeError:
-        raise InvalidInputError(f"The file name {shown} is no valid text; rename it.") from None
+        raise InvalidInputError(f"The file name {shown} is not valid text; rename it.") from None
     if longest > _LONGEST_PART or len(parts) > _DEEPEST:
-        raise InvalidInputError(f"The file name {shown} … is too long or lies too deep; shorten it.")
+        raise InvalidInputError(f"The file name {shown} … is too long or too deeply nested; shorten it.")
     return "/".join(parts)
 
 
@@ -163,7 +163,7 @@ def _plan(files: Sequence[Upload]) -> _Plan:
     archives = [name for name in named if name.lower().endswith(ARCHIVE_SUFFIXES)]
     pictures = [name for name in named if name not in {*vectors, *tables, *archives} and not is_ignored(name)]
     if vectors:
-        _require(len(vectors) == 1 and not tables, f"{' and '.join((*vectors, *tables)[:2])}: one file of vectors is taken at a time.")
+        _require(len(vectors) == 1 and not tables, f"{' and '.join((*vectors, *tables)[:2])}: upload one file of vectors at a time.")
     _require(len(archives) <= 1, f"{len(archives)} archives at once cannot be told apart; upload one, or pack them into one.")
     _require(len(tables) <= 1, f"{' and '.join(tables[:2])}: only one table can describe the pictures; upload one.")
     _require(not (archives and pictures), f"Upload either {(archives or [''])[0]} or the loose pictures, not both.")
@@ -180,7 +180,8 @@ def _plan(files: Sequence[Upload]) -> _Plan:
     if archives:
         return _Plan("archive", {archives[0]: named[archives[0]]}, archives[0])
     _require(
-        bool(pictures), f"{next(iter(named))} is no picture, archive, table or file of vectors. JPEG, PNG, WebP and zip are good choices."
+        bool(pictures),
+        f"{next(iter(named))} is not a picture, archive, table or file of vectors. JPEG, PNG, WebP and zip are good choices.",
     )
     return _Plan("pictures", {f"{PICTURES}/{name}": named[name] for name in pictures}, PICTURES)
 
@@ -253,7 +254,7 @@ def _write_file(folder: Path, name: str, data: bytes) -> None:
         with path.open("xb") as file:
             file.write(data)
     except (FileExistsError, NotADirectoryError) as error:
-        raise InvalidInputError(f"{name} is there twice, or is both a file and a folder; rename one.") from error
+        raise InvalidInputError(f"{name} appears twice, or as both a file and a folder; rename one.") from error
 
 
 def _examine(folder: Path, plan: _Plan) -> None:
@@ -282,7 +283,7 @@ def unpacked_bytes(file: Path | IO[bytes]) -> int:
         with zipfile.ZipFile(file) as archive:
             return sum(entry.file_size for entry in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
-        raise InvalidInputError(f"The file cannot be unpacked ({error}): it is damaged, or no zip archive. Make it again.") from error
+        raise InvalidInputError(f"The file cannot be unpacked ({error}): it is damaged or not a zip archive. Create it again.") from error
 
 
 def _settle_table(folder: Path, plan: _Plan) -> None:

@@ -27,7 +27,7 @@ def root(base: Path, bounds: Limits) -> Path:
         LimitError: the server has no room for another visitor.
     """
     if get_script_run_ctx() is None:
-        raise NotAllowedError("A hosted workspace belongs to a visitor, and nobody is visiting.")
+        raise NotAllowedError("A hosted workspace belongs to a visitor, but there is no visitor in this session.")
     visitors.sweep_now_and_then(base, bounds.keep_days or 0.0)
     kept = st.session_state.get(WORKSPACE)
     asked = st.query_params.get(WORKSPACE)
@@ -41,7 +41,7 @@ def root(base: Path, bounds: Limits) -> Path:
     # A workspace in which nothing was kept is swept away soon; its name is not used again, for caches know it.
     if kept is None or visitors.find(base, kept) is None:
         if bounds.max_visitors is not None and visitors.count(base) >= bounds.max_visitors:
-            raise LimitError("As many people as this server can take are here now. Come back in an hour, or install CBM Studio yourself.")
+            raise LimitError("This server is full. Come back in an hour, or install CBM Studio yourself.")
         st.session_state[WORKSPACE] = kept = visitors.new_token()
     return visitors.enter(base, str(kept))
 

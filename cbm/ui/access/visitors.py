@@ -25,7 +25,7 @@ from cbm.workspace.workspace import Workspace
 FOLDER = "visitors"
 DEMO_RECORD = "demo.json"
 IDLE_SECONDS = 2 * 3600.0
-"""How long the workspace of somebody is kept who only looked; a tab that comes back later gets it anew."""
+"""How long the workspace of somebody is kept who only looked; a tab that comes back later gets it again."""
 SWEEP_SECONDS = 600.0
 SEEN_SECONDS = 60.0
 """How exactly the last visit is known."""
@@ -72,7 +72,7 @@ def find(base: Path, token: str) -> Path | None:
 def gone(keep_days: float | None) -> NotFoundError:
     """What to say to somebody who asks for a workspace that does not exist."""
     kept = "" if keep_days is None else f" Workspaces are deleted {keep_days:g} days after the last visit."
-    return NotFoundError(f"The address asks for a workspace that is not here.{kept} Reload to begin with a fresh one.")
+    return NotFoundError(f"The URL names a workspace that does not exist here.{kept} Reload to begin with a fresh one.")
 
 
 def enter(base: Path, token: str) -> Path:

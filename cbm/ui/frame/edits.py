@@ -20,7 +20,7 @@ def recipe(model: str) -> Recipe:
 
 
 def start_from(model: str, stored: Recipe) -> None:
-    """Let a visitor's edits go on from those that the model was stored with, unless they have begun already."""
+    """Let a visitor's edits resume from those that the model was stored with, unless they have begun already."""
     if not _RECIPES.has(model):
         _RECIPES.put(model, stored)
 
@@ -49,7 +49,7 @@ def switch(model: str, index: int, enabled: bool) -> None:
 
 
 def rename(model: str, concept: int, shown: str, wanted: str) -> None:
-    """Rename a concept that is `shown` under a name; nothing where it bears the wanted name already (see `switch`)."""
+    """Rename a concept that is `shown` under a name; nothing where it has the wanted name already (see `switch`)."""
     wanted = wanted.strip()
     try:
         quotas.check_text(wanted, "The name")

@@ -1,4 +1,4 @@
-"""The backbone behind a concept model, for pages that encode what a visitor asks about; or, kindly, why it is not at hand."""
+"""The backbone behind a concept model, for pages that encode what a visitor asks about; or, kindly, why it is not available."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def why_never(study: Study) -> str | None:
     """Why nothing can be encoded for this model on any machine, found out without loading anything; None where it may be."""
     reference = study.model.backbone
     if reference is None:
-        return "This model does not say which backbone encoded its images, so nothing new can be encoded for it."
+        return "This model does not say which backbone encoded its images, so new images and texts cannot be encoded."
     if reference.is_foreign:
         return (
-            f"The images came as finished vectors of {reference.architecture}/{reference.pretrained}, without the weights that made them. "
-            "To encode anything new, encode the images here with that backbone on the data page, and train on those."
+            f"The images were imported as vectors from {reference.architecture}/{reference.pretrained}, without its weights. "
+            "To encode new images or texts, encode the images with that backbone on the Data page and train on the result."
         )
     return None
 
@@ -39,7 +39,7 @@ def encoder(study: Study) -> SharedBackbone:
     """The backbone that made the study's embeddings; encode under its lock.
 
     Raises:
-        MissingWeightsError: it is not at hand; the message says why and what to do.
+        MissingWeightsError: it is not available; the message says why and what to do.
     """
     problem = why_not(study)
     if problem is not None or study.model.backbone is None:
@@ -57,10 +57,10 @@ def _trouble(architecture: str, pretrained: str, fingerprint: str) -> str:
     try:
         found = _load(architecture, pretrained).backbone.reference
     except CbmError as error:
-        return f"The weights of {architecture}/{pretrained} are not at hand. {error}"
+        return f"The weights of {architecture}/{pretrained} are not available. {error}"
     if not found.matches(BackboneReference(architecture, pretrained, fingerprint)):
         return (
             f"The weights of {architecture}/{pretrained} on this machine are not those that encoded these images. "
-            "Encode the images again on the data page, or put the former weights back."
+            "Encode the images again on the data page, or restore the original weights."
         )
     return ""

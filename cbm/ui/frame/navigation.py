@@ -26,7 +26,7 @@ _ENTERED = Slot("entered", False)
 
 
 def enter() -> StreamlitPage:
-    """Configure the browser's tab and find the page that the address asks for, to be run by the entry."""
+    """Configure the browser's tab and find the page that the URL asks for, to be run by the entry."""
     _ENTERED.put(True)
     # Before st.navigation: without an icon of its own the tab would show the page's, which browsers fetch from another machine.
     st.set_page_config(
@@ -34,7 +34,7 @@ def enter() -> StreamlitPage:
         page_icon=str(ASSETS / "logo-mark.svg"),
         layout="wide",
         initial_sidebar_state=240,
-        menu_items={"About": "**CBM Studio**: a classifier that people can read, question and correct. It asks no other machine."},
+        menu_items={"About": "**CBM Studio**: a classifier that people can read, question and correct. It runs entirely on this machine."},
     )
     try:
         return st.navigation(_pages(modes.may_write()))
@@ -55,7 +55,7 @@ def _pages(writing: bool) -> dict[str, list[StreamlitPage]]:
         st.Page(COMPARE, title="Compare", icon=":material/compare_arrows:", help="Two concept models on the same images."),
     ]
     classify = st.Page(CLASSIFY, title="Classify", icon=":material/category:", help="Train heads, and see how good each class is.")
-    export = st.Page(EXPORT, title="Export", icon=":material/deployed_code:", help="Take the model with you.")
+    export = st.Page(EXPORT, title="Export", icon=":material/deployed_code:", help="Export the model.")
     start = st.Page(START, title="Start", icon=":material/flag:", default=True, help="What this is, and the demo's result.")
     if not writing:
         return {"": [start], "Explore": [*explore[:3], classify], "Correct": explore[3:], "Keep": [export]}

@@ -102,7 +102,7 @@ def number(name: str, *, default: int | None = None, what: str | None = None, no
     """A field that is a whole number from 0 on.
 
     Args:
-        what: what has that number ("concept"); a value that is no number is then reported instead of passed over.
+        what: what has that number ("concept"); a value that is not a number is then reported instead of passed over.
         none: a word that says "none at all", where that is something else than to say nothing.
     """
 

@@ -51,7 +51,7 @@ class Catalogue:
         if model == self.demo.get("model"):
             return (
                 "A world of drawn scenes whose true concepts are known, so that one can check what was discovered and what it was called. "
-                "All figures were measured on scenes that played no part in training; the worst group is that of a second task, "
+                "All figures were measured on scenes that were not used in training; the worst group is that of a second task, "
                 "whose planted shortcut was removed by ablating concepts found by their names."
             )
         if model == self.demo.get("shortcut", {}).get("model"):
@@ -167,7 +167,7 @@ def backbone(architecture: str, pretrained: str | None) -> SharedBackbone:
     """A CLIP backbone, to encode what a visitor types or uploads.
 
     Raises:
-        CbmError: its weights are not at hand, or may not be used here; the message says what to do.
+        CbmError: its weights are not available, or may not be used here; the message says what to do.
     """
     quotas.check_weights(architecture, pretrained)
     return _backbone(architecture, pretrained)

@@ -1,4 +1,4 @@
-"""Selections as they stand in an address: a compressed set of bits, checked on the way in. No Streamlit in here."""
+"""Selections as they are in a URL: a compressed set of bits, checked on the way in. No Streamlit in here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST_NAME = 60
 LARGEST_MEMBER = 2_000_000
 """Ids from here on are refused: an address must not make the server reserve memory at will."""
 LONGEST_LINK = 8_000
-"""Characters of one selection in an address; browsers and proxies cut longer addresses. Larger selections stay in the session."""
+"""Characters of one selection in a URL; browsers and proxies cut longer addresses. Larger selections stay in the session."""
 _LETTERS: dict[Kind, str] = {"concepts": "c", "images": "i"}
 
 
@@ -77,7 +77,7 @@ def decode_selection(text: str) -> tuple[Selection, bool]:
         InvalidInputError: the text was cut or changed; nothing of it is used.
     """
     kind = next((kind for kind, letter in _LETTERS.items() if text[:1].lower() == letter), None)
-    broken = InvalidInputError("The selection in the address cannot be read: it was cut or changed on its way. Ask for the whole address.")
+    broken = InvalidInputError("The selection in this link cannot be read: the link was cut off or changed. Ask for the full link.")
     if kind is None or len(text) > LONGEST_LINK or not text.isascii():
         raise broken
     try:

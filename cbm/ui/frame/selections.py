@@ -1,4 +1,4 @@
-"""Named selections of concepts or images: held in a visitor's session, carried by the address, offered by every page.
+"""Named selections of concepts or images: held in a visitor's session, carried by the URL, offered by every page.
 
 A page draws `chip` where a panel can be narrowed, and passes what it would show through `restrict`. One choice between everything and the
 selection holds for all panels of a model, so that two panels never disagree. Members are ids in ascending order, never arrays.
@@ -60,7 +60,7 @@ _HELD = PerModel("selections", _Held())
 
 
 def current(model: str, kind: Kind) -> Selection | None:
-    """The selection in force, whether or not the visitor looks at it alone; the address wins where it brings a new one.
+    """The selection in force, whether or not the visitor looks at it alone; the URL wins where it brings a new one.
 
     An address whose selection cannot be read counts as one without; `chip` says so.
     """
@@ -108,7 +108,7 @@ def restore(model: str, kind: Kind) -> None:
 
 
 def save(model: str, kind: Kind, name: str) -> None:
-    """Keep the current selection under a name; one that bears the name already is replaced.
+    """Keep the current selection under a name; one that has the name already is replaced.
 
     Raises:
         InvalidInputError: so many are kept already that the session would grow without end.
@@ -177,7 +177,7 @@ def _chip(model: str, kind: Kind, key: str, selection: Selection | None, held: _
             on_change=_choose,
             args=(model, kind, f"{key}_scope"),
         )
-        with st.popover("", icon=":material/bookmark:", help="Save the selection, or take a saved one", key=f"{key}_menu"):
+        with st.popover("", icon=":material/bookmark:", help="Save the selection, or load a saved one", key=f"{key}_menu"):
             _menu(model, kind, key, selection, held)
         st.button(
             "Clear",
@@ -187,7 +187,7 @@ def _chip(model: str, kind: Kind, key: str, selection: Selection | None, held: _
             on_click=clear,
             args=(model, kind),
             shortcut="Escape",
-            help="Let the selection go. It can be brought back.",
+            help="Clear the selection. It can be restored.",
         )
         return
     if held.previous is not None:
@@ -205,9 +205,9 @@ def _chip(model: str, kind: Kind, key: str, selection: Selection | None, held: _
 
 
 def _menu(model: str, kind: Kind, key: str, selection: Selection, held: _Held) -> None:
-    st.caption(f"{counted(len(selection), _NOUNS[kind])}. The address of this page carries them, so that a link shows the same.")
+    st.caption(f"{counted(len(selection), _NOUNS[kind])}. The URL includes the selection, so a link shows the same.")
     if encode_selection(selection) is None:
-        st.caption(":material/link_off: Too many for an address: this selection stays in this browser tab.")
+        st.caption(":material/link_off: Too large for a URL: this selection stays in this browser tab.")
     st.text_input(
         "Save under a name",
         key=f"{key}_name",

@@ -36,7 +36,7 @@ def model_selector(titles: Mapping[str, str], model: str) -> None:
         key=MODEL_CHOICE.key,
         format_func=lambda model: titles[model],
         on_change=chosen.take_choice,
-        help="Every concept model of the workspace. Your edits are kept for each of them.",
+        help="Every concept model of the workspace. Your edits are kept separately for each.",
     )
 
 
@@ -107,8 +107,8 @@ def mode_notice() -> None:
 
 
 _DEMO_NOTICE = (
-    "You can try every edit: it stays in this browser tab. A picture that you upload is looked at in memory and never kept. "
-    "To work with images of your own, install CBM Studio."
+    "You can try every edit: it stays in this browser tab. A picture that you upload stays in memory and is never stored. "
+    "To work with your own images, install CBM Studio."
 )
 
 
@@ -117,10 +117,10 @@ def _kept_notice() -> str:
     days = "" if bounds.keep_days is None else f" until {bounds.keep_days:g} days after your last visit"
     if modes.owns_workspace():
         return (
-            f"Your uploads and models are kept on this server{days}, then deleted. The address of this page is the key to them: "
+            f"Your uploads and models are stored on this server{days}, then deleted. The URL of this page is the key to them: "
             "keep it to come back, and share it only with people who may see and change everything."
         )
     return (
         "Nothing of yours is kept so far: edits live in this browser tab. Once you upload images, they and what is made from them are kept "
-        f"on this server{days}, in a workspace that only the address you then see leads to."
+        f"on this server{days}, in a workspace that can only be reached through its URL."
     )

@@ -30,7 +30,7 @@ DEFAULT_MODEL = Slot("default_model", "")
 
 
 def short(artifact: str) -> str:
-    """What stands for an artefact in a URL: the first eight digits of its id."""
+    """What represents an artefact in a URL: the first eight digits of its id."""
     return ArtifactId(artifact).short
 
 
@@ -78,7 +78,7 @@ class PageState:
 
     @classmethod
     def key(cls, name: str, *of: object) -> str:
-        """The key of a widget or container; `of` tells apart those that are drawn once for each of several things."""
+        """The key of a widget or container; `of` distinguishes those that are drawn once for each of several things."""
         return "-".join([cls.KEYS.get(name, f"{cls.PREFIX}_{name}"), *map(str, of)])
 
     def link(self, model: str | None = None) -> Link:

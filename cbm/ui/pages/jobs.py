@@ -40,7 +40,7 @@ def show() -> None:
     modes.require_writing_mode()
     root = modes.workspace_root()
     jobs = resources.jobs(root)
-    page_title("Jobs", "All long work of this workspace: how far it is, what it said, and what to do when it failed.")
+    page_title("Jobs", "All background work of this workspace: progress, log, and what to do when it fails.")
     models = resources.catalogue(root).models
     everything = jobs.list()
     if not everything:
@@ -49,7 +49,7 @@ def show() -> None:
     asked = JobsPage.read().job
     opened = next((job for job in everything if job.id == asked), None)
     if asked is not None and opened is None:
-        messages.error(f"There is no job {asked!r} in this workspace.", hint="The jobs that exist are listed below.")
+        messages.error(f"There is no job {asked!r} in this workspace.", hint="The existing jobs are listed below.")
     in_place = opened is not None and not _lives(opened) and _OPENED_IN_PLACE.get() == opened.id
     if opened is not None and not in_place:
         _detail(jobs, opened, models)
@@ -211,10 +211,10 @@ def _detail(jobs: Jobs, job: Job, models: Collection[str]) -> None:
         st.caption(f"{job_words.facts(job, datetime.now(UTC))} · `{job.id}`")
         asked, log = st.columns(2, gap="medium")
         with asked:
-            st.markdown("###### What was asked", anchors=False)
+            st.markdown("###### Request", anchors=False)
             _parameters(job)
         with log:
-            st.markdown("###### What it printed last", anchors=False)
+            st.markdown("###### Log", anchors=False)
             _log(jobs, job)
 
 
@@ -223,7 +223,7 @@ def _parameters(job: Job) -> None:
     if lines:
         st.markdown("\n".join(["| Parameter | Value |", "| --- | --- |", *lines]))
     else:
-        st.caption("Everything as it is by default.")
+        st.caption("All defaults.")
 
 
 def _value(value: object) -> str:

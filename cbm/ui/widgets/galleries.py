@@ -113,7 +113,7 @@ def concept_facts(tile: ConceptSummary) -> str:
     facts = f"on {percent(tile.frequency)} of images" + (f" · score {tile.name_score:.2f}" if tile.named else "")
     if tile.top_class is not None:
         return f"{facts}  \nfor {plain(tile.top_class)}"
-    return f"{facts}  \n{'only against classes' if tile.used else 'used by no class'}"
+    return f"{facts}  \n{'only opposes classes' if tile.used else 'used by no class'}"
 
 
 def concept_picture(

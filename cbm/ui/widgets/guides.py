@@ -59,7 +59,7 @@ def correct_a_mistake(mistake: Mistake, images: int) -> Guide:
         icon=":material/tune:",
         uris=(mistake.uri,),
         alt=f"Image {mistake.item}: {mistake.truth}, predicted as {mistake.said}",
-        hypothesis=f"The model takes this {_quoted(mistake.truth)} for {_quoted(mistake.said)}. "
+        hypothesis=f"The model predicts this {_quoted(mistake.truth)} for {_quoted(mistake.said)}. "
         f"One concept, {_concept(mistake.name)}, makes {mistake.share:.0%} of that score.",
         action=f"Ablate {_concept(mistake.name)} {'everywhere' if pays else 'for this image only'}.",
         change=f"The image becomes {_quoted(mistake.truth)}. {_effect(mistake, images, '' if pays else 'Everywhere, of ')}",
@@ -73,21 +73,21 @@ def remove_a_shortcut(shortcut: Shortcut, planted: bool) -> Guide:
     names = [_concept(name) for _, name in shortcut.concepts]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     why = (
-        "In training each class nearly always came with its own background"
+        "In training, each class nearly always had its own background"
         if planted
         else "The model may lean on what merely co-occurs with a class"
     )
     return Guide(
         key="shortcut",
-        title="Remove a planted shortcut" if planted else "Lift the group that fares worst",
+        title="Remove a planted shortcut" if planted else "Improve the worst group",
         icon=":material/route:",
         uris=(shortcut.uri,),
         alt=f"Image {shortcut.item} of the group {shortcut.group}, wrongly predicted",
-        hypothesis=f"{why}: of the group {_quoted(shortcut.group)}, only {percent(shortcut.worst_before)} are right.",
+        hypothesis=f"{why}: in the group {_quoted(shortcut.group)}, only {percent(shortcut.worst_before)} are right.",
         action=f"Ablate {listed} everywhere{', one after the other' if len(names) > 1 else ''}.",
         change=f"The worst group goes from {percent(shortcut.worst_before)} to **{percent(shortcut.worst_after)}**, "
         f"all images together from {percent(shortcut.accuracy_before)} to {percent(shortcut.accuracy_after)}.",
-        meaning="The model knew the classes, and took the shorter way. You closed it without training anything again.",
+        meaning="The model knew the classes but took a shortcut. You removed it without retraining.",
         button="Remove it",
         target=IntervenePage(image=shortcut.item, concept=shortcut.concepts[0][0]),
         model=shortcut.model,
@@ -97,7 +97,7 @@ def remove_a_shortcut(shortcut: Shortcut, planted: bool) -> Guide:
 def untangle_two_classes(confusion: ConfusedClasses, images: int) -> Guide:
     return Guide(
         key="confusion",
-        title="Untangle two classes",
+        title="Separate two classes",
         icon=":material/call_split:",
         uris=(confusion.uri,),
         alt=f"Image {confusion.item}: {confusion.truth}, predicted as {confusion.said}",
@@ -121,9 +121,9 @@ def question_a_name(doubt: Doubt) -> Guide:
         uris=doubt.uris[:3],
         alt=f"Images on which the concept called {doubt.name} is strongest",
         hypothesis=f"This concept is called {_concept(doubt.name)}. Is that what these images have in common?{truth}{other}",
-        action="Look at its images, and at where in them it responds. Rename it if you know better.",
+        action="Look at its images and at where it responds in them. Rename it if you know better.",
         change="The new name appears on every page. No prediction changes.",
-        meaning="A name is a guess, made by comparing vectors. The images are the evidence.",
+        meaning="A name is a guess based on comparing vectors. The images are the evidence.",
         button="Look at it",
         target=ConceptPage(doubt.concept),
     )
@@ -134,7 +134,7 @@ def change_its_mind(example: Example) -> Guide:
     changes = example.said_without != example.said
     return Guide(
         key="example",
-        title="Ask what would change its mind",
+        title="Find what would change the prediction",
         icon=":material/psychology_alt:",
         uris=(example.uri,),
         alt=f"Image {example.item}, predicted as {example.said}",
@@ -143,7 +143,7 @@ def change_its_mind(example: Example) -> Guide:
         change=f"The prediction becomes {_quoted(example.said_without)}." if changes else "The prediction stays: other concepts carry it.",
         meaning="The explanation shows exactly what the model used."
         if changes
-        else "It has more than one reason, and does not need this one.",
+        else "The prediction has other support and does not need this concept.",
         button="Try it",
         target=IntervenePage(image=example.item, concept=example.concept),
     )
@@ -152,16 +152,16 @@ def change_its_mind(example: Example) -> Guide:
 def find_out_what_it_carries(carrier: Carrier, images: int) -> Guide:
     return Guide(
         key="carrier",
-        title="Find out what a concept carries",
+        title="Find out what depends on a concept",
         icon=":material/foundation:",
         uris=(carrier.uri,),
         alt=f"Image {carrier.item}: {carrier.truth}",
         hypothesis=f"The model is right about this {_quoted(carrier.truth)}. "
-        f"It leans on {_concept(carrier.name)} more than on any other concept.",
+        f"It relies on {_concept(carrier.name)} more than on any other concept.",
         action=f"Ablate {_concept(carrier.name)} everywhere.",
         change=f"{carrier.newly_wrong:,} of {counted(images, 'held-out image')} become wrong, {carrier.corrected:,} right; "
         f"{_quoted(carrier.fallen)} falls from {percent(carrier.accuracy_before)} to **{percent(carrier.accuracy_after)}**.",
-        meaning="What breaks shows what the concept is for. Undo is one click.",
+        meaning="What breaks shows what the concept is used for. One click undoes it.",
         button="Do it and look",
         target=IntervenePage(image=carrier.item, concept=carrier.concept),
     )
@@ -187,5 +187,5 @@ def _balance(corrected: int, newly_wrong: int) -> str:
     if newly_wrong == 0:
         return "The concept supported the wrong class, and nothing was lost by silencing it."
     if corrected > newly_wrong:
-        return "It helps more than it harms. Look at what it breaks before you keep it."
+        return "It helps more than it harms. Check what it breaks before you keep it."
     return "The concept misleads here and helps elsewhere, so the scope of an edit matters."

@@ -31,7 +31,7 @@ _PATCHES: cache.Shelf[Float32[np.ndarray, "rows columns dim"]] = cache.Shelf("pa
 def why_never(study: Study) -> str | None:
     """Why there are no heat-maps for this model on any machine, found out without loading anything; None where there may be some."""
     if not study.model.bottleneck.abilities.patches:
-        return "This model's concepts are no directions of a dictionary, so they cannot be located in a picture."
+        return "This model's concepts are not directions of a dictionary, so they cannot be located in a picture."
     return encoders.why_never(study)
 
 
@@ -44,7 +44,7 @@ def patches_of(study: Study, uris: Sequence[str]) -> list[Float32[np.ndarray, "r
     """Raw patch embeddings of pictures, in one batch for those not asked for lately.
 
     Raises:
-        MissingWeightsError: the backbone is not at hand.
+        MissingWeightsError: the backbone is not available.
         CbmError: a picture cannot be read, or the backbone has no patches.
     """
     shared = encoders.encoder(study)
@@ -66,7 +66,7 @@ def encode_patches(study: Study, picture: Image.Image) -> Float32[np.ndarray, "r
     """Raw patch embeddings of one picture that nobody else may see: they are not kept.
 
     Raises:
-        MissingWeightsError: the backbone is not at hand.
+        MissingWeightsError: the backbone is not available.
         InvalidInputError: the backbone has no patches.
     """
     shared = encoders.encoder(study)
@@ -118,7 +118,7 @@ def overlay(root: str, model: str, uri: str, concepts: tuple[int, ...], correct:
         correct: whether the model gets the image right, for a border that says so.
 
     Raises:
-        MissingWeightsError: the backbone is not at hand.
+        MissingWeightsError: the backbone is not available.
     """
     study = resources.study(root, model)
     shared = encoders.encoder(study)
@@ -134,7 +134,7 @@ def prepare(study: Study, uris: Sequence[str]) -> None:
     """Encode the pictures of a gallery together, before `overlay` asks for them one by one.
 
     Raises:
-        MissingWeightsError: the backbone is not at hand.
+        MissingWeightsError: the backbone is not available.
     """
     encoders.encoder(study)
     # One unreadable picture must not cost the others their heat-map; `overlay` meets it again, alone.

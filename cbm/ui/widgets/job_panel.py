@@ -26,7 +26,7 @@ _SEEN_LIVE = Slot[tuple[str, ...]]("jobs_seen_live", ())
 
 
 def submit(kind: str, parameters: Mapping[str, Any], *, title: str) -> str:
-    """Ask for a verb to be run, and let the address name the job. An equal request that is waiting or running is joined.
+    """Ask for a verb to be run, and let the URL name the job. An equal request that is waiting or running is joined.
 
     Args:
         kind: one of `cbm.jobs.job_kinds()`.
@@ -57,7 +57,7 @@ def ask(kind: str, parameters: Mapping[str, Any], *, title: str) -> None:
 
 
 def latest(root: str, kinds: Collection[str]) -> Job | None:
-    """The job of these kinds that a page should show: the one that the address names, else the newest; None where there is none."""
+    """The job of these kinds that a page should show: the one that the URL names, else the newest; None where there is none."""
     if not modes.may_write():
         return None
     return resources.jobs(root).newest(kinds, prefer=JOB.read())
@@ -138,7 +138,7 @@ def _no_worker(job: Job, key: str, trouble: str) -> None:
 
 def worker_trouble(trouble: str, key: str) -> None:
     """No worker stays alive: what the last one said, and a way to try again."""
-    st.error(f"Jobs wait, but the worker that runs them ends as soon as it starts. It said: {plain(trouble)}", icon=":material/power_off:")
+    st.error(f"Jobs are waiting, but their worker fails as soon as it starts. It reported: {plain(trouble)}", icon=":material/power_off:")
     st.button("Start the worker again", key=f"{key}-start", icon=":material/replay:", on_click=_start_worker)
 
 
@@ -187,7 +187,7 @@ def _curves(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> Non
                 reported_curve(label, seconds, values, position),
                 key=f"{key}-curve-{name}",
                 config=figures.CHART_OPTIONS,
-                alt=f"{label} over the time of work, now {values[-1]:.3g}",
+                alt=f"{label} over time, now {values[-1]:.3g}",
             )
 
 
@@ -201,13 +201,13 @@ def _ended(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> None
     elif job.state == "interrupted":
         st.warning(text, icon=state.icon)
     else:
-        st.info(f"{text} What was finished is kept.", icon=state.icon)
+        st.info(f"{text} Finished work is kept.", icon=state.icon)
     if job.state != "done" and modes.may_write():
         again_button(job, key)
     if job.interruption and job.state == "done":
         st.caption(job_words.resumed_line(job))
     if job.log and job.state in ("failed", "interrupted"):
-        with st.expander("What it printed last", icon=":material/terminal:"):
+        with st.expander("Log", icon=":material/terminal:"):
             st.code(job.log[-4000:], language=None)
     if job.state != "done":
         _curves(jobs, job, key, curves)

@@ -56,7 +56,7 @@ def figure_name(name: str) -> str:
 
 
 def progress_line(job: Job, ahead: int = 0, others: int = 0) -> str:
-    """What stands above the progress bar.
+    """The line above the progress bar.
 
     Args:
         ahead: jobs of this workspace that run or wait before one that waits.
@@ -65,11 +65,11 @@ def progress_line(job: Job, ahead: int = 0, others: int = 0) -> str:
     if job.cancelling:
         return "Cancelling …"
     if job.state == "interrupted":
-        return "The worker ended; the job goes on in a moment"
+        return "The worker stopped; the job resumes in a moment"
     if job.state == "queued":
         if others:
-            return f"Waiting for a free place: {counted(others, 'visitor')} first"
-        return f"Waiting: {counted(ahead, 'job')} first" if ahead else "Waiting for a worker to begin"
+            return f"Waiting for a free slot: {counted(others, 'visitor')} first"
+        return f"Waiting: {counted(ahead, 'job')} first" if ahead else "Waiting for a worker to start"
     return plain(job.message) or "Starting"
 
 
@@ -88,7 +88,7 @@ def pace_line(job: Job, remaining: float | None) -> str:
         if remaining is not None and not job.cancelling:
             parts.append(left(remaining))
     else:
-        parts.append("It goes on when this page is closed; the jobs page lists it.")
+        parts.append("It continues when this page is closed; see the Jobs page.")
     return " · ".join(parts)
 
 

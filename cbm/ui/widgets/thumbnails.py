@@ -36,7 +36,7 @@ def ink() -> str:
 
 
 def _missing(size: int) -> Image.Image:
-    """Stands in for a picture that is gone or unreadable, so that one bad file never empties a gallery."""
+    """Replaces a picture that is gone or unreadable, so that one bad file never empties a gallery."""
     picture = Image.new("RGB", (size, size), "#8A8983")
     ImageDraw.Draw(picture).line([(0, 0), (size, size)], fill="#FDFCFA", width=max(1, size // 40))
     return picture

@@ -75,7 +75,7 @@ def _headlines(study: Study, report: Confusions, recipe: Recipe, metrics: Mappin
             Headline(
                 "Accuracy",
                 percent(report.accuracy),
-                f"On {report.images:,} labelled held-out images, your edits and your selection in force.",
+                f"On {report.images:,} labelled held-out images, with your edits and your selection applied.",
                 delta,
             )
         )
@@ -83,17 +83,17 @@ def _headlines(study: Study, report: Confusions, recipe: Recipe, metrics: Mappin
         Headline(
             "Concepts per class",
             f"{study.nec:.1f}",
-            "Number of effective concepts (NEC): the mean count of weights per class that are not zero.",
+            "Number of effective concepts (NEC): the mean number of non-zero weights per class.",
         )
     )
-    found.append(Headline("Classes", f"{len(study.class_names):,}", "Classes that the model tells apart."))
+    found.append(Headline("Classes", f"{len(study.class_names):,}", "Number of classes."))
     # Groups are measured on all images: beside the figures of a selection they would read as its own.
     groups = study.groups(recipe) if report.images == study.labelled_images else None
     if groups is not None:
         worst = groups.worst
-        found.append(Headline("Worst group", percent(worst.accuracy), f"Accuracy of the group that fares worst: {worst.name}.", worst.name))
+        found.append(Headline("Worst group", percent(worst.accuracy), f"Accuracy of the worst group: {worst.name}.", worst.name))
     elif report.worst is not None and report.worst.accuracy is not None:
-        found.append(Headline("Worst class", percent(report.worst.accuracy), "Accuracy of the class that fares worst.", report.worst.name))
+        found.append(Headline("Worst class", percent(report.worst.accuracy), "Accuracy of the worst class.", report.worst.name))
     return found
 
 
@@ -101,17 +101,17 @@ def _accuracy_panel(study: Study, report: Confusions, recipe: Recipe, metrics: M
     """Accuracy against NEC with every baseline that was measured."""
     edited = recipe != study.model.recipe and recipe.changes_predictions
     view = nec_paths.nec_view(metrics, study.nec, report.accuracy, edited=edited)
-    st.subheader("What readability costs", anchor=False)
+    st.subheader("Accuracy against readability", anchor=False)
     if view.empty:
-        st.caption("No path over numbers of concepts was recorded for this model. Train a head below to measure it beside its baselines.")
+        st.caption("No path over numbers of concepts was recorded for this model. Train a head below to measure it against its baselines.")
         return
     st.caption(
-        "Accuracy when each class may use only so many concepts. The ring is this model" + (", your edits in force." if edited else ".")
+        "Accuracy when each class may use only so many concepts. The ring is this model" + (", with your edits applied." if edited else ".")
     )
     st.plotly_chart(nec_chart(view), key=ClassifyPage.key("nec"), config=figures.CHART_OPTIONS, alt=view.sentence)
     notes = []
     if not any(level.kind == "zero-shot" for level in view.levels):
-        notes.append("Zero-shot was not measured: the backbone's text encoder was not at hand.")
+        notes.append("Zero-shot was not measured: the backbone's text encoder was not available.")
     elif any(level.kind == "zero-shot" and level.accuracy < 0.5 for level in view.levels):
         notes.append("Zero-shot compares images with the class names alone.")
     if any(entry.role == "random" for entry in view.series):

@@ -57,8 +57,8 @@ def _shown_classes(report: Confusions) -> list[int]:
         which = st.segmented_control("Classes", list(options), default="Most confused", required=True, key=ClassifyPage.key("shown"))
         order = st.segmented_control(
             "Order",
-            ["Similar beside each other", "As numbered"],
-            default="Similar beside each other",
+            ["Similar classes together", "As numbered"],
+            default="Similar classes together",
             required=True,
             key=ClassifyPage.key("order"),
         )
@@ -137,7 +137,7 @@ def _cell_images(study: Study, recipe: Recipe, chosen: tuple[int, int], model: s
         if rows:
             selection_button(model, rows, f"{truth} → {predicted}" if truth != predicted else truth, key=ClassifyPage.key("select"))
     if not rows:
-        st.caption("None, with your edits and your selection in force.")
+        st.caption("None, with your edits and your selection applied.")
         return
     shown = study.pictures(rows[pager(len(rows), _PICTURES, key=ClassifyPage.key("cell_page", *chosen))], recipe)
     correction_links(study, shown, key=ClassifyPage.key("cell"), label="Why?")

@@ -57,11 +57,9 @@ def _figures(detail: ClassView) -> None:
             help="Share of the images predicted as this class that belong to it.",
             border=True,
         )
+        grid.metric("Held-out images", f"{row.images:,}", help="Labelled held-out images of this class.", border=True)
         grid.metric(
-            "Held-out images", f"{row.images:,}", help="Labelled images of this class that played no part in training.", border=True
-        )
-        grid.metric(
-            "Concepts", f"{len(detail.concepts):,}", help="Concepts with a weight for this class, your edits in force.", border=True
+            "Concepts", f"{len(detail.concepts):,}", help="Concepts with a weight for this class, with your edits applied.", border=True
         )
 
 
@@ -112,15 +110,15 @@ def _concept_cards(study: Study, recipe: Recipe, detail: ClassView) -> None:
 def _images(detail: ClassView) -> None:
     left, right = st.columns(2, gap="large")
     for place, title, tiles, help_text in (
-        (left, "Typical", detail.typical, "Right predictions that lead the next class by most."),
-        (right, "Atypical", detail.atypical, "Right predictions that lead the next class by least."),
+        (left, "Typical", detail.typical, "Correct predictions with the largest margin over the next class."),
+        (right, "Atypical", detail.atypical, "Correct predictions with the smallest margin over the next class."),
     ):
         with place:
-            st.subheader(title, anchor=False, help=help_text + " The number is the lead in logits.")
+            st.subheader(title, anchor=False, help=help_text + " The number is the margin in logits.")
             if tiles:
                 picture_grid(tiles, key=ClassifyPage.key(f"class_{title.lower()}"), width=88)
             else:
-                st.caption("No right prediction to show.")
+                st.caption("No correct prediction to show.")
 
 
 def _mistakes(study: Study, detail: ClassView) -> None:
@@ -131,7 +129,7 @@ def _mistakes(study: Study, detail: ClassView) -> None:
     left, right = st.columns(2, gap="large")
     for place, text, tiles, count, name in (
         (left, "predicted as another class", detail.missed, detail.missed_count, "missed"),
-        (right, "of another class predicted as this one", detail.alarms, detail.alarm_count, "alarms"),
+        (right, "of another class, predicted as this one", detail.alarms, detail.alarm_count, "alarms"),
     ):
         with place:
             st.markdown(f"**{counted(count, 'image')} {text}**" + (f", {len(tiles)} shown" if count > len(tiles) else ""))

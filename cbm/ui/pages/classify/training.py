@@ -94,7 +94,7 @@ def _show_trained(job: Job) -> None:
     model = (job.result or {}).get("model")
     if isinstance(model, str):
         chosen.show(model)
-        st.toast("The new model is trained and shown.", icon=":material/check_circle:")
+        st.toast("The new model is trained and selected.", icon=":material/check_circle:")
         st.rerun()
 
 
@@ -161,7 +161,7 @@ def _form(concepts: Sequence[ConceptsOption], sets: Sequence[ImageSet], first_of
 
 def _no_labels(table: ConceptsOption) -> None:
     st.caption(
-        f"No labelled images of {table.backbone.architecture} are here. "
+        f"There are no labelled images of {table.backbone.architecture} here. "
         "A head learns from labels: encode images sorted into one folder per class."
     )
     DataPage().link().draw("Import labelled images", icon=":material/photo_library:")
@@ -208,7 +208,7 @@ def _test_choice(sets: Sequence[ImageSet], on: ImageSet) -> str | None:
         index=options.index(likely[0]) if likely else 0,
         key=ClassifyPage.key("train_test", on.id),
         format_func=lambda key: tests[key].menu_title if key in tests else key,
-        help="Images that play no part in training. Within one set, its test split is held out, or else a fifth of every class.",
+        help="Images not used in training. Within one set, its test split is held out, or else a fifth of every class.",
     )
     return chosen if chosen in tests else None
 

@@ -125,7 +125,7 @@ def _certainty(comparison: Comparison) -> str:
     if comparison.p_value is None:
         return "Both are right on exactly the same images." if comparison.labelled else ""
     value = "below 0.001" if comparison.p_value < 0.001 else f"{comparison.p_value:.2g}"
-    verdict = "The difference is more than chance would give" if comparison.p_value < _CERTAIN else "So small a difference may be chance"
+    verdict = "The difference is larger than chance" if comparison.p_value < _CERTAIN else "A difference this small may be chance"
     return f"{verdict} (McNemar test, p {value})."
 
 
@@ -136,7 +136,7 @@ def _nec_panel(left: Side, right: Side, comparison: Comparison) -> None:
     if view.empty:
         st.caption("Neither model recorded its accuracy at other numbers of concepts.")
         return
-    st.caption("As each head was trained, before any edit. The rings are A (blue) and B (orange) as compared here.")
+    st.caption("Each head as trained, before any edit. The rings are A (blue) and B (orange) as compared here.")
     st.plotly_chart(nec_chart(view), key=ComparePage.key("nec"), config=figures.CHART_OPTIONS, alt=view.sentence)
 
 
@@ -144,7 +144,7 @@ def _class_panel(comparison: Comparison) -> None:
     st.subheader("Class by class", anchor=False)
     moved = [entry for entry in comparison.classes if entry.change]
     if not moved:
-        st.caption("Every class fares the same." if comparison.classes else "No class is known to both models.")
+        st.caption("Every class has the same accuracy in both." if comparison.classes else "The models have no class in common.")
         return
     shown = comparison.classes[: max(2, min(_CLASSES, len(moved)))]
     more = f"; {len(moved) - len(shown)} more differ less" if len(moved) > len(shown) else ""

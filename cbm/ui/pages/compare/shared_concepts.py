@@ -70,13 +70,13 @@ def least_cosine() -> float:
 def _how(matches: Matches, pairs: PairList) -> str:
     used = f"A uses {counted(pairs.used[0], 'concept')}, B {pairs.used[1]:,}."
     if matches.by == "dictionary":
-        return f"Both use the same dictionary, so every concept is shared. {used} Those that count most differently come first."
+        return f"Both use the same dictionary, so every concept is shared. {used} Concepts with the largest difference in use come first."
     if matches.by == "name":
         return f"Their embeddings are not the same, so concepts are matched by name alone. {used}"
     near = ~matches.by_name
     return (
         f"First by direction: {int(near.sum()):,} are each other's nearest, {int((matches.same_name & near).sum()):,} with one name. "
-        f"Then by name: {int(matches.by_name.sum()):,} more. {used} Those that count most differently come first."
+        f"Then by name: {int(matches.by_name.sum()):,} more. {used} Concepts with the largest difference in use come first."
     )
 
 

@@ -138,7 +138,7 @@ def selectors(models: Mapping[str, str], choice: Choice, offered: list[str]) -> 
     """Which two models; `offered` are the second ones that share images with the first, STORED and UNEDITED among them."""
     _FIRST.put(choice.first)
     _OTHER.put(choice.other)
-    words = {STORED: "The same model as it is stored", UNEDITED: "The same model without edits"}
+    words = {STORED: "The same model as stored", UNEDITED: "The same model without edits"}
     left, middle, right = st.columns([10, 3, 10], vertical_alignment="bottom")
     left.selectbox("Model A", list(models), key=_FIRST.key, format_func=lambda model: models[model], on_change=_take_first)
     middle.button(

@@ -110,14 +110,14 @@ def _facts(scene: Scene) -> None:
         grid.metric(
             "Strongest",
             f"{detail.fired.values[0]:.2f}" if len(detail.fired.values) else "–",
-            help="Its largest activation on a held-out image, in the unit of the dictionary.",
+            help="Its largest activation on a held-out image, in the dictionary's units.",
             border=True,
         )
         if best is not None:
             grid.metric(
                 "Known concept",
                 best.name,
-                help=f"The known concept that it agrees with best: AUC {best.auc:.2f}, where 0.5 is chance.",
+                help=f"The known concept it matches best: AUC {best.auc:.2f}, where 0.5 is chance.",
                 border=True,
             )
 
@@ -125,7 +125,7 @@ def _facts(scene: Scene) -> None:
 def _classes_panel(scene: Scene) -> None:
     """What one unit of activation adds to each class."""
     weights = scene.detail.class_weights
-    st.subheader("What it does to each class", anchor=False)
+    st.subheader("Effect on each class", anchor=False)
     if not weights:
         st.caption("No class uses this concept: every weight is zero.")
         return
@@ -166,7 +166,7 @@ def _relations_panel(scene: Scene) -> None:
             st.caption("No other concept shares three or more images with it.")
     with right:
         st.subheader(
-            "Points the same way", anchor=False, help="Cosine of the dictionary's directions; from 0.9 on they are as good as one."
+            "Similar direction", anchor=False, help="Cosine of the dictionary's directions; at 0.9 or above they are practically the same."
         )
         neighbours = relations.nearest_directions(scene.study, fired, decisions, _LISTED)
         for near in neighbours:
@@ -184,7 +184,7 @@ def _known_panel(scene: Scene) -> None:
     st.subheader(
         "Known concepts",
         anchor=False,
-        help="Area under the ROC curve (AUC): 1 tells images with and without it apart without an error, 0.5 is chance.",
+        help="Area under the ROC curve (AUC): 1 separates images with and without it perfectly, 0.5 is chance.",
     )
     best = scene.detail.known[0]
     left, right = st.columns([2, 3], gap="large")
@@ -202,14 +202,14 @@ def _known_panel(scene: Scene) -> None:
 def _disagreements(scene: Scene, best: Known) -> None:
     if not len(best.missed) and not len(best.extra):
         st.success(
-            f"It agrees with “{plain(best.name)}” on every held-out image, when it counts from an activation of {best.cut:.2f} on.",
+            f"It agrees with “{plain(best.name)}” on every held-out image, at a threshold of {best.cut:.2f}.",
             icon=":material/check_circle:",
         )
         return
-    st.caption(f"Where they differ, when the concept counts from an activation of {best.cut:.2f} on: the cut that separates best.")
+    st.caption(f"Where they differ, at a threshold of {best.cut:.2f}, the one that separates best.")
     for title, rows, name in (
         (f"“{plain(best.name)}”, but the concept says no", best.missed, "missed"),
-        (f"The concept says yes, but not “{plain(best.name)}”", best.extra, "extra"),
+        (f"The concept is on, but not “{plain(best.name)}”", best.extra, "extra"),
     ):
         if not len(rows):
             continue

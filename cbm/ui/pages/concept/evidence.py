@@ -243,7 +243,7 @@ def class_panel(scene: Scene) -> None:
     st.subheader("Within a class", anchor=False)
     labelled = [name for index, name in enumerate(scene.study.class_names) if (scene.study.labels == index).any()]
     if not labelled:
-        st.caption("The held-out images have no labels, so no class can be looked into.")
+        st.caption("The held-out images have no labels, so they cannot be shown by class.")
         return
     name = _class_choice(scene, labelled)
     members = np.flatnonzero(scene.study.labels == scene.study.model.class_index(name))

@@ -39,9 +39,7 @@ def edit_row(scene: Scene) -> None:
             args=(model, tile, key),
             icon=":material/edit:",
         )
-        with st.popover(
-            "Merge", icon=":material/merge:", key=ConceptPage.key("merge_menu"), help="Show this concept and another one as one"
-        ):
+        with st.popover("Merge", icon=":material/merge:", key=ConceptPage.key("merge_menu"), help="Merge this concept with another"):
             _merge_menu(scene)
         if scene.detail.merged:
             st.button(
@@ -50,7 +48,7 @@ def edit_row(scene: Scene) -> None:
                 icon=":material/call_split:",
                 on_click=_switch_off,
                 args=(scene, MergeConcepts),
-                help="Shows the merged concepts one by one again",
+                help="Shows the merged concepts separately again",
             )
         if tile.hidden:
             st.button(
@@ -59,7 +57,7 @@ def edit_row(scene: Scene) -> None:
                 icon=":material/visibility:",
                 on_click=_switch_off,
                 args=(scene, HideConcept),
-                help="Puts it back into the lists",
+                help="Shows it in lists again",
             )
         else:
             st.button(
@@ -68,7 +66,7 @@ def edit_row(scene: Scene) -> None:
                 icon=":material/visibility_off:",
                 on_click=edits.add,
                 args=(model, HideConcept(tile.index, tile.name)),
-                help="Leaves it out of lists. It still counts in predictions, and undo brings it back.",
+                help="Leaves it out of lists. It still affects predictions. Undo brings it back.",
             )
 
 
@@ -105,7 +103,7 @@ def _merge_menu(scene: Scene) -> None:
         ):
             _merge(scene.chosen.model, tile, concept, name)
             st.rerun()
-    st.caption("Both are then shown as one, whose activation is the sum. Predictions stay; undo takes it back.")
+    st.caption("Both are then shown as one, whose activation is the sum. Predictions do not change; undo reverts it.")
 
 
 def merge_choices(scene: Scene, wanted: str) -> Sequence[tuple[int, str, str]]:

@@ -29,7 +29,7 @@ def show() -> None:
     view = lists.View(chosen.root, model, study, shown, selections.in_link(model))
     page_title(
         "Concepts",
-        "What the model sees: each concept is a direction discovered in the embeddings, shown by the images that have most of it.",
+        "What the model sees: each concept is a direction discovered in the embeddings, shown by the images with the strongest activation.",
     )
     text, sort, of_class, kind = _search_bar(study.class_names)
     related, excuse = meaning.related(view, text, st.empty())

@@ -79,10 +79,10 @@ def _points(
 
 def map_panel(view: View, kept: Bool[np.ndarray, " concepts"]) -> None:
     """The map of all concepts; those that are not listed are faint."""
-    with st.spinner("Laying out the map. The first time takes seconds …"):
+    with st.spinner("Laying out the map. The first time takes a few seconds …"):
         layout = pending_map(view.root, view.model).result()
     if layout is None:
-        empty.nothing_found("This model's concepts are no directions of the embedding space, so there is no map of them.")
+        empty.nothing_found("This model's concepts are not directions in the embedding space, so they cannot be mapped.")
         return
     shown = view.shown
     absent = tuple(np.flatnonzero(shown.hidden | ~shown.standing).tolist())
@@ -100,7 +100,7 @@ def map_panel(view: View, kept: Bool[np.ndarray, " concepts"]) -> None:
         _canvas(view, points, kept, str(colour))
         send_points(points, key="concept_map_points")
     st.caption(
-        "Near points are near directions; larger ones fire on more images. Drag to move, scroll to zoom, click to open a concept. "
+        "Nearby points have similar directions; larger points fire on more images. Drag to move, scroll to zoom, click to open a concept. "
         "Draw around concepts with the lasso, or with Shift held down, to select them."
     )
 
@@ -126,7 +126,7 @@ def _canvas(view: View, points: MapPoints, kept: Bool[np.ndarray, " concepts"], 
         pictures={concept: _strip(view, concept) for concept in wanted},
         label=(
             f"Map of {int(kept.sum()):,} concepts. Arrow keys move, plus and minus zoom, Tab goes through the named concepts, "
-            "Enter opens one, Space selects it, Escape lets go."
+            "Enter opens one, Space selects it, Escape clears the selection."
         ),
         key="concept_map",
         on_event=lambda event: _follow(view.model, event),

@@ -170,7 +170,7 @@ def result_line(text: str, count: int, per_page: int, *, picking: bool = False, 
                     type="tertiary",
                     on_click=picks.select_found,
                     args=(found.model, tuple(found.concepts.tolist()), found.name),
-                    help="Keep what is listed as a selection that other pages can use.",
+                    help="Save the listed concepts as a selection for other pages.",
                 )
         return linked_pager(count, per_page, number=ConceptsPage.parameters()["page"])
 
@@ -205,7 +205,7 @@ def _picking_bar(view: View, page: Sequence[int], pinned: Sequence[int]) -> None
         st.badge(f"{len(chosen)} picked")
         st.button("Make a selection", key=key("select_picked"), icon=":material/select:", on_click=picks.select_picked, args=(model,))
         with st.popover("Merge", icon=":material/merge:", disabled=len(chosen) < 2, key=key("merge_menu")):
-            st.caption(f"Show {len(chosen)} concepts as one. Predictions stay as they are; undo takes it back.")
+            st.caption(f"Show {len(chosen)} concepts as one. Predictions do not change; undo reverts it.")
             name = key("merge_name")
             st.text_input("Name", key=name, placeholder=shown[0], max_chars=80)
             st.button("Merge into one", key=key("merge_picked"), type="primary", on_click=picks.merge_picked, args=(model, shown, name))

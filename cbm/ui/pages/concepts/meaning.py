@@ -33,7 +33,7 @@ def related(view: View, text: str, slot: DeltaGenerator) -> tuple[Mapping[str, f
         return {}, None
     try:
         if not _ready(view):
-            note = "Reading the names, to search by meaning. Only the first search has to wait."
+            note = "Embedding the names for search by meaning. Only the first search has to wait."
             with slot.container():
                 bar = st.progress(0.0, text=note)
                 _meanings(view, lambda share: bar.progress(share, text=note))
@@ -86,11 +86,11 @@ def _meanings(view: View, progress: Callable[[float], object] | None = None) -> 
 def merges(view: View, kept: Bool[np.ndarray, " concepts"]) -> None:
     """Suggested merges, best first."""
     st.caption(
-        "Concepts that seem to be one: their directions are near each other and their names mean nearly the same. "
+        "Concepts that seem to be one: their directions are close and their names mean nearly the same. "
         "A merge changes what is shown, never a prediction."
     )
     least = st.slider(
-        "How alike they must be",
+        "Minimum similarity",
         0.5,
         0.95,
         ALIKE,
@@ -100,7 +100,7 @@ def merges(view: View, kept: Bool[np.ndarray, " concepts"]) -> None:
         on_change=picks.first_page,
         width=320,
     )
-    with st.spinner("Comparing directions and names. The first time takes seconds …"):
+    with st.spinner("Comparing directions and names. The first time takes a few seconds …"):
         layout = concept_map.pending_map(view.root, view.model).result()
         try:
             meanings = with_own_names(_meanings(view), view.shown)
@@ -109,7 +109,7 @@ def merges(view: View, kept: Bool[np.ndarray, " concepts"]) -> None:
             return
     groups = () if layout is None else merge_suggestions(view.shown, kept, layout, meanings, least)
     if not groups:
-        empty.nothing_found("No two concepts are so much alike.")
+        empty.nothing_found("No two concepts are that similar.")
         return
     part = result_line(counted(len(groups), "suggested merge"), len(groups), _GROUPS_PER_PAGE)
     _suggested_merges(view, groups[part])

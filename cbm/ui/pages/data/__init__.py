@@ -1,4 +1,4 @@
-"""Bring images or vectors, choose a CLIP backbone, encode them, and search them by words or by picture."""
+"""Bring images or vectors, choose a CLIP backbone, encode them, and search them by text or by picture."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ICONS = {
 
 
 def show() -> None:
-    page_title("Data", "Bring images or vectors, choose a CLIP backbone, encode them, and search them by words or by picture.")
+    page_title("Data", "Bring images or vectors, choose a CLIP backbone, encode them, and search them by text or by picture.")
     root = modes.workspace_root()
     _job(root)
     # Read after the job: one that has just ended opens what it made.
@@ -120,7 +120,7 @@ def _summary(kind: str, result: Mapping[str, Any]) -> str:
     if reused:
         parts.append(f"{int(reused):,} of them encoded before")
     if rate:
-        parts.append(f"{rate:,.0f} images a second")
+        parts.append(f"{rate:,.0f} images per second")
     parts.append(f"{counted(int(rejected), 'file')} rejected, listed below with the reasons" if rejected else "no file rejected")
     return " · ".join(parts)
 
@@ -129,7 +129,7 @@ def _no_sets(root: str) -> None:
     """An empty workspace: what would be here, and the three ways to fill it."""
     job = job_panel.latest(root, KINDS)
     if job is not None and job.live:
-        st.caption("The first image set is being made; it opens here when it is done.")
+        st.caption("The first image set is being created; it opens here when it is ready.")
         return
     why = (
         "Every image set of this workspace will appear here with its pictures, its classes and a search by words or by picture. "

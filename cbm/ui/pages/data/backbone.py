@@ -60,7 +60,7 @@ def backbone_choice() -> Choice | None:
         return _file()
     st.caption(
         "A small CLIP that ships with CBM Studio and knows the demo's drawn scenes. It needs no download and is quick, "
-        "but it has never seen a photograph: take one of open_clip's for real pictures."
+        "but it has never seen a photograph: choose one of open_clip's for real pictures."
     )
     return Choice(DEMO, None, True, find_offer(DEMO, ""))
 
@@ -110,18 +110,18 @@ def offer_facts(offer: Offer, here: bool) -> None:
         else:
             st.badge("to be downloaded once", icon=":material/download:", color="orange")
         st.markdown(
-            f"**Embedding** {offer.dim} numbers, from {offer.image_size} × {offer.image_size} pixels  \n"
+            f"**Embedding** {offer.dim} dimensions, from {offer.image_size} × {offer.image_size} pixels  \n"
             f"**Size** {plain(size)}  \n"
-            f"**Trained on** {plain(offer.trained_on or 'not said by the tag')}  \n"
+            f"**Trained on** {plain(offer.trained_on or 'not stated by the tag')}  \n"
             f"**Licence** {plain(licence)}"
         )
         if not here and offer.repository:
             st.caption(
                 f"The weights come from {plain(offer.repository)} when encoding begins. Without a network, fetch them on another machine "
-                f"and {'choose “A checkpoint file”' if modes.may_use_paths() else 'ask whoever runs this server'}."
+                f"and {'choose “A checkpoint file”' if modes.may_use_paths() else 'ask the administrator of this server'}."
             )
         if offer.quick_gelu:
-            st.caption("Trained with QuickGELU; with a tag the right activation is set by itself.")
+            st.caption("Trained with QuickGELU; with a tag the right activation is set automatically.")
 
 
 def _file() -> Choice | None:
@@ -138,7 +138,7 @@ def _file() -> Choice | None:
         "Checkpoint file",
         key=DataPage.key("file_checkpoint"),
         placeholder="/models/open_clip_model.safetensors",
-        help="A .safetensors file, or a .pt / .pth / .bin / .ckpt that holds tensors and nothing else.",
+        help="A .safetensors file, or a .pt / .pth / .bin / .ckpt that contains only tensors.",
         persist_state="session",
     ).strip()
     if not architecture or not file:

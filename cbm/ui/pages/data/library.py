@@ -89,12 +89,12 @@ def opened(root: str, card: ImageSetCard) -> None:
 def _headlines(card: ImageSetCard) -> tuple[Headline, ...]:
     facts = card.facts
     return (
-        Headline("Images", f"{facts.count:,}", "Items with an embedding; identical files count each."),
+        Headline("Images", f"{facts.count:,}", "Items with an embedding; identical files each count."),
         Headline("Classes", f"{card.classes:,}" if card.classes else "none", "Labels come from folders or from a table."),
         Headline(
             "Backbone",
             facts.backbone.architecture,
-            f"The model that made the embeddings, {facts.dim} numbers an image, kept as {facts.space}.",
+            f"The model that made the embeddings, {facts.dim} dimensions, stored as {facts.space}.",
             facts.weights or None,
         ),
         Headline("Rejected", f"{facts.rejected:,}", "Files that could not be used; they are listed below."),
@@ -116,7 +116,7 @@ class _Answer:
 
 @st.fragment
 def _browser(root: str, card: ImageSetCard) -> None:
-    """Search box, filters and pictures; a fragment, so that a search draws nothing else anew."""
+    """Search box, filters and pictures; a fragment, so that a search draws nothing else again."""
     problem = search.why_not(root, card.id)
     state = DataPage.read()
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -161,7 +161,7 @@ def _search(problem: str | None, state: DataPage) -> uploads.Upload | None:
             key=DataPage.key("query_picture", _UPLOADS.get()),
             on_change=lambda: _start_search(keep_picture=True),
         )
-        st.caption("It is looked at in memory and not kept.")
+        st.caption("It stays in memory and is not stored.")
     return uploaded
 
 
@@ -225,10 +225,10 @@ def _result_line(answer: _Answer) -> None:
             st.image(thumbnail(answer.uri), width=56, alt="The picture that the others are like")
         st.markdown(f"**{plain(answer.line)}**", width="content")
         if answer.found.scores:
-            st.caption("by the cosine of the embeddings", width="content")
+            st.caption("by cosine similarity of the embeddings", width="content")
             st.button("Clear search", key=DataPage.key("clear"), icon=":material/close:", type="tertiary", on_click=_start_search)
         else:
-            st.caption("A click on a name finds the images like it.", width="content")
+            st.caption("Click a name to find similar images.", width="content")
 
 
 def _pictures(tiles: Sequence[PictureTile]) -> None:

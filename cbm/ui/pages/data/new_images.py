@@ -93,7 +93,7 @@ def _upload(root: str, *, folder: bool) -> Source | None:
     if not files:
         st.caption(
             "Folders become classes: `cats/1.jpg` is a cat, in a zip as well as in a folder. A table (.csv or .parquet) has a column "
-            "`path`, and may have `label`, `group`, `split`, and a true / false column for every concept that is known."
+            "`path`, and may have `label`, `group`, `split`, and a true / false column for each known concept."
         )
         return None
     return Source(str(keep_once(root, files)), uploaded_title(files))
@@ -148,7 +148,7 @@ def _preview(root: str, source: Source) -> Preview:
     return preview
 
 
-@cache.remember("Looking at the images …")
+@cache.remember("Reading the images …")
 def _looked_at(source: str, confine: bool, stamp: int) -> Preview:
     return look_at(source, confine=confine)
 
@@ -156,7 +156,7 @@ def _looked_at(source: str, confine: bool, stamp: int) -> Preview:
 def draw_preview(preview: Preview) -> None:
     """What a source holds: a line of counts, pictures, classes, and the files that will be turned away."""
     if not preview.count:
-        messages.error("None of these files is a picture that can be read. JPEG, PNG, WebP, AVIF, GIF, BMP and TIFF are.")
+        messages.error("None of these files is a readable picture. JPEG, PNG, WebP, AVIF, GIF, BMP and TIFF are supported.")
         _preview_details(preview)
         return
     found = [counted(preview.count, "image")]
@@ -195,7 +195,7 @@ def _preview_details(preview: Preview) -> None:
 
 
 def _encode(root: str, source: Source, preview: Preview, choice: Choice) -> None:
-    steps = f"Every picture is decoded, scaled to what {choice.name} sees, and encoded"
+    steps = f"Every picture is decoded, scaled to the input size of {choice.name}, and encoded"
     dim = f" into {choice.offer.dim} numbers" if choice.offer is not None else ""
     st.markdown(
         f"{plain(steps + dim)}. Pictures that this backbone has encoded before are taken from the store; "
@@ -213,7 +213,7 @@ def _encode(root: str, source: Source, preview: Preview, choice: Choice) -> None
         )
         st.caption("Loads the backbone and encodes a few pictures.")
     else:
-        st.caption("How long it takes cannot be said before the weights are here; the rate shows while it runs.")
+        st.caption("The duration cannot be estimated before the weights are here; the rate is shown while it runs.")
     st.button(
         f"Encode {counted(preview.count, 'image')}",
         key=DataPage.key("encode"),

@@ -90,7 +90,7 @@ def by_text(root: str, identifier: str, text: str, allowed: np.ndarray | None = 
     """The images nearest to what a visitor typed.
 
     Raises:
-        MissingWeightsError: the backbone is not at hand.
+        MissingWeightsError: the backbone is not available.
         MismatchError: the weights on this machine are not those that made the set.
         LimitError: the text is too long, or too many were encoded.
     """

@@ -90,7 +90,7 @@ def _vectors(root: str) -> Vectors | None:
 
 def _upload(root: str) -> Vectors | None:
     files = st.file_uploader(
-        "Vectors (.npz or .parquet); perhaps class names (.txt or .json) and a zip of the pictures",
+        "Vectors (.npz or .parquet); optionally class names (.txt or .json) and a zip of the pictures",
         accept_multiple_files=True,
         key=DataPage.key("vectors_upload"),
         max_upload_size=max(1, modes.limits().max_upload_bytes // MEGABYTE),
@@ -134,7 +134,7 @@ def _read(source: str, title: str, images: str | None, classes: str | None) -> V
     return _looked_at(source, title, images, classes, stamp)
 
 
-@cache.remember("Looking at the vectors …")
+@cache.remember("Reading the vectors …")
 def _looked_at(source: str, title: str, images: str | None, classes: str | None, stamp: int) -> Vectors:
     found = read_foreign(Path(source))
     labels, files = found.columns.get("label"), found.columns.get("file")
@@ -175,7 +175,7 @@ def _facts(vectors: Vectors) -> None:
     if "label" not in vectors.columns:
         st.caption("No labels: concepts can be discovered and searched, but a classifier needs a class for each image.")
     elif vectors.numbered and not vectors.classes:
-        st.caption("The labels are numbers: classes will be called “class 0”, “class 1”, … unless a file of class names comes along.")
+        st.caption("The labels are numbers: classes will be called “class 0”, “class 1”, … unless you provide a file of class names.")
     elif vectors.class_count:
         st.caption(f"{vectors.class_count:,} class names.")
     if vectors.images is None:
@@ -201,7 +201,10 @@ def _declare(dim: int) -> tuple[str, str] | None:
         placeholder="ViT-B-32, ViT-L-14 …",
     )
     if architecture is None:
-        st.caption("The width alone does not say which backbone it was; vectors of another one would be compared as if they were of this.")
+        st.caption(
+            "The width alone does not say which backbone it was; "
+            "vectors of another backbone would be compared as if they came from this one."
+        )
         return None
     tags = sorted(
         offer.pretrained for offer in all_offers() if offer.architecture == architecture.removesuffix("-quickgelu") and offer.pretrained
@@ -213,7 +216,7 @@ def _declare(dim: int) -> tuple[str, str] | None:
         key=DataPage.key("vectors_tag", architecture),
         accept_new_options=True,
         placeholder="openai, laion2b_s34b_b79k, or a name of your own",
-        help="What it was trained on. Vectors are joined only with others of the same name.",
+        help="What it was trained on. Vectors are only combined with others of the same name.",
     )
     return (architecture, tag) if tag else None
 

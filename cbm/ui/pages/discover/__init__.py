@@ -45,7 +45,7 @@ def show() -> None:
         if not found:
             st.markdown(
                 "Nothing has been discovered yet. The settings below suit your images; start with them. You will see how much of the "
-                "images the concepts keep, how that compares with simpler ways, and what each concept looks like."
+                "images the concepts keep, how that compares with simpler methods, and what each concept looks like."
             )
         new_run(sets, found)
     else:
@@ -109,8 +109,8 @@ def _job(root: str) -> None:
         if job.state in ("cancelled", "interrupted") and job.kind in ("discover", "sweep"):
             st.caption(
                 "A training that was stopped has no dictionary yet, only a checkpoint: it appears among the runs once it is finished. "
-                + ("Dictionaries of the sweep that were finished are there. " if job.kind == "sweep" else "")
-                + "Resume goes on exactly where it was."
+                + ("Finished dictionaries of the sweep are kept. " if job.kind == "sweep" else "")
+                + "Resume continues exactly where it stopped."
             )
 
 

@@ -44,8 +44,8 @@ def panel(root: str, run: DictionaryRun) -> None:
     st.subheader("Names", anchor=False)
     if table is None:
         st.markdown(
-            "These concepts have no names yet: so far each is a direction, known by its pictures. "
-            "Naming finds the words of a list that fit each concept best, and says where none does."
+            "These concepts have no names yet: so far each is a direction, recognisable by its pictures. "
+            "Naming finds the words of a list that fit each concept best, and leaves a concept unnamed where none does."
         )
         with st.container(border=True):
             naming_form(root, run)
@@ -105,7 +105,7 @@ def _figures(root: str, table: NamedTable) -> None:
     right.markdown(f"**{plain(_title(table))}**")
     right.caption(
         "A concept stays unnamed where its best name fits no better than names fit random directions: the dashed line. "
-        "To find more names, take a longer list; to trust them more, look at the doubtful ones below."
+        "For more names, use a longer list; to judge them, look at the doubtful ones below."
     )
 
 
@@ -114,10 +114,10 @@ def _headlines(table: NamedTable, count: int, size: int) -> list[Headline]:
         Headline(
             "Named",
             f"{count:,}",
-            "Concepts whose best name fits better than names fit directions that mean nothing.",
+            "Concepts whose best name fits better than names fit random directions.",
             f"{percent(count / max(1, size))} of {size:,}",
         ),
-        Headline("Unnamed", f"{size - count:,}", "No name of the list fits them better than chance.", "shown by their pictures"),
+        Headline("Unnamed", f"{size - count:,}", "No name in the list fits them better than chance.", "shown by their pictures"),
     ]
     if table.different is not None:
         shared = count - table.different
@@ -222,15 +222,17 @@ class WordChoice:
 
 
 _SHIPPED = {
-    "english": WordChoice(
-        "english", "English words", "20,000 common English words; the list that published work names concepts from.", False
-    ),
+    "english": WordChoice("english", "English words", "20,000 common English words, the list used in published work.", False),
     "attributes": WordChoice(
         "attributes", "Attributes", "Some 650 colours, materials, patterns, parts and places: short and visual.", False
     ),
-    "scenes": WordChoice("scenes", "Scene words", "The words that the demo's own backbone was taught. Others know little of them.", False),
+    "scenes": WordChoice(
+        "scenes", "Scene words", "The words that the demo's own backbone was trained on. Other backbones know few of them.", False
+    ),
 }
-_UPLOAD = WordChoice("upload", "A list of my own …", "A .txt with one name a line, or an .npz with names and their text embeddings.", True)
+_UPLOAD = WordChoice(
+    "upload", "A list of my own …", "A .txt with one name per line, or an .npz with names and their text embeddings.", True
+)
 
 
 def word_choices(reference: BackboneReference, vocabularies: Sequence[VocabularyArtifact]) -> list[WordChoice]:
@@ -242,7 +244,7 @@ def word_choices(reference: BackboneReference, vocabularies: Sequence[Vocabulary
             if source not in SHIPPED or reference.is_foreign:
                 count = artifact.figures.count
                 label = f"{source} ({count:,} names, encoded)" if count else source
-                existing.append(WordChoice(artifact.id, label, "A list that was encoded in this workspace before.", True))
+                existing.append(WordChoice(artifact.id, label, "A list already encoded in this workspace.", True))
     demo = reference.architecture == DEMO
     order = ("scenes", "attributes", "english") if demo else ("english", "attributes", "scenes")
     shipped = [_SHIPPED[name] for name in order]
@@ -252,7 +254,7 @@ def word_choices(reference: BackboneReference, vocabularies: Sequence[Vocabulary
 def naming_form(root: str, run: DictionaryRun) -> None:
     """Choose a list and a rule, and submit; says so where names cannot be encoded."""
     if run.backbone is None:
-        st.caption("The images of this dictionary are gone, so nothing tells which backbone its names must come from.")
+        st.caption("The images of this dictionary are no longer here, so the backbone for its names is unknown.")
         return
     choices = [*word_choices(run.backbone, resources.artifacts(root, VocabularyArtifact)), _UPLOAD]
     missing = run.backbone.is_foreign and run.backbone.architecture != DEMO
@@ -271,7 +273,7 @@ def naming_form(root: str, run: DictionaryRun) -> None:
     unique = st.toggle(
         "Each name once",
         key=f"name_unique-{run.id}",
-        help="Every name goes to the one concept that it fits best; the others take their next best, or none.",
+        help="Each name goes to the concept it fits best; the others get their next best, or none.",
     )
     tag = _weights(run.backbone, chosen, f"name_weights-{run.id}") if missing else None
     blocked = (missing and not chosen.encoded and tag is None) or (chosen.value == _UPLOAD.value and file is None)
@@ -296,7 +298,7 @@ def _weights(backbone: BackboneReference, chosen: WordChoice, key: str) -> str |
     """Says that plain words cannot be encoded without weights; returns the tag to load them by where the visitor asks for that."""
     name = f"{backbone.architecture}/{backbone.pretrained}"
     st.info(
-        f"The images came as finished vectors of {plain(name)}; its weights did not come along, and plain words are encoded with them. "
+        f"The images were imported as vectors from {plain(name)}; its weights were not imported, but encoding words needs them. "
         "Give a list whose text embeddings exist: an .npz with `names` and `embeddings`"
         + (", or choose a list of words and let the weights be loaded by their name." if modes.may_use_paths() else "."),
         icon=":material/key_off:",
@@ -306,13 +308,14 @@ def _weights(backbone: BackboneReference, chosen: WordChoice, key: str) -> str |
     load = st.checkbox(
         f"Load the weights of {plain(name)}",
         key=key,
-        help="They are taken from this machine's cache, or downloaded where they are not in it. Without a network the job says what to do.",
+        help="They are taken from this machine's cache, or downloaded if they are not in it. "
+        "Without a network, the job explains what to do.",
     )
     return backbone.pretrained if load else None
 
 
 def keep_words(root: str, file: Upload) -> Path:
-    """Keep an uploaded list of names: .txt, one a line, or .npz with `embeddings` and `names`.
+    """Keep an uploaded list of names: .txt, one per line, or .npz with `embeddings` and `names`.
 
     Raises:
         NotAllowedError: nothing may be written here, or not so much.
@@ -322,7 +325,9 @@ def keep_words(root: str, file: Upload) -> Path:
     if suffix == ".npz":
         return uploads.keep(root, [file])
     if suffix != ".txt":
-        raise InvalidInputError(f"{file.name} is no list of names; give a .txt with one name a line, or an .npz (embeddings, names).")
+        raise InvalidInputError(
+            f"{file.name} is not a list of names; upload a .txt with one name per line, or an .npz (embeddings, names)."
+        )
     data = file.getvalue()
     name = Path(uploads.clean_name(file.name)).name
     quotas.check_uploads({name: len(data)})

@@ -45,7 +45,7 @@ def choose_sets(sets: Sequence[ImageSet], runs: Sequence[DictionaryRun], *, key:
         format_func=lambda identifier: _set_label(by_id[identifier]),
         # A link to other images must not meet a choice that was made before.
         key=f"{key}-{asked}" if linked else key,
-        help="Embedding sets of the data page. Several are taken together; labels are not looked at.",
+        help="Embedding sets from the Data page. Several are combined; labels are ignored.",
         persist_state="session",
     )
     found = [by_id[identifier] for identifier in chosen]
@@ -54,11 +54,11 @@ def choose_sets(sets: Sequence[ImageSet], runs: Sequence[DictionaryRun], *, key:
         return []
     if any(not part.backbone.matches(found[0].backbone) or part.space != found[0].space for part in found):
         messages.error(
-            "These sets come from different backbones or spaces, so their numbers mean different things. Choose sets of one backbone."
+            "These sets come from different backbones or spaces, so their vectors are not comparable. Choose sets of one backbone."
         )
         return []
     if sum(part.count for part in found) < FEWEST:
-        messages.error(f"{counted(sum(part.count for part in found), 'image')} are too few to discover anything in; take a larger set.")
+        messages.error(f"{counted(sum(part.count for part in found), 'image')} are too few for discovery; choose a larger set.")
         return []
     return found
 
@@ -115,7 +115,7 @@ def _size(variant: str, sound: DictionarySize, dim: int, scope: str) -> Dictiona
     """Width and sparsity; keyed by what the defaults depend on, so that other images bring other defaults."""
     if variant == "dn-cbm":
         width = dn_cbm(dim).variant.width
-        st.caption(f"Its width is fixed: {width:,} concepts, eight for each number of the embedding.")
+        st.caption(f"Its width is fixed: {width:,} concepts, eight for each dimension of the embedding.")
         return DictionarySize(width, sound.k)
     left, right = st.columns(2, gap="medium")
     width = left.select_slider(
@@ -127,7 +127,7 @@ def _size(variant: str, sound: DictionarySize, dim: int, scope: str) -> Dictiona
         help=words.WIDTH_HELP,
         disabled=variant in _FIXED_WIDTH,
     )
-    left.caption(f"Sound for these images: {sound.width:,}" if width != sound.width else "Sound for these images")
+    left.caption(f"Recommended for these images: {sound.width:,}" if width != sound.width else "Recommended for these images")
     k = right.select_slider(
         "Concepts per image (k)",
         with_sound(KS, sound.k),
@@ -136,7 +136,7 @@ def _size(variant: str, sound: DictionarySize, dim: int, scope: str) -> Dictiona
         help=words.K_HELP,
         disabled=variant == "kmeans",
     )
-    right.caption(f"Sound for this backbone: {sound.k}" if k != sound.k else "Sound for this backbone")
+    right.caption(f"Recommended for this backbone: {sound.k}" if k != sound.k else "Recommended for this backbone")
     return DictionarySize(int(width), min(int(k), int(width)))
 
 
@@ -158,7 +158,7 @@ def _advanced(variant: str, scope: str) -> dict[str, Any]:
             format="%.5f",
             key=f"new_run_rate-{scope}",
             help=words.RATE_HELP,
-            placeholder="0.003, or that of the recipe",
+            placeholder="0.003, or the recipe's",
         )
         if epochs is not None:
             settings["epochs"] = int(epochs)

@@ -60,7 +60,7 @@ def _runs(root: str, stamp: int) -> tuple[DictionaryRun, ...]:
 
 @cache.remember()
 def history(root: str, dictionary: str) -> tuple[HistoryPoint, ...]:
-    """How the training went; empty where nothing was trained step by step."""
+    """Training curves; empty where nothing was trained step by step."""
     return dictionary_runs.history(Workspace(root).get(dictionary, DictionaryArtifact))
 
 

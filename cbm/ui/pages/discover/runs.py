@@ -47,7 +47,7 @@ def _card(root: str, run: DictionaryRun, chosen: bool) -> None:
     if pictures:
         st.image(strip(pictures, theme()), width="stretch", alt=f"One image for each of the most telling concepts of {run.title}")
     else:
-        messages.note("No pictures: its images are not at hand", icon=_NO_PICTURE)
+        messages.note("No pictures: its images are not available", icon=_NO_PICTURE)
     st.button(
         plain(run.short),
         key=f"open_run-{run.id}",
@@ -91,7 +91,7 @@ def opened(root: str, run: DictionaryRun) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         if run.baselines and run.fvu is not None:
-            st.markdown("**Against simpler ways**")
+            st.markdown("**Compared with simpler methods**")
             _baselines(run, run.fvu)
     with right:
         try:
@@ -104,7 +104,7 @@ def opened(root: str, run: DictionaryRun) -> None:
 def _origin(run: DictionaryRun) -> str:
     """What a run was learned from, when, and with which seed."""
     images = ", ".join(plain(source) for source in run.sources[:2]) + (f" and {len(run.sources) - 2} more" if len(run.sources) > 2 else "")
-    parts = [images or "images that are gone", run.backbone.architecture if run.backbone else "", run.day]
+    parts = [images or "images no longer here", run.backbone.architecture if run.backbone else "", run.day]
     return " · ".join([*filter(None, parts), *([f"seed {run.seed}"] if run.seed is not None else [])])
 
 
@@ -116,7 +116,7 @@ def headlines(run: DictionaryRun) -> list[Headline]:
     if run.cosine is not None:
         found.append(Headline("Cosine", measures.figure(run.cosine), measures.COSINE, "about the mean"))
     if run.l0 is not None:
-        asked = f"asked: {run.k}" if run.k is not None else "no number was asked for"
+        asked = f"asked: {run.k}" if run.k is not None else "no number was requested"
         found.append(Headline("Active per image", f"{run.l0:.1f}", measures.L0, asked))
     if run.dead is not None:
         found.append(Headline("Dead concepts", percent(run.dead), measures.DEAD, f"{round(run.dead * run.width):,} of {run.width:,}"))
@@ -132,7 +132,7 @@ def verdict(run: DictionaryRun) -> str:
         return ""
     sentences = [
         f"With **{run.l0:.0f} of {run.width:,} concepts per image** it keeps "
-        f"**{max(0.0, 1 - run.fvu):.0%} of what tells the images apart**."
+        f"**{max(0.0, 1 - run.fvu):.0%} of what distinguishes the images**."
     ]
     better = [row for row in run.baselines if row.fvu < run.fvu and not row.name.startswith("mean")]
     if better:
@@ -142,7 +142,7 @@ def verdict(run: DictionaryRun) -> str:
             "not to be named: for that each concept should mean one thing."
         )
     elif run.baselines:
-        sentences.append("None of the simpler ways keeps as much.")
+        sentences.append("None of the simpler methods keeps as much.")
     if run.dead is not None and run.dead > MANY_DEAD:
         sentences.append(
             f"{run.dead:.0%} of its concepts never fire: these images fill a narrower dictionary, "
@@ -194,7 +194,7 @@ def _training(root: str, run: DictionaryRun) -> None:
     points = records.history(root, run.id)
     if len(points) < 2:
         return
-    opened = st.expander("How the training went", icon=":material/show_chart:", key=DiscoverPage.key("history"), on_change="rerun")
+    opened = st.expander("Training curves", icon=":material/show_chart:", key=DiscoverPage.key("history"), on_change="rerun")
     if not opened.open:
         return
     samples = [point.samples for point in points]

@@ -36,7 +36,7 @@ def sweep_view(root: str, sets: Sequence[ImageSet], runs: Sequence[DictionaryRun
     else:
         st.markdown(
             "How many concepts, and how many per image? A sweep trains one dictionary for each combination in a single job, "
-            "then shows on one chart what sparsity costs, and which one to take."
+            "then shows on one chart what sparsity costs, and which one to choose."
         )
     with st.expander("Try several sizes at once", icon=":material/grid_on:", expanded=len(comparable) < 2, key="sweep_form"):
         _form(sets, runs)
@@ -69,7 +69,7 @@ def _results(root: str, runs: Sequence[DictionaryRun]) -> None:
     stability = _stabilities(root)
     suggested = suggest([_as_sweep_run(run) for run in runs])
     st.caption(
-        "Each point is one dictionary. Left is easier to read, low keeps more of the images: the best lie towards the corner. "
+        "Each point is one dictionary. Further left is easier to read, lower keeps more of the images: the best are near the corner. "
         "Click a point, or a row of the table, to open it."
     )
     by_width = sorted(runs, key=lambda run: (run.method, run.width, run.k or 0))
@@ -93,7 +93,7 @@ def _results(root: str, runs: Sequence[DictionaryRun]) -> None:
             on_click=records.open_run,
             args=(best.id,),
         )
-        st.caption("Ringed on the chart: the sparsest, then narrowest, of those nearly as good as the best.")
+        st.caption("Ringed on the chart: the sparsest, then narrowest, of those within 0.02 of the best FVU.")
     _table(runs, stability)
 
 

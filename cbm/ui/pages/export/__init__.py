@@ -55,7 +55,7 @@ _BUILT = Slot[tuple[str, str, tuple[str, ...]] | None]("export_built", None)
 def show() -> None:
     root = modes.workspace_root()
     catalogue = resources.catalogue(root)
-    page_title("Export", "Take the concept model with you: choose formats, read the model card, download.")
+    page_title("Export", "Export the concept model: choose formats, preview the model card, download.")
     if not catalogue.models:
         empty.no_models("models to export")
         loading.panel(first=True)
@@ -77,7 +77,7 @@ def show() -> None:
         _contents(files, request.formats)
         _folder(request)
     with right:
-        st.subheader("The model card, as it will read", anchor=False)
+        st.subheader("Preview of the model card", anchor=False)
         _card(export.card_text(edited, study.metrics, request.formats))
     _script(root, model, recipe)
     _examples(edited, request)
@@ -94,7 +94,7 @@ def _format_choice(model: ConceptModel) -> tuple[str, ...]:
         st.caption("This dictionary is not a JumpReLU one, so neither ONNX nor SAELens can hold it: the bundle alone.")
         return possible
     wanted = st.pills(
-        "Formats beside the bundle",
+        "Additional formats",
         possible[1:],
         selection_mode="multi",
         default=possible[1:] if _total(export.planned_files(model, possible)) <= IN_MEMORY else ("onnx",),
@@ -112,7 +112,7 @@ def _contents(files: Sequence[PlannedFile], formats: Sequence[str]) -> None:
     """What will be in it, and about how large."""
     for name in formats:
         st.caption(f"**{ABOUT[name][0]}.** {ABOUT[name][1]}")
-    lines = ["| File | About | What it holds |", "| :-- | --: | :-- |"]
+    lines = ["| File | Size | Content |", "| :-- | --: | :-- |"]
     lines += [f"| `{file.name}` | {size(file.size)} | {file.what} |" for file in files]
     st.markdown("\n".join(lines))
     st.caption(f"About {size(_total(files))} altogether. The backbone's own weights are not part of it.")
@@ -137,7 +137,7 @@ def _outside_code(text: str) -> list[str]:
 # Download
 
 
-@cache.remember("Writing, reading back and comparing …")
+@cache.remember("Writing, reloading and comparing …")
 def built(root: str, model: str, recipe: str, formats: tuple[str, ...], name: str) -> BuiltExport:
     """Kept by ids and the recipe's text, so that the download and the page show one and the same file."""
     study = resources.study(root, model)
@@ -190,7 +190,7 @@ def _check(onnx: float | None, bundle: float | None, rows: int) -> None:
 
 def _large(request: Request, total: int) -> None:
     if not modes.may_write():
-        st.info(f"About {size(total)} is more than this demo hands out. Choose fewer formats.", icon=":material/info:")
+        st.info(f"About {size(total)} exceeds the download limit of this demo. Choose fewer formats.", icon=":material/info:")
         return
     st.caption("This is large, so it is written to the workspace as a job; the download follows.")
     folder = Path(request.root) / "exports" / f"{request.name}-{'-'.join(request.formats)}"
@@ -250,7 +250,7 @@ def _save(request: Request) -> None:
         modes.require_paths()
         text = str(widget_value(ExportPage.key("folder")) or "").strip()
         if not text:
-            raise InvalidInputError("No folder was named. Type where the export should go.")
+            raise InvalidInputError("No folder was given. Enter where to write the export.")
         _submit(request, Path(text).expanduser().absolute())
 
 
@@ -284,7 +284,7 @@ def _script(root: str, model: str, recipe: Recipe) -> None:
     if isinstance(found, str):
         st.caption(found)
         return
-    text = f"From the images to `{found.model}`, edits included. The script ends with a check that it made the same request."
+    text = f"From the images to `{found.model}`, edits included. The script ends with a check that it made the same model."
     if found.given:
         text += f" Fill in first: {', '.join(f'`{name}`' for name in found.given)}."
     st.caption(text)

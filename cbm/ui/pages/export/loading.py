@@ -42,7 +42,7 @@ def panel(*, first: bool = False) -> None:
         job_panel.watch(job.id, key="load_job", on_done=_show_loaded)
     sets = _sets(root)
     if not sets:
-        st.caption("The bundle holds no images, so its pages need some of yours: encode a few with the model's backbone first.")
+        st.caption("The bundle holds no images, so the app needs some of yours: encode a few with the model's backbone first.")
         DataPage().link().draw("Bring images", icon=":material/photo_library:")
         return
     with st.container(border=True, key="load_form"):
@@ -52,7 +52,7 @@ def panel(*, first: bool = False) -> None:
             folder = st.text_input("Or its folder on this machine", key=_FOLDER, placeholder="/home/me/concept-model")
         titles = {option.id: option for option in sets}
         st.selectbox(
-            "Images to look at it with",
+            "Images to show it with",
             list(titles),
             key=_SET,
             format_func=lambda key: titles[key].menu_title,
@@ -121,5 +121,5 @@ def _show_loaded(job: Job) -> None:
     model = (job.result or {}).get("model")
     if isinstance(model, str):
         chosen.show(model)
-        st.toast("The model is loaded and shown.", icon=":material/check_circle:")
+        st.toast("The model is loaded and selected.", icon=":material/check_circle:")
         st.rerun()

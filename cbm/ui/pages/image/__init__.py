@@ -124,7 +124,7 @@ def _choose_held_out(chosen: Chosen, row: int | None) -> Subject | None:
         return study.subject(row) if row is not None else None
     count, numbers = st.columns([1, 1], vertical_alignment="center")
     count.caption(
-        f"{counted(len(rows), 'image')} of {study.image_count:,}. The button says what the model sees; the mark, whether that is right."
+        f"{counted(len(rows), 'image')} of {study.image_count:,}. The button shows the prediction; the mark shows whether it is right."
     )
     with numbers.container(horizontal=True, horizontal_alignment="right"):
         shown = rows[pager(len(rows), _PER_PAGE, key=ImagePage.key("page", kind, truth, search))]
@@ -151,7 +151,7 @@ def _upload(chosen: Chosen) -> Subject | None:
         max_upload_size=max(1, limit // MEGABYTE),
     )
     if file is None:
-        st.caption("Nothing chosen yet: drop a picture here, and its prediction, concepts and nearest images appear below.")
+        st.caption("Drop a picture here. Its prediction, concepts and nearest images appear below.")
         return None
     try:
         return _encoded_upload(chosen.root, chosen.model, file.file_id, chosen.study, file)
@@ -160,7 +160,7 @@ def _upload(chosen: Chosen) -> Subject | None:
         return None
 
 
-@st.cache_resource(max_entries=4, scope="session", show_spinner="Looking at the picture …")
+@st.cache_resource(max_entries=4, scope="session", show_spinner="Analysing the picture …")
 def _encoded_upload(root: str, model: str, file_id: str, _study: Study, _file: uploads.Upload) -> Subject:
     """Decode and encode once for each upload; forgotten with the session."""
     quotas.check_encoding()
@@ -173,7 +173,7 @@ def uploaded(study: Study, name: str, picture: Image.Image) -> Subject:
     """A picture from outside, encoded by the backbone that made the model's embeddings.
 
     Raises:
-        MissingWeightsError: that backbone is not at hand.
+        MissingWeightsError: that backbone is not available.
     """
     shared = encoders.encoder(study)
     with shared.lock:

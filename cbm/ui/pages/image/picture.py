@@ -38,7 +38,7 @@ def picture(scene: Scene) -> None:
     part = _concept_choice(scene, disabled=patches is None)
     heat = None if patches is None or part is None else heatmaps.heat(scene.study, patches, part.members)
     rows, columns = (0, 0) if patches is None else patches.shape[:2]
-    where = f", lit where “{part.name}” is" if heat is not None and part is not None else ""
+    where = f", highlighted where “{part.name}” is" if heat is not None and part is not None else ""
     view = PickerView(
         picture=_large_picture(scene, patches is not None),
         alt=f"{subject.title}, predicted as {scene.judgement.predicted}{where}",
@@ -112,7 +112,7 @@ def _patch_lists(scene: Scene, found: Sequence[PatchConcept], place: tuple[int, 
     found = [entry for entry in found if entry.concept not in hidden]
     st.markdown(f"**Patch in row {place[0] + 1}, column {place[1] + 1}**")
     if not found:
-        st.caption("No concept fires at this patch on its own.")
+        st.caption("No concept fires on this patch alone.")
     both = [entry for entry in found if entry.elsewhere]
     only = [entry for entry in found if not entry.elsewhere]
     for column, title, entries in zip(st.columns(2, gap="small"), ("Whole image too", "Only here"), (both, only), strict=True):

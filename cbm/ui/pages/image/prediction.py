@@ -110,7 +110,7 @@ def concepts(scene: Scene) -> None:
         alt=f"Shares of the score of {judged.target}: " + ", ".join(f"{part.name} {100 * part.share:+.0f} %" for part in bars),
     )
     st.caption(
-        f"Score {figures.signed(judged.logit)} logits, class bias {figures.signed(judged.bias)} among them. "
+        f"Score {figures.signed(judged.logit)} logits, including a class bias of {figures.signed(judged.bias)} among them. "
         "Click a bar to see where in the image its concept is."
     )
 
@@ -130,7 +130,7 @@ def counterfactual(scene: Scene) -> None:
     with st.container(border=True):
         st.markdown("**What would change the prediction?**")
         if counter is None:
-            st.markdown("No ablation of its concepts does: the class stays whatever is switched off.")
+            st.markdown("Nothing: the prediction stays whatever concepts are ablated.")
             return
         names = ", ".join(f"**{plain(name)}**" for name in counter.names)
         verdict = f"**{plain(counter.rival)}** ({counter.probability:.0%})"
@@ -140,8 +140,8 @@ def counterfactual(scene: Scene) -> None:
             "Try it everywhere on the intervene page" if own else "Try it on the intervene page",
             key=ImagePage.key("try"),
             icon=":material/tune:",
-            help="Adds these ablations to your edits; undo takes them back."
-            + (" Edits cannot name an uploaded image, so they apply to all images." if own else " They concern this image alone."),
+            help="Adds these ablations to your edits; undo reverts them."
+            + (" Edits cannot name an uploaded image, so they apply to all images." if own else " They apply to this image only."),
         ):
             edits.add(scene.chosen.model, *counter.edits)
             IntervenePage(None if own else scene.subject.item).link().open()
@@ -160,14 +160,14 @@ def nearest(scene: Scene) -> None:
         (
             left,
             "Nearest by embedding",
-            "Cosine of the embeddings: what the backbone finds alike.",
+            "Cosine similarity of the embeddings: what the backbone finds similar.",
             finder.by_embedding(scene.subject, _NEAR),
             "near_embedding",
         ),
         (
             right,
             "Nearest by concepts",
-            "Cosine of the concept activations: what the concepts keep of that.",
+            "Cosine similarity of the concept activations: how much of that the concepts keep.",
             finder.by_concepts(scene.subject, _NEAR),
             "near_concepts",
         ),

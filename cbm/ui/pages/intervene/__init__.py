@@ -28,7 +28,7 @@ def show() -> None:
     study, recipe = chosen.study, chosen.recipe
     page_title(
         "Intervene",
-        "Pick an image the model gets wrong, see which concepts misled it, change them, and see what the change does to every other image.",
+        "Pick an image the model gets wrong, see which concepts misled it, change them, and see how every other image is affected.",
     )
     asked, concept = _asked(study)
     row = _image_chooser(chosen, asked)
@@ -79,7 +79,7 @@ def _effect(chosen: Chosen) -> None:
             "that the model knows, so there is no telling which of them are right."
         )
     elif (measured := effect.measured(root, model, recipe)) is None:
-        st.caption("These edits change names only; every prediction stays.")
+        st.caption("These edits only change names; no prediction changes.")
     else:
         effect.effect_panel(measured, study, recipe)
 
@@ -107,11 +107,11 @@ def _image_chooser(chosen: Chosen, asked: int | None) -> int:
             shown = rows[pager(len(rows), _PER_PAGE, key=IntervenePage.key("image_page", kind, truth), start=start)]
         row = asked if asked is not None else shown[0] if shown else 0
         if not shown:
-            empty.nothing_found("No held-out image fits. The model gets them all right, or has seen none of this class.")
+            empty.nothing_found("No held-out image fits. The model gets them all right, or there are none of this class.")
             return row
         st.caption(
             f"{counted(len(rows), 'image')} of {study.image_count:,}. "
-            "The button shows what the model says now; the mark, whether that is right."
+            "The button shows the current prediction; the mark shows whether it is right."
         )
         picture_chooser(
             study.pictures(shown, chosen.recipe),

@@ -100,17 +100,17 @@ def _figures(effect: EditEffect) -> None:
             delta_arrow="off" if effect.accuracy_after == effect.accuracy_before else "auto",
         )
         grid.metric(
-            "Corrected", f"{len(effect.corrected):,}", help="Images that were wrong and are right now.", border=True, height="stretch"
+            "Corrected", f"{len(effect.corrected):,}", help="Images that were wrong and are now right.", border=True, height="stretch"
         )
         grid.metric(
-            "Newly wrong", f"{len(effect.newly_wrong):,}", help="Images that were right and are wrong now.", border=True, height="stretch"
+            "Newly wrong", f"{len(effect.newly_wrong):,}", help="Images that were right and are now wrong.", border=True, height="stretch"
         )
         if effect.worst_after is not None and effect.worst_group_after is not None and effect.worst_group_before is not None:
             grid.metric(
                 "Worst group",
                 percent(effect.worst_group_after),
                 points(effect.worst_group_before, effect.worst_group_after),
-                help=f"Accuracy of the group that fares worst, now {effect.worst_after.name}; {percent(effect.worst_group_before)} before.",
+                help=f"Accuracy of the worst group, now {effect.worst_after.name}; {percent(effect.worst_group_before)} before.",
                 border=True,
                 delta_color="off" if effect.worst_group_after == effect.worst_group_before else "normal",
                 delta_arrow="off" if effect.worst_group_after == effect.worst_group_before else "auto",
@@ -141,9 +141,9 @@ def edits_panel(recipe: Recipe, marginals: Sequence[MarginalEffect | None], *, m
         _edit_line(line, marginal, model=model, last=line.position == recipe.position - 1)
     undone = len(recipe) - recipe.position
     if undone:
-        st.caption(f"{counted(undone, 'edit')} taken back; redo brings them again.")
+        st.caption(f"{counted(undone, 'edit')} undone; redo restores them.")
     if not len(recipe):
-        st.caption("None yet. They appear here one by one, each with what it changes.")
+        st.caption("None yet. They appear here one by one, each with its effect.")
     if lines:
         st.caption("Each line counts what the edit changes on top of those above it.")
 
@@ -160,7 +160,7 @@ def _edit_line(line: EditLine, marginal: MarginalEffect | None, *, model: str, l
                 key=IntervenePage.key("remove", line.position),
                 type="tertiary",
                 icon=":material/delete:",
-                help="Take this edit off the list. To be able to bring it back, switch it off instead.",
+                help="Delete this edit. To keep it for later, switch it off instead.",
                 on_click=edits.change,
                 args=(model, _without(line.position)),
             )
@@ -170,7 +170,7 @@ def _edit_line(line: EditLine, marginal: MarginalEffect | None, *, model: str, l
                     key=IntervenePage.key("back_to", line.position),
                     type="tertiary",
                     icon=":material/history:",
-                    help="Take back every edit after this one; redo brings them again.",
+                    help="Undo every edit after this one; redo restores them.",
                     on_click=edits.change,
                     args=(model, _back_to(line.position + 1)),
                 )
@@ -266,7 +266,7 @@ def save_panel(chosen: Chosen) -> None:
         disabled=chosen.recipe == chosen.study.model.recipe,
         on_click=_save,
         args=(chosen.model, chosen.recipe),
-        help="A model of its own beside this one, with these edits in force. It is listed on every page and can be exported.",
+        help="A separate model with these edits applied. It is listed on every page and can be exported.",
     )
     _saving(chosen.root)
 

@@ -161,7 +161,7 @@ def _exact_edits(
     Args:
         names: of the concepts that can be chosen.
         weights: concept -> its weight for the explained class, edits in force.
-        merged: concept that stands for several -> all of them, itself the first: an edit changes them all.
+        merged: concept that represents several -> all of them, itself the first: an edit changes them all.
         asked: the concept to begin with, once.
     """
     if not names:

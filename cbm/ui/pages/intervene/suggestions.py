@@ -58,7 +58,7 @@ def suggestions_panel(chosen: Chosen, row: int) -> None:
         st.caption(
             "Weights of one concept that correct this image, with what else they change."
             if about == _IMAGE
-            else "Concepts that tell these mistakes from right images, each with the edit that gains most."
+            else "Concepts that separate these mistakes from correct images, each with its best edit."
         )
         return
     try:
@@ -76,7 +76,7 @@ def suggestions_panel(chosen: Chosen, row: int) -> None:
 
 def _draw(found: Sequence[Proposal], model: str) -> None:
     if not found:
-        st.caption("No edit of a single concept does it. Several together may: try the sliders.")
+        st.caption("No edit of a single concept is enough. Several together may be: try the sliders.")
         return
     helpful = [proposal for proposal in found if proposal.net > 0]
     if not helpful:
@@ -94,7 +94,7 @@ def _draw(found: Sequence[Proposal], model: str) -> None:
                     on_click=edits.add,
                     args=(model, *proposal.edits),
                 )
-    st.caption("Chosen and measured on the same held-out images, on top of your edits: expect a little less on new ones.")
+    st.caption("Chosen and measured on the same held-out images, on top of your edits: expect slightly less on new images.")
 
 
 def _mistake_words(pair: tuple[str, str, int]) -> str:
@@ -116,8 +116,12 @@ def _reason(proposal: Proposal) -> str:
         return f"Afterwards {plain(proposal.truth)} leads by {proposal.lead:.2f} on this image."
     if isinstance(proposal, ConceptProposal):
         toward = "for the wrong class" if proposal.push > 0 else "for the true class"
-        tells = f"; it tells them from right ones with an AUC of {proposal.separation:.2f}" if np.isfinite(proposal.separation) else ""
-        return f"Puts {proposal.fixed} of these {counted(proposal.mistakes, 'mistake')} right. The concept counts {toward} there{tells}."
+        tells = (
+            f"; it separates them from correct ones with an AUC of {proposal.separation:.2f}" if np.isfinite(proposal.separation) else ""
+        )
+        return (
+            f"Corrects {proposal.fixed} of these {counted(proposal.mistakes, 'mistake')} right. The concept counts {toward} there{tells}."
+        )
     return ""
 
 

@@ -54,9 +54,7 @@ def show() -> None:
         _read_aloud(study.prediction(example.row, recipe))
     _ways_on(study)
     st.subheader("Try it", anchor=False)
-    st.caption(
-        "Three things to do. The figures are measured on this model's held-out images; nothing is lost, for every edit can be undone."
-    )
+    st.caption("Three things to try. The figures are measured on this model's held-out images, and every edit can be undone.")
     planted = str(catalogue.demo.get("shortcut", {}).get("model", ""))
     _guides(_scenarios(visitors.home_of(root, model), model, planted))
     st.subheader("From images to a model that you can correct", anchor=False)
@@ -90,7 +88,7 @@ def _build_demo(root: str) -> None:
         st.subheader("Nothing here yet: build the demo", anchor=False)
         st.markdown(
             "The demo draws a small world of scenes whose true concepts are known, and takes it through the pipeline:\n"
-            "1. **Embed** some thousand scenes with a small CLIP that ships with this project\n"
+            "1. **Embed** several thousand scenes with a small CLIP that ships with this project\n"
             "2. **Discover** concepts in the embeddings, without labels\n"
             "3. **Name** them from a vocabulary\n"
             "4. **Train** a classifier that uses only a few concepts per class\n"
@@ -126,7 +124,9 @@ def _ways_on(study: Study) -> None:
 
 def _strongest_concepts(study: Study, recipe: Recipe) -> None:
     st.subheader("What it sees", anchor=False)
-    st.caption("The concepts that decide most, each with the held-out images that show most of it. Open one to see all of its evidence.")
+    st.caption(
+        "The most influential concepts, each with the held-out images on which it is strongest. Open one to see all of its evidence."
+    )
     tiles = [tile for tile in study.concepts(recipe) if not tile.hidden and tile.frequency > 0]
     deciding = sorted(tiles, key=lambda tile: -tile.predictiveness)[:SHOWN_CONCEPTS]
     concept_grid(study.with_pictures(deciding), key=StartPage.key("concepts"))
@@ -164,10 +164,10 @@ def _reasons(view: Prediction) -> str:
     supporting = [bar for bar in view.bars(3) if bar.contribution > 0]
     named = [f"*{plain(bar.name)}* ({abs(bar.share):.0%} of the score)" for bar in supporting]
     because = f"{', '.join(named[:-1])} and {named[-1]}" if len(named) > 1 else "".join(named)
-    reasons = f", above all because of {because}" if because else ""
+    reasons = f", mainly because of {because}" if because else ""
     return (
         f"The model says **{plain(view.predicted)}**{reasons}. "
-        "The bars sum to the score: nothing else plays a part, so changing a bar changes the prediction."
+        "The bars add up to the score and nothing else is involved, so changing a bar changes the prediction."
     )
 
 
@@ -232,7 +232,7 @@ _AGAINST_TRUTH = (
         "Known concepts of this world that a discovered concept separates with an AUC above 0.9.",
     ),
     ("names_right", "Named right", "Of those found: how many have a right name as their first candidate."),
-    ("pointing_game", "Heat-map hits", "How often a concept's heat-map peaks inside the thing it is about."),
+    ("pointing_game", "Heat-map hits", "How often a concept's heat-map peaks inside the object it names."),
 )
 
 
@@ -247,7 +247,7 @@ def headlines(study: Study, metrics: Mapping[str, Any]) -> list[Headline]:
     if len(found) <= 2:
         in_use = f"Of {study.concept_count:,} discovered, those with a weight for some class."
         found.append(Headline("Concepts in use", f"{study.concepts_used:,}", in_use))
-        nec = "Number of effective concepts: the mean count of weights per class that are not zero."
+        nec = "Number of effective concepts: the mean number of non-zero weights per class."
         found.append(Headline("Concepts per class", f"{study.nec:.1f}", nec))
     return found
 
@@ -259,7 +259,7 @@ def _accuracy(study: Study, probe: float | None) -> list[Headline]:
     meaning = f"On {study.labelled_images:,} held-out images, with {study.nec:.1f} concepts per class on average."
     if probe is None:
         return [Headline("Accuracy", percent(study.accuracy), meaning, None)]
-    meaning += f" A linear probe on the whole embedding, which nobody can read, reaches {percent(probe)}."
+    meaning += f" A linear probe on the whole embedding, which is not readable, reaches {percent(probe)}."
     return [Headline("Accuracy", percent(study.accuracy), meaning, f"linear probe {percent(probe)}")]
 
 

@@ -93,7 +93,7 @@ def _backbone() -> Backbone | None:
     kind = st.segmented_control("What they show", kinds, default=PHOTOGRAPHS, required=True, key="own_kind")
     if kind == SCENES:
         st.caption(
-            "The small CLIP that ships with this project has seen nothing but drawn scenes like the demo's. "
+            "The small CLIP that ships with this project has only seen drawn scenes like the demo's. "
             "It is quick and needs no download, but knows nothing about photographs."
         )
         return Backbone(DEMO, None)
@@ -103,7 +103,7 @@ def _backbone() -> Backbone | None:
         return Backbone(architecture, weights) if architecture and weights else None
     chosen = st.selectbox("CLIP model", list(BACKBONES), key="own_backbone")
     # Whether they are here, the data page says: to look would load torch, and this page is the first that anybody waits for.
-    st.caption("Its weights are taken from this machine, or fetched once from where open_clip publishes them.")
+    st.caption("Its weights are taken from this machine, or downloaded once from where open_clip publishes them.")
     return BACKBONES[chosen]
 
 
@@ -141,7 +141,7 @@ def watch(root: str, has_models: bool) -> None:
 def _result(result: Mapping[str, Any]) -> None:
     model = result.get("model")
     if model is None:
-        notes = result.get("notes") or ["The images carry no labels of two classes, so there is nothing to classify."]
+        notes = result.get("notes") or ["The images do not have labels of at least two classes, so there is nothing to classify."]
         st.info("Concepts were found and named, but no classifier was trained. " + " ".join(str(note) for note in notes))
         return
     for note in result.get("notes") or []:

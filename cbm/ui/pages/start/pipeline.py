@@ -100,7 +100,7 @@ def finished(study: Study, lineage: Mapping[str, Artifact], edits: int) -> list[
             ":material/interests:",
             "done",
             f"{named:,} named",
-            f"{study.concept_count - named:,} without a name that fits" if named < study.concept_count else "each with a name that fits",
+            f"{study.concept_count - named:,} without a fitting name" if named < study.concept_count else "each with a fitting name",
             ConceptsPage(),
             "Browse concepts",
         ),
@@ -118,7 +118,7 @@ def finished(study: Study, lineage: Mapping[str, Artifact], edits: int) -> list[
             ":material/tune:",
             "done" if edits else "next",
             f"{counted(edits, 'edit')} in force" if edits else "Your turn",
-            "export the model when you are content" if edits else "correct it, then export it",
+            "export the model when you are satisfied" if edits else "correct it, then export it",
             IntervenePage(),
             "Correct it",
         ),
@@ -132,9 +132,9 @@ def unfinished(artifacts: Mapping[str, Sequence[Artifact]]) -> list[Step]:
         artifacts: by kind, those that the workspace holds.
     """
     texts: tuple[tuple[str, str, str, PageState, str], ...] = (
-        ("Data", ":material/photo_library:", "images become vectors of a frozen CLIP model", DataPage(), "Bring images"),
+        ("Data", ":material/photo_library:", "a frozen CLIP model turns images into embeddings", DataPage(), "Bring images"),
         ("Discover", ":material/travel_explore:", "a sparse autoencoder finds concepts without labels", DiscoverPage(), "Find them"),
-        ("Name", ":material/interests:", "each concept gets the word that fits it best", ConceptsPage(), "Name concepts"),
+        ("Name", ":material/interests:", "each concept gets the best-fitting word", ConceptsPage(), "Name concepts"),
         ("Classify", ":material/category:", "a classifier uses a few concepts per class", ClassifyPage(), "Train a classifier"),
     )
     steps: list[Step] = []

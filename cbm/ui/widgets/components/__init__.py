@@ -1,1 +1,1 @@
-"""Components of our own: where Streamlit has no widget that does it. Their JavaScript and style stand in `assets/components`."""
+"""Components of our own: where Streamlit has no widget that does it. Their JavaScript and style are in `assets/components`."""

@@ -114,7 +114,7 @@ def pack_points(
 
     Args:
         positions: between −1 and 1.
-        shown: False for concepts that are hidden or that another stands for.
+        shown: False for concepts that are hidden or that another represents.
         frequency: share of the images, 0 to 1.
         top_class: the class that each concept fires on most; −1 for none.
     """

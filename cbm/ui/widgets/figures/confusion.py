@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ALL_LABELS = 42
 """Up to so many classes every one is named; beyond, Plotly names as many as fit, and all once somebody zooms in."""
 _NUMBERS = 14
-"""Up to so many classes the counts stand in the cells."""
+"""Up to so many classes the counts are in the cells."""
 
 
 def _scale(colour: str) -> list[list[object]]:
@@ -27,7 +27,7 @@ def _scale(colour: str) -> list[list[object]]:
 def confusion_heatmap(
     matrix: Int[np.ndarray, "classes classes"], names: Sequence[str], chosen: tuple[int, int] | None = None, *, ink: str = figures.NEUTRAL
 ) -> Figure:
-    """Counts of true (down) and predicted (across) classes; `clicked_cell` says which cell a clicked point stands for.
+    """Counts of true (down) and predicted (across) classes; `clicked_cell` says which cell a clicked point represents.
 
     Right ones are blue, wrong ones orange; strength says the share of the true class's images.
 
@@ -85,7 +85,7 @@ def clicked_cell(matrix: Int[np.ndarray, "classes classes"], point: int) -> tupl
 
 
 def _places(names: Sequence[str]) -> list[int] | list[str]:
-    """Where the classes stand on the axes: by number, or by name where not every name has room."""
+    """The positions of the classes on the axes: by number, or by name where not every name has room."""
     return list(range(len(names))) if len(names) <= ALL_LABELS else list(names)
 
 

@@ -183,7 +183,7 @@ def sweep_chart(points: Sequence[tuple[str, float, float, str, str]], chosen: st
         )
     figure.update_layout(showlegend=True, margin={"t": 36}, clickmode="event+select", dragmode=False)
     figure.update_xaxes(title_text="active concepts per image (L0), fewer are easier to read", rangemode="tozero")
-    figure.update_yaxes(title_text="unexplained variance (FVU), less is better", rangemode="tozero")
+    figure.update_yaxes(title_text="unexplained variance (FVU), lower is better", rangemode="tozero")
     return figure
 
 

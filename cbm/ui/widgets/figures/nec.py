@@ -28,7 +28,7 @@ _FAR_BELOW = 0.15
 
 
 def nec_chart(view: NecView) -> Figure:
-    """The chart; rings stand for `view.stands`."""
+    """The chart; rings represent `view.stands`."""
     low, high, pinned = _range(view)
     lines = [
         {
@@ -68,7 +68,7 @@ def _curve(entry: NecSeries) -> dict[str, Any]:
         "mode": "lines+markers",
         "line": {"color": colour, "dash": dash, "width": width},
         "marker": {"symbol": symbol, "size": 8},
-        "hovertemplate": f"<b>{entry.name}</b><br>%{{x:.0f}} concepts a class<br>accuracy %{{y:.1%}}<extra></extra>",
+        "hovertemplate": f"<b>{entry.name}</b><br>%{{x:.0f}} concepts per class<br>accuracy %{{y:.1%}}<extra></extra>",
     }
 
 
@@ -81,7 +81,7 @@ def _ring(stand: NecStand) -> dict[str, Any]:
         "mode": "markers",
         "cliponaxis": False,
         "marker": {"symbol": "circle-open", "size": 17, "line": {"width": 2.5}, "color": _STYLES[stand.role][0]},
-        "hovertemplate": f"<b>{stand.name}</b><br>%{{x:.1f}} concepts a class<br>accuracy %{{y:.1%}}<extra></extra>",
+        "hovertemplate": f"<b>{stand.name}</b><br>%{{x:.1f}} concepts per class<br>accuracy %{{y:.1%}}<extra></extra>",
     }
 
 
