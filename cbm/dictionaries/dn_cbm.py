@@ -63,4 +63,5 @@ PART = sparse_autoencoder(
     "The published recipe of Discover-then-Name, to compare with: fixed width, 200 passes, slow.",
     DnCbmSettings,
     configuration,
+    fixed_width=True,
 )

@@ -31,4 +31,5 @@ PART = DictionaryPart(
     NeuronSettings,
     label="Embedding dimensions",
     fit=fit,
+    fixed_width=True,
 )

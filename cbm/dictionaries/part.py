@@ -28,9 +28,11 @@ class DictionarySettings:
     """What every dictionary takes."""
 
     width: Annotated[int | None, Range(1)] = None
-    """Number of latents; eight times the embedding's dimension when absent."""
+    """How many concepts to look for. More concepts find finer distinctions, but each needs images to learn from; too many end up dead.
+    Start with a quarter as many concepts as images. Eight times the embedding's dimension when absent."""
     k: Annotated[int, Range(1)] = 32
-    """Active latents of an image, on average; also of the baselines that the dictionary is compared with."""
+    """How many concepts an image has at a time, on average: fewer are easier to read, more keep more of the image. The baselines that the
+    dictionary is compared with have as many."""
 
     def resolved(self, dim: int) -> Self:
         """With the defaults that depend on the embeddings' dimension."""
@@ -77,6 +79,8 @@ class DictionaryPart(Part):
     label: str
     """As menus and charts show it: `BatchTopK`."""
     fit: Fit
+    fixed_width: bool = False
+    """Whether the width follows from the embeddings' dimension and cannot be chosen."""
     configuration: Callable[[Any, int], TrainingConfig] | None = None
     """Of a sparse autoencoder: resolved settings and seed as a training configuration, which is what its artefact records."""
     variant: type[Variant] | None = None
@@ -123,10 +127,19 @@ def sparse_autoencoder(
     settings: type[TrainingSettings],
     configuration: Callable[[Any, int], TrainingConfig],
     variant: type[Variant] | None = None,
+    *,
+    fixed_width: bool = False,
 ) -> DictionaryPart:
     """The part of a variant that the common trainer trains."""
     return DictionaryPart(
-        name, summary, settings, label=label, fit=partial(_train, configuration), configuration=configuration, variant=variant
+        name,
+        summary,
+        settings,
+        label=label,
+        fit=partial(_train, configuration),
+        fixed_width=fixed_width,
+        configuration=configuration,
+        variant=variant,
     )
 
 

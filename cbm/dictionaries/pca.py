@@ -31,4 +31,5 @@ PART = DictionaryPart(
     PcaSettings,
     label="PCA",
     fit=fit,
+    fixed_width=True,
 )

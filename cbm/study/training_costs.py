@@ -17,7 +17,6 @@ _PRODUCTS_PER_SECOND = 2e10
 _STEP_SECONDS = 1e-3
 _START_SECONDS = 6.0
 """Until a worker's process has loaded what it needs, and for measuring the baselines."""
-_EPOCHS_OF_DN_CBM = 200
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,15 @@ def training_cost(
             expected = _seconds_per_sample(run.width, dims[run.sets[0]], run.images)
             factors.append(1 / run.samples_per_second / expected)
     factor = min(10.0, max(0.2, statistics.median(factors))) if factors else 1.0
-    passes = epochs or (_EPOCHS_OF_DN_CBM if variant == "dn-cbm" else Schedule.of(TrainingConfig(), max(1, images), dim).epochs)
-    samples = passes * images
+    samples = (epochs or _passes(variant, images, dim)) * images
     return Cost(_START_SECONDS + factor * samples * _seconds_per_sample(width, dim, images), len(factors))
+
+
+def _passes(variant: str, images: int, dim: int) -> int:
+    """Passes over the images where none are asked for."""
+    part = DICTIONARIES[variant]
+    config = TrainingConfig() if part.configuration is None else part.configuration(part.make_settings({}, dim), 0)
+    return Schedule.of(config, max(1, images), dim).epochs
 
 
 def _seconds_per_sample(width: int, dim: int, images: int) -> float:

@@ -128,14 +128,29 @@ def test_a_method_without_k_is_not_taken_for_the_sparsest() -> None:
 def test_the_sound_size_of_any_embedding_can_be_chosen(images: int, dim: int) -> None:
     sound = sound_size(images, dim)
     assert sound.width in with_sound(WIDTHS, sound.width)
-    form = AppTest.from_string(f"""
-from cbm.dictionaries.sizes import sound_size
-from cbm.ui.pages.discover.new_run import _size
+    form = size_form_of("batchtopk", images, dim)
+    assert [slider.value for slider in form.select_slider] == [sound.width, sound.k]
+    assert form.session_state["asked"] == {"width": sound.width, "k": sound.k}
 
-_size("batchtopk", sound_size({images}, {dim}), {dim}, "scope")
+
+@pytest.mark.parametrize("variant", ["dn-cbm", "pca", "neurons"])
+def test_a_width_that_follows_from_the_embedding_cannot_be_chosen_and_is_not_sent(variant: str) -> None:
+    form = size_form_of(variant, 400, 128)
+    assert [slider.label for slider in form.select_slider] == ["Concepts per image (k)"]
+    assert set(form.session_state["asked"]) == {"k"}
+
+
+def size_form_of(variant: str, images: int, dim: int) -> AppTest:
+    form = AppTest.from_string(f"""
+import streamlit as st
+from cbm.dictionaries.sizes import sound_size
+from cbm.registry import DICTIONARIES
+from cbm.ui.pages.discover.new_run import size_form
+
+st.session_state["asked"] = size_form(DICTIONARIES["{variant}"], sound_size({images}, {dim}), {dim}, "scope")
 """).run()
     assert not form.exception
-    assert [slider.value for slider in form.select_slider] == [sound.width, sound.k]
+    return form
 
 
 def test_costs_grow_with_width_and_images_and_follow_what_was_measured() -> None:

@@ -71,6 +71,11 @@ def settings_form(
     return given
 
 
+def field_help(settings: type[Any], name: str) -> str:
+    """The help text of one field; empty where there is no such field."""
+    return next((field.help for field in settings_fields(settings) if field.name == name), "")
+
+
 def in_words(name: str) -> str:
     """A field's name as a label: "learning_rate" becomes "Learning rate"."""
     return name.replace("_", " ").capitalize()

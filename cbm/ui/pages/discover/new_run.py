@@ -7,7 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from cbm.dictionaries.dn_cbm import dn_cbm
+from cbm.core.errors import CbmError
+from cbm.dictionaries.part import DictionaryPart
 from cbm.dictionaries.sizes import DictionarySize, sound_size
 from cbm.registry import DICTIONARIES
 from cbm.study.dictionary_runs import DictionaryRun
@@ -17,15 +18,21 @@ from cbm.ui.access import modes
 from cbm.ui.frame import messages
 from cbm.ui.frame.formats import counted
 from cbm.ui.frame.state import DiscoverPage, fits
-from cbm.ui.pages.discover import words
 from cbm.ui.widgets import job_panel
+from cbm.ui.widgets.settings_form import Look, field_help, settings_form
 
 WIDTHS = tuple(2**power for power in range(4, 16))
 KS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 FEWEST = 8
 """Images; with fewer nothing can be held out."""
-_FIXED_WIDTH = ("dn-cbm", "pca", "neurons")
-_MATRYOSHKA = [0.125, 0.25, 0.5, 1.0]
+WIDTH_LABEL, K_LABEL = "Concepts to look for (width)", "Concepts per image (k)"
+SEED_HELP = "The seed of everything random. Another seed finds partly different concepts; a sweep measures how many are the same."
+_SIZE = ("width", "k")
+_LOOKS = {
+    "epochs": Look("Passes over the images", placeholder="by their number"),
+    "learning_rate": Look(step=1e-4, placeholder="0.003, or the recipe's"),
+    "matryoshka": Look("Coarse concepts first (Matryoshka)", switch=(0.125, 0.25, 0.5, 1.0)),
+}
 
 
 def choose_sets(sets: Sequence[ImageSet], runs: Sequence[DictionaryRun], *, key: str) -> list[ImageSet]:
@@ -76,33 +83,32 @@ def new_run(sets: Sequence[ImageSet], runs: Sequence[DictionaryRun]) -> None:
         images, dim = sum(part.count for part in chosen), chosen[0].dim
         variant = st.selectbox(
             "Method",
-            DICTIONARIES.names,
+            list(DICTIONARIES.names),
             format_func=lambda name: DICTIONARIES[name].label,
             key="new_run_variant",
             persist_state="session",
         )
-        st.caption(DICTIONARIES[variant].summary)
+        part = DICTIONARIES[variant]
+        st.caption(part.summary)
         scope = f"{images}-{dim}-{variant}"
-        size = _size(variant, sound_size(images, dim), dim, scope)
-        settings: dict[str, Any] = {"variant": variant, "k": size.k}
-        if variant not in _FIXED_WIDTH:
-            settings["width"] = size.width
-        settings |= _advanced(variant, scope)
-        cost = training_cost(
-            runs,
-            {part.id: part.dim for part in sets},
-            variant=variant,
-            width=size.width,
-            dim=dim,
-            images=images,
-            epochs=settings.get("epochs"),
-        )
+        asked = size_form(part, sound_size(images, dim), dim, scope)
+        with st.expander("Advanced settings", icon=":material/tune:", key="new_run_advanced"):
+            seed = st.number_input("Seed", 0, 2**31, 0, key=f"new_run_seed-{scope}", help=SEED_HELP)
+            asked |= settings_form(part.settings, prefix="new_run", scope=scope, without=_SIZE, looks=_LOOKS)
+        try:
+            settings = part.make_settings(asked, dim)
+        except CbmError as error:
+            messages.error(str(error))
+            return
+        dims = {entry.id: entry.dim for entry in sets}
+        cost = training_cost(runs, dims, variant=variant, width=settings.width, dim=dim, images=images, epochs=asked.get("epochs"))
         st.markdown(f":material/schedule: {counted(images, 'image')} of {dim} numbers each: **{cost.text}**.")
         if st.button("Discover concepts", key="new_run_start", type="primary", icon=":material/travel_explore:"):
             modes.require_write()
-            names = ", ".join(part.title for part in chosen[:2]) + (" …" if len(chosen) > 2 else "")
-            title = f"{DICTIONARIES[variant].label}, {counted(size.width, 'concept')} in {names}"
-            job_panel.ask("discover", {"embeddings": [part.id for part in chosen], **settings}, title=title)
+            names = ", ".join(entry.title for entry in chosen[:2]) + (" …" if len(chosen) > 2 else "")
+            size = "" if part.fixed_width else f", {counted(settings.width, 'concept')}"
+            request = {"embeddings": [entry.id for entry in chosen], "variant": variant, "seed": int(seed), **asked}
+            job_panel.ask("discover", request, title=f"{part.label}{size} in {names}")
             st.rerun()
 
 
@@ -111,61 +117,23 @@ def with_sound(offered: Sequence[int], sound: int) -> list[int]:
     return sorted({*offered, sound})
 
 
-def _size(variant: str, sound: DictionarySize, dim: int, scope: str) -> DictionarySize:
+def size_form(part: DictionaryPart, sound: DictionarySize, dim: int, scope: str) -> dict[str, Any]:
     """Width and sparsity; keyed by what the defaults depend on, so that other images bring other defaults."""
-    if variant == "dn-cbm":
-        width = dn_cbm(dim).variant.width
-        st.caption(f"Its width is fixed: {width:,} concepts, eight for each dimension of the embedding.")
-        return DictionarySize(width, sound.k)
+    looks = {
+        "width": Look(WIDTH_LABEL, value=sound.width, options=with_sound(WIDTHS, sound.width)),
+        "k": Look(K_LABEL, value=sound.k, options=with_sound(KS, sound.k)),
+    }
     left, right = st.columns(2, gap="medium")
-    width = left.select_slider(
-        "Concepts to look for (width)",
-        with_sound(WIDTHS, sound.width),
-        value=sound.width,
-        format_func=lambda value: f"{value:,}",
-        key=f"new_run_width-{scope}",
-        help=words.WIDTH_HELP,
-        disabled=variant in _FIXED_WIDTH,
-    )
-    left.caption(f"Recommended for these images: {sound.width:,}" if width != sound.width else "Recommended for these images")
-    k = right.select_slider(
-        "Concepts per image (k)",
-        with_sound(KS, sound.k),
-        value=sound.k,
-        key=f"new_run_k-{scope}",
-        help=words.K_HELP,
-        disabled=variant == "kmeans",
-    )
-    right.caption(f"Recommended for this backbone: {sound.k}" if k != sound.k else "Recommended for this backbone")
-    return DictionarySize(int(width), min(int(k), int(width)))
-
-
-def _advanced(variant: str, scope: str) -> dict[str, Any]:
-    with st.expander("Advanced settings", icon=":material/tune:", key="new_run_advanced"):
-        seed = st.number_input("Seed", 0, 2**31, 0, key=f"new_run_seed-{scope}", help=words.SEED_HELP)
-        settings: dict[str, Any] = {"seed": int(seed)}
-        if not DICTIONARIES[variant].trained:
-            return settings
-        epochs = st.number_input(
-            "Passes over the images", 1, 100_000, None, key=f"new_run_epochs-{scope}", help=words.EPOCHS_HELP, placeholder="by their number"
-        )
-        rate = st.number_input(
-            "Learning rate",
-            1e-6,
-            1.0,
-            None,
-            step=1e-4,
-            format="%.5f",
-            key=f"new_run_rate-{scope}",
-            help=words.RATE_HELP,
-            placeholder="0.003, or the recipe's",
-        )
-        if epochs is not None:
-            settings["epochs"] = int(epochs)
-        if rate is not None:
-            settings["learning_rate"] = float(rate)
-        if variant != "dn-cbm" and st.toggle(
-            "Coarse concepts first (Matryoshka)", key=f"new_run_nested-{scope}", help=words.MATRYOSHKA_HELP
-        ):
-            settings["matryoshka"] = _MATRYOSHKA
-    return settings
+    asked: dict[str, Any] = {}
+    with left:
+        if part.fixed_width:
+            st.caption(f"**{WIDTH_LABEL}.** {field_help(part.settings, 'width')}")
+        else:
+            asked |= settings_form(part.settings, prefix="new_run", scope=scope, only=("width",), looks=looks)
+            st.caption("Recommended for these images" + ("" if asked["width"] == sound.width else f": {sound.width:,}"))
+    with right:
+        asked |= settings_form(part.settings, prefix="new_run", scope=scope, only=("k",), looks=looks)
+        if "k" in asked:
+            st.caption("Recommended for this backbone" + ("" if asked["k"] == sound.k else f": {sound.k}"))
+            asked["k"] = min(asked["k"], asked.get("width", asked["k"]))
+    return asked

@@ -17,15 +17,15 @@ from cbm.ui.access import modes
 from cbm.ui.frame import messages, resources
 from cbm.ui.frame.formats import counted, plain
 from cbm.ui.frame.slots import chosen_points
-from cbm.ui.pages.discover import measures, records, words
-from cbm.ui.pages.discover.new_run import KS, WIDTHS, choose_sets, with_sound
+from cbm.ui.pages.discover import measures, records
+from cbm.ui.pages.discover.new_run import K_LABEL, KS, SEED_HELP, WIDTH_LABEL, WIDTHS, choose_sets, with_sound
 from cbm.ui.widgets import figures, job_panel
 from cbm.ui.widgets.figures import discovery as charts
+from cbm.ui.widgets.settings_form import field_help
 from cbm.verbs.sweep import MOST_RUNS, SweepRun, suggest
 
 CHART = "sweep_chart"
 TABLE = "sweep_table"
-_VARIANTS = tuple(part.name for part in DICTIONARIES if part.variant is not None)
 
 
 def sweep_view(root: str, sets: Sequence[ImageSet], runs: Sequence[DictionaryRun]) -> None:
@@ -182,7 +182,7 @@ def _form(sets: Sequence[ImageSet], runs: Sequence[DictionaryRun]) -> None:
     sparse = with_sound([k for k in KS if k <= 4 * sound.k], sound.k)
     variant = st.segmented_control(
         "Method",
-        _VARIANTS,
+        [part.name for part in DICTIONARIES if part.trained and not part.fixed_width],
         default="batchtopk",
         required=True,
         format_func=lambda name: DICTIONARIES[name].label,
@@ -190,23 +190,23 @@ def _form(sets: Sequence[ImageSet], runs: Sequence[DictionaryRun]) -> None:
         persist_state="session",
     )
     widths = st.pills(
-        "Concepts to look for (width)",
+        WIDTH_LABEL,
         near,
         selection_mode="multi",
         default=[width for width in (sound.width // 2, sound.width) if width in near],
         format_func=lambda value: f"{value:,}",
         key=f"sweep_widths-{scope}",
-        help=words.WIDTH_HELP,
+        help=field_help(DICTIONARIES[variant].settings, "width"),
     )
     ks = st.pills(
-        "Concepts per image (k)",
+        K_LABEL,
         sparse,
         selection_mode="multi",
         default=sorted({max(1, sound.k // 4), max(1, sound.k // 2), sound.k} & set(sparse)),
         key=f"sweep_ks-{scope}",
-        help=words.K_HELP,
+        help=field_help(DICTIONARIES[variant].settings, "k"),
     )
-    seeds = st.slider("Seeds of each", 1, 5, 1, key="sweep_seeds", help=words.SEED_HELP, persist_state="session")
+    seeds = st.slider("Seeds of each", 1, 5, 1, key="sweep_seeds", help=SEED_HELP, persist_state="session")
     wanted = [(width, k) for width in widths for k in ks if k <= width]
     count = len(wanted) * seeds
     if not 1 <= count <= MOST_RUNS:
