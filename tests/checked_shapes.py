@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from beartype import BeartypeConf, beartype
+import numpy as np
+from beartype import BeartypeConf, BeartypeHintOverrides, beartype
 from beartype.door import is_bearable
 from beartype.roar import BeartypeException
 
 F = TypeVar("F", bound=Callable[..., Any])
-_CONFIGURATION = BeartypeConf(is_pep484_tower=True)
+_NUMPYS_TOO = BeartypeHintOverrides(
+    {int: int | np.integer, float: float | int | np.floating | np.integer, bool: bool | np.bool_},
+)
+"""A number of numpy is as good as one of Python."""
+_CONFIGURATION = BeartypeConf(hint_overrides=_NUMPYS_TOO)
 _known: dict[Any, bool] = {}
 
 

@@ -65,7 +65,7 @@ class Objective(ABC):
         self,
         weights: Weights,
         moments: Sequence[tuple[torch.Tensor, torch.Tensor]],
-        batches: Iterable[Float[torch.Tensor, "batch dim"]],
+        batches: Iterable[Float[torch.Tensor, "_ dim"]],
         generator: torch.Generator,
     ) -> int:
         """Give dead latents new weights, before the steps that the variant's `resamples_every` names; returns how many.

@@ -96,7 +96,7 @@ class ReluL1Objective(Objective):
         self,
         weights: Weights,
         moments: Sequence[tuple[torch.Tensor, torch.Tensor]],
-        batches: Iterable[Float[torch.Tensor, "batch dim"]],
+        batches: Iterable[Float[torch.Tensor, "_ dim"]],
         generator: torch.Generator,
     ) -> int:
         """Point latents that never fired at badly reconstructed embeddings, drawn with probability ∝ loss²; returns how many.

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import scipy.sparse
-from jaxtyping import Float32, Float64, Int
+from jaxtyping import Float64, Int
 
 from cbm.core.codes import Codes
 from cbm.core.errors import InvalidInputError, MismatchError
@@ -140,7 +140,7 @@ def _separation(scored: ScoredSet, focus: np.ndarray, labels: np.ndarray, predic
 
 def _push(
     scored: ScoredSet, recipe: Recipe, focus: np.ndarray, labels: np.ndarray, predicted: np.ndarray
-) -> Float32[np.ndarray, " concepts"]:
+) -> Float64[np.ndarray, " concepts"]:
     """Mean over the mistakes of what each concept adds to the predicted class less what it adds to the true one."""
     weight = scored.head_for(recipe).weight
     codes = scored.codes[np.flatnonzero(focus)]

@@ -176,7 +176,7 @@ class EmbeddingSet:
 
 def write_set(
     draft: Draft,
-    embeddings: Float32[np.ndarray, "items d"] | Iterable[Float32[np.ndarray, "rows d"]],
+    embeddings: Float32[np.ndarray, "items d"] | Iterable[Float32[np.ndarray, "_ d"]],
     items: pandas.DataFrame,
     *,
     classes: Sequence[str],

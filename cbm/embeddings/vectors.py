@@ -15,7 +15,7 @@ TENSOR = "embeddings"
 _ALIGNMENT = 8
 
 
-def write_vectors(path: Path, chunks: Iterable[Float32[np.ndarray, "rows d"]], rows: int, dim: int) -> None:
+def write_vectors(path: Path, chunks: Iterable[Float32[np.ndarray, "_ d"]], rows: int, dim: int) -> None:
     """Write `rows` vectors of width `dim` as the safetensors tensor `embeddings`, holding one chunk in memory at a time."""
     header = json.dumps({TENSOR: {"dtype": "F32", "shape": [rows, dim], "data_offsets": [0, rows * dim * 4]}}).encode()
     header += b" " * (-len(header) % _ALIGNMENT)

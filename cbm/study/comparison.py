@@ -58,7 +58,7 @@ class Comparison:
     """Of those, how many have a class that both models know."""
     agreement: float
     """Share of the common images on which both say the same."""
-    rows: Mapping[Outcome, Int[np.ndarray, " some"]]
+    rows: Mapping[Outcome, Int[np.ndarray, " _"]]
     """Positions in the alignment: only the first is right, only the second, both wrong and differently, both wrong alike, both right."""
     predicted: tuple[Int[np.ndarray, " images"], Int[np.ndarray, " images"]]
     """Each model's prediction, as it counts its own classes."""

@@ -196,7 +196,7 @@ def test_vectors_from_elsewhere_offer_no_heat_map(open_app: OpenApp, tmp_path: P
     app = open_app("concept", root=root, concept=CONCEPT, concept_heat="true")
     toggle = app.toggle(key="concept_heat")
     assert toggle.disabled
-    assert "finished vectors of ViT-B-32/openai" in toggle.help
+    assert "imported as vectors from ViT-B-32/openai" in toggle.help
     assert pictures(app, "concept_pictures")
 
 

@@ -259,7 +259,7 @@ def test_upload_is_previewed_and_becomes_a_job(open_app: OpenApp, fresh: Path, n
     assert Path(str(job.parameters["source"])).is_relative_to(fresh / "uploads")
     assert asked(app, "job") == job.id
     assert no_workers
-    assert "The first image set is being made" in shown(app)
+    assert "The first image set is being created" in shown(app)
 
 
 def test_folder_of_this_machine_is_previewed_with_what_will_be_rejected(open_app: OpenApp, encoded: Workspace, fresh: Path) -> None:
@@ -300,7 +300,7 @@ def test_listed_backbone_tells_size_training_and_licence_before_it_is_fetched(op
     assert "MetaCLIP-400M" in text
     assert "CC BY-NC 4.0 (says timm's configuration of the same weights)" in text
     assert "to be downloaded once" in text
-    assert "cannot be said before the weights are here" in text
+    assert "cannot be estimated before the weights are here" in text
 
 
 def test_plain_architecture_for_a_file_of_openai_is_warned_about(open_app: OpenApp, fresh: Path, tmp_path: Path) -> None:
@@ -319,12 +319,12 @@ def test_plain_architecture_for_a_file_of_openai_is_warned_about(open_app: OpenA
 
 
 WRONG_IMAGES = {
-    "text called jpg": ("a.jpg", b"words, not pixels", "None of these files is a picture"),
-    "broken zip": ("a.zip", b"PK\x03\x04 broken", "a.zip is no readable zip"),
+    "text called jpg": ("a.jpg", b"words, not pixels", "None of these files is a readable picture"),
+    "broken zip": ("a.zip", b"PK\x03\x04 broken", "a.zip is not a readable zip"),
     "empty zip": ("a.zip", packed({}), "a.zip holds no pictures"),
     "table alone": ("a.csv", b"path,label\na.png,cat\n", "together with them"),
-    "name that climbs": ("../../a.png", b"words", "leads out of the upload"),
-    "a program": ("a.exe", b"MZ", "None of these files is a picture"),
+    "name that climbs": ("../../a.png", b"words", "points outside the upload"),
+    "a program": ("a.exe", b"MZ", "None of these files is a readable picture"),
 }
 
 

@@ -95,7 +95,7 @@ def test_runs_are_a_gallery_with_pictures_and_figures_and_the_newest_is_open(ope
     charts = " ".join(chart.proto.id for chart in app.get("plotly_chart"))
     assert "discover_baselines" in charts
     assert "discover_firing" in charts
-    assert "of what tells the images apart" in texts(app)
+    assert "of what distinguishes the images" in texts(app)
 
 
 def test_the_training_is_shown_on_demand(open_app: OpenApp, measured: Workspace) -> None:
@@ -309,7 +309,7 @@ def test_vectors_without_weights_say_so_and_take_encoded_names(open_app: OpenApp
     images = verbs.import_vectors(tmp_path / "vectors.npz", "ViT-B-32", "openai", workspace=home).embeddings
     found = verbs.discover([images], width=16, k=4, epochs=2, workspace=home, device="cpu").dictionary
     app = open_app("discover", root=home.root)
-    assert "its weights did not come along" in app.info[0].value
+    assert "its weights were not imported" in app.info[0].value
     assert app.button(key=f"name_start-{found}").disabled
     choice = app.selectbox(key=f"name_words-{found}")
     choice.set_value("English words").run()

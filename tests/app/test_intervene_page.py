@@ -198,7 +198,7 @@ def test_each_edit_says_what_it_changes_and_back_to_here_takes_the_later_ones_ba
     assert "back_to-2" not in {button.key for button in app.button}
     app.button(key="back_to-0").click().run()
     assert recipe_of(app).position == 1
-    assert "2 edits taken back" in texts(app)
+    assert "2 edits undone" in texts(app)
     app.button(key="redo").click().run()
     app.button(key="redo").click().run()
     assert recipe_of(app) == recipe

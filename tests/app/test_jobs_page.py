@@ -113,7 +113,7 @@ def test_the_address_opens_a_job_and_an_unknown_one_is_said(open_app: OpenApp, j
         jobs.report(identifier, 1, Progress(seconds, 20, "Training the dictionary", {"fvu": 1 / seconds, "l0": 8.0}))
     app = open_app("jobs", jobs.workspace.root, job=identifier)
     text = shown(app)
-    assert "What was asked" in text
+    assert "Request" in text
     assert "4096" in text
     assert {chart.proto.id for chart in app.get("plotly_chart")}
     assert len(app.get("plotly_chart")) == 2

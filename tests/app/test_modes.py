@@ -159,7 +159,7 @@ def test_two_visitors_never_see_each_others_uploads_jobs_or_edits(open_app: Open
 @pytest.mark.parametrize("token", ["0" * 32, "..", "../../etc", "x"])
 def test_address_of_a_workspace_that_is_not_there_is_explained(open_app: OpenApp, own_workspace: Workspace, token: str) -> None:
     app = open_app(root=own_workspace.root, workspace=token)
-    assert "a workspace that is not here" in app.error[0].value
+    assert "a workspace that does not exist here" in app.error[0].value
     assert "7 days" in app.error[0].value
     app.run()
     assert not app.error
@@ -213,7 +213,7 @@ def test_tab_that_was_away_gets_a_workspace_again(open_app: OpenApp, own_workspa
 def test_server_that_is_full_says_so(open_app: OpenApp, own_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(visitors, "count", lambda base: 500)
     app = open_app(root=own_workspace.root)
-    assert "As many people as this server can take" in app.error[0].value
+    assert "This server is full" in app.error[0].value
 
 
 @pytest.mark.parametrize("page", [None, "concepts"])

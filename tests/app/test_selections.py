@@ -92,7 +92,7 @@ def test_a_damaged_address_is_explained_once_and_dropped() -> None:
     app = AppTest.from_function(script)
     app.query_params["selection"] = "cAAAA"
     app.run()
-    assert "address" in app.error[0].value
+    assert "link was cut off" in app.error[0].value
     app.run()
     assert not app.error
     assert shown(app) == list(range(12))

@@ -91,7 +91,7 @@ def test_cancel_is_heard_and_said(open_app: OpenApp, fresh: Workspace, worker: W
     assert only_job(fresh).cancelling
     Jobs(fresh).finish(job.id, 1, "cancelled")
     app.run()
-    assert "What was finished is kept" in texts(app)
+    assert "Finished work is kept" in texts(app)
     app.button(key="build-retry").click().run()
     assert only_job(fresh).state == "queued"
 

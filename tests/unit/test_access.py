@@ -214,7 +214,7 @@ def test_hosted_jobs_draw_no_more_scenes_than_may_be_uploaded(hosted: Path) -> N
 def test_hosted_jobs_are_no_larger_than_the_server_can_bear(hosted: Path) -> None:
     quotas.check_job({"width": 16384, "widths": [512, 1024], "epochs": 100, "seed": 10**9})
     for parameters in ({"width": 10**6}, {"widths": [512, 10**6]}, {"epochs": 10**5}, {"epochs": float("nan")}):
-        with pytest.raises(LimitError, match="is the most here"):
+        with pytest.raises(LimitError, match="is the limit here"):
             quotas.check_job(parameters)
 
 
@@ -235,7 +235,7 @@ def test_so_many_jobs_an_hour_for_one_visitor(hosted: Path) -> None:
     for number in range(20):
         quotas.check_job()
         jobs.cancel(jobs.submit("demo", {"seed": number}))
-    with pytest.raises(LimitError, match=r"20 jobs an hour .* Wait 60 minutes"):
+    with pytest.raises(LimitError, match=r"20 jobs per hour .* Wait 60 minutes"):
         quotas.check_job()
 
 
@@ -251,7 +251,7 @@ def test_encodings_are_counted_within_an_hour(hosted: Path, monkeypatch: pytest.
     monkeypatch.setattr(quotas, "_ENCODINGS", SlidingWindow())
     quotas.check_encoding(599)
     quotas.check_encoding()
-    with pytest.raises(LimitError, match="600 texts or images an hour"):
+    with pytest.raises(LimitError, match="600 texts or images per hour"):
         quotas.check_encoding()
 
 
@@ -271,5 +271,5 @@ def test_window_slides() -> None:
 
 def test_nobody_has_a_hosted_workspace_outside_a_visit(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CBM_MODE", "hosted")
-    with pytest.raises(NotAllowedError, match="nobody is visiting"):
+    with pytest.raises(NotAllowedError, match="no visitor in this session"):
         modes.workspace_root()

@@ -95,6 +95,7 @@ def test_selections_in_words_and_in_json(text: str, choice: Any, labelled: bool)
 
 
 @pytest.mark.parametrize("record", ["half", "fifth x", {"rows": "fifth"}, {"rows": "all", "labelled": True, "seed": 1}, 3, None])
+@pytest.mark.wrong_types
 def test_what_selects_nothing_is_refused(record: Any) -> None:
     with pytest.raises(InvalidInputError, match="which rows"):
         RowSelection.from_json(record)

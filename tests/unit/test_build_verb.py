@@ -115,7 +115,7 @@ def test_images_without_labels_end_with_named_concepts(tmp_path: Path) -> None:
     assert "no labels" in result.notes[-1]
 
 
-@pytest.mark.parametrize(("folders", "reason"), [(1, "all of one class"), (20, "Too few images per class")])
+@pytest.mark.parametrize(("folders", "reason"), [(1, "all have the same class"), (20, "Too few images per class")])
 def test_labels_that_no_classifier_can_be_tested_on_end_with_named_concepts(folders: int, reason: str, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     for number in range(20):

@@ -131,7 +131,7 @@ def test_a_link_in_the_zip_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_bundle_is_refused_in_words(tmp_path: Path, workspace: Workspace) -> None:
     with pytest.raises(InvalidInputError, match="no exported bundle"):
         unpack(zipped({"photo.jpg": b"x"}), tmp_path / "a")
-    with pytest.raises(InvalidInputError, match=r"no \.zip"):
+    with pytest.raises(InvalidInputError, match=r"not a readable \.zip"):
         unpack(io.BytesIO(b"nonsense"), tmp_path / "b")
     with pytest.raises(InvalidInputError, match="files"):
         unpack(zipped({f"{index}": b"" for index in range(MOST_FILES + 1)}), tmp_path / "c")

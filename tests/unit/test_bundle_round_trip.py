@@ -182,7 +182,7 @@ def test_an_older_bundle_is_replaced_and_anything_else_left_alone(tmp_path: Path
     with pytest.raises(InvalidInputError, match="not replaced"):
         save_bundle(full_model(), tmp_path / "papers", ("bundle",))
     assert (tmp_path / "papers" / "thesis.tex").read_text() == "precious"
-    with pytest.raises(InvalidInputError, match="no folder"):
+    with pytest.raises(InvalidInputError, match="not a folder"):
         save_bundle(full_model(), tmp_path / "papers" / "thesis.tex", ("bundle",))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["bundle", "empty", "papers"]
 

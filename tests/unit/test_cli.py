@@ -84,7 +84,7 @@ def test_a_workspace_that_cannot_be_written_is_a_message(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     result = cbm("embed", "scenes:classes?count=2", workspace=Workspace(tmp_path / "file" / "workspace"))
     assert result.returncode == 2
-    assert "you may write there" in result.stderr
+    assert "you have write permission" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -157,10 +157,10 @@ def test_a_tiff_that_claims_more_rows_than_it_has_strips_is_rejected() -> None:
         (b"\n<!DOCTYPE html><html>404", "web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "Git LFS"),
         (b"PK\x03\x04" + bytes(40), "archive"),
-        (b"hello, this is text", "no picture"),
+        (b"hello, this is text", "not a recognised picture"),
         (b"\xff\xd8\xff", "JPEG"),
         (b"\x89PNG\r\n\x1a\n", "truncated"),
-        (b"BM", "no picture"),
+        (b"BM", "not a recognised picture"),
     ],
 )
 def test_files_that_are_no_pictures_are_named_for_what_they_are(data: bytes, word: str) -> None:

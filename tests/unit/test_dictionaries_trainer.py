@@ -212,6 +212,7 @@ def test_resampling_on_small_sets_revives_dead_latents(small: np.ndarray) -> Non
     ],
 )
 @pytest.mark.parametrize("inputs", ["centred", "raw"])
+@pytest.mark.wrong_types
 def test_embeddings_that_cannot_be_learned_from_are_refused(embeddings: np.ndarray, message: str, inputs: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         train(embeddings, small_config(inputs=inputs))

@@ -104,7 +104,7 @@ RUN = DictionaryRun(
 def test_the_sentence_on_a_run_is_honest_about_what_beats_it_and_what_is_dead() -> None:
     text = verdict(RUN)
     assert "15 of 1,024 concepts per image" in text
-    assert "70% of what tells the images apart" in text
+    assert "70% of what distinguishes the images" in text
     assert "PCA, best 16 each keeps more (75%)" in text
     assert "60% of its concepts never fire" in text
     assert "about 256 concepts" in text

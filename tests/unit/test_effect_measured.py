@@ -71,6 +71,7 @@ def test_parts_without_rows_are_left_out_and_unnamed_groups_get_numbers() -> Non
     assert effect.worst_before.name == "group 2"
 
 
+@pytest.mark.wrong_types
 def test_unlabelled_or_ill_fitting_rows_are_refused() -> None:
     predictions = np.array([0, 1])
     with pytest.raises(InvalidInputError, match="No row has a label"):

@@ -220,7 +220,7 @@ def test_files_of_other_kinds_are_refused(workspace: Workspace, tmp_path: Path) 
 
 
 def test_labels_that_are_identifiers_do_not_become_billions_of_classes(workspace: Workspace, npz) -> None:
-    with pytest.raises(InvalidInputError, match="no class number"):
+    with pytest.raises(InvalidInputError, match="not a class number"):
         import_vectors(workspace, npz(embeddings=_unit(), labels=np.arange(ROWS) + 10**10), OPENAI)
 
 

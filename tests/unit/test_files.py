@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cbm.core import files
 from cbm.core.errors import InvalidInputError
 from cbm.core.files import FileLock, is_free, publish_folder, remove_folder, whole_file, write_json, write_text
 
@@ -36,7 +37,7 @@ def test_asking_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="an open file cannot be removed there")
 def test_a_lock_whose_file_is_swept_away_as_it_is_taken_still_keeps_others_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "job.lock"
-    lock, take = FileLock(path), FileLock.acquire.__globals__["_lock"]
+    lock, take = FileLock(path), files._lock
     swept = iter([True])
 
     def swept_meanwhile(file: object) -> None:

@@ -188,6 +188,7 @@ def test_two_classes_work(train):
     assert (sparse.predict(two.codes) == two.labels).mean() > 0.95
 
 
+@pytest.mark.wrong_types
 def test_linear_probe_and_zero_shot(train, test_rows):
     probe = linear_probe(train.embeddings, train.labels, CLASSES, test=(test_rows.embeddings, test_rows.labels))
     assert probe.accuracy > 0.95

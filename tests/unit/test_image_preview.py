@@ -29,7 +29,7 @@ def test_preview_finds_files_that_are_no_pictures_in_folder_and_zip(tmp_path: Pa
         assert seen.count == 3
         assert dict(seen.classes) == {"cat": 2, "dog": 1}
         assert {name for name, _ in seen.rejected} == {"dog/text.jpg", "dog/cut.png"}
-        assert "no picture" in dict(seen.rejected)["dog/text.jpg"]
+        assert "not a recognised picture" in dict(seen.rejected)["dog/text.jpg"]
         assert seen.labels == ("cat", "dog", "cat")
         assert seen.unlabelled == 0
 

@@ -158,7 +158,7 @@ def test_retry_joins_an_equal_request_that_is_waiting(jobs: Jobs, sign: WorkerSi
         ("explode", {}, "Unknown kind"),
         ("embed", {"source": Path("/x")}, "Give paths as text"),
         ("embed", {"source": "/x", "share": float("nan")}, "JSON"),
-        ("embed", {"source": "/x", "workspace": "/y"}, "given by the worker"),
+        ("embed", {"source": "/x", "workspace": "/y"}, "set by the worker"),
     ],
 )
 def test_bad_requests_are_refused_with_a_reason(jobs: Jobs, kind: str, parameters: dict, message: str) -> None:

@@ -199,6 +199,7 @@ def test_concepts_are_found_by_name_with_what_was_merged_into_them() -> None:
         model.ablate("koncept 3")
 
 
+@pytest.mark.wrong_types
 def test_parts_and_inputs_that_do_not_fit_are_refused() -> None:
     with pytest.raises(MismatchError, match="head 5"):
         ConceptModel(MODEL.bottleneck, small_model(size=5).head, MODEL.concepts, CLASSES)

@@ -202,6 +202,7 @@ def test_a_small_vocabulary_gives_fewer_candidates(generator: np.random.Generato
     assert naming.candidates.shape == (LATENTS, 2)
 
 
+@pytest.mark.wrong_types
 def test_rules_say_what_they_lack(generator: np.random.Generator) -> None:
     directions, names, codes = generator.normal(size=(LATENTS, DIM)), unit(generator, NAMES), random_codes(generator)
     with pytest.raises(InvalidInputError, match="Unknown naming rule"):

@@ -169,6 +169,7 @@ def test_texts_and_templates(url: str) -> None:
         ("/nowhere", b"", 404, "Not Found"),
     ],
 )
+@pytest.mark.wrong_types
 def test_refusals_say_why(url: str, path: str, body: bytes, status: int, message: str) -> None:
     answered, record = ask(url, path, body)
     assert answered == status

@@ -176,8 +176,8 @@ def test_vectors_may_bring_their_pictures_and_class_names(tmp_path: Path) -> Non
 BAD = {
     "two files of vectors": ([File("v.npz", b""), File("w.npz", b"")], "one file of vectors"),
     "nothing": ([], "Nothing was uploaded"),
-    "broken zip": ([File("x.zip", b"PK\x03\x04 broken")], "x.zip is no readable zip"),
-    "text called zip": ([File("x.zip", b"hello")], "x.zip is no readable zip"),
+    "broken zip": ([File("x.zip", b"PK\x03\x04 broken")], "x.zip is not a readable zip"),
+    "text called zip": ([File("x.zip", b"hello")], "x.zip is not a readable zip"),
     "empty zip": ([File("x.zip", packed({}))], "x.zip holds no pictures"),
     "zip of texts": ([File("x.zip", packed({"a.txt": b"words"}))], "x.zip holds no pictures"),
     "table alone": ([File("t.csv", b"path\na.png\n")], "together with"),
@@ -187,7 +187,7 @@ BAD = {
     "two tables": ([File("a.csv", b"path\n"), File("b.csv", b"path\n"), File("a.png", picture())], "only one table"),
     "zip and pictures": ([File("a.zip", packed({})), File("a.png", picture())], "not both"),
     "vectors and pictures": ([File("v.npz", b""), File("a.png", picture())], "into one zip"),
-    "side files only": ([File("notes.txt", b"words")], "no picture"),
+    "side files only": ([File("notes.txt", b"words")], "is not a picture"),
     "a file that is a folder": (
         [File("t.csv", b"path\na.png\n"), File("t.zip", packed({"a.png": picture(), "t.csv/b.png": picture()}))],
         "twice",
@@ -236,7 +236,7 @@ def test_demo_mode_keeps_nothing_but_reads_one_picture(tmp_path: Path, monkeypat
 
 
 def test_single_file_that_is_no_picture_is_refused_by_name() -> None:
-    with pytest.raises(InvalidInputError, match=r"cat\.jpg cannot be used: it is no picture"):
+    with pytest.raises(InvalidInputError, match=r"cat\.jpg cannot be used: it is not a recognised picture"):
         uploads.read_single(File("cat.jpg", b"these are words, not pixels"))
 
 
@@ -283,7 +283,7 @@ def test_vectors_and_bundles_that_unpack_to_more_than_is_kept_are_refused(tmp_pa
         uploads.keep(visitor, [File("vectors.npz", vectors.getvalue())])
     with pytest.raises(LimitError):
         loading.keep_bundle(str(visitor), File("model.zip", squeezed({"model/model.safetensors": bytes(200_000)})))  # type: ignore[arg-type]
-    with pytest.raises(InvalidInputError, match="no zip archive"):
+    with pytest.raises(InvalidInputError, match="not a zip archive"):
         loading.keep_bundle(str(visitor), File("model.zip", b"something else"))  # type: ignore[arg-type]
     assert [path for path in visitor.rglob("*") if path.is_file() and path.suffix in (".npz", ".zip")] == []
     assert loading.keep_bundle(str(visitor), File("model.zip", squeezed({"a": b"b"}))).is_file()  # type: ignore[arg-type]

@@ -40,7 +40,7 @@ def why_not(study: Study) -> str | None:
     return why_never(study) or encoders.why_not(study)
 
 
-def patches_of(study: Study, uris: Sequence[str]) -> list[Float32[np.ndarray, "rows columns dim"]]:
+def patches_of(study: Study, uris: Sequence[str]) -> list[Float32[np.ndarray, "_ _ dim"]]:
     """Raw patch embeddings of pictures, in one batch for those not asked for lately.
 
     Raises:
