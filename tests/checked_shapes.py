@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from beartype import BeartypeConf, BeartypeHintOverrides, beartype
+from beartype import BeartypeConf, FrozenDict, beartype
 from beartype.door import is_bearable
 from beartype.roar import BeartypeException
 
 F = TypeVar("F", bound=Callable[..., Any])
-_NUMPYS_TOO = BeartypeHintOverrides(
+_NUMPYS_TOO = FrozenDict(
     {int: int | np.integer, float: float | int | np.floating | np.integer, bool: bool | np.bool_},
 )
 """A number of numpy is as good as one of Python."""
