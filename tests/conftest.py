@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The processes share the cores among them; a pool of threads in each only makes them wait for one another.
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 sys.path.insert(0, str(Path(__file__).parent))
 LIBRARY = [
@@ -22,12 +29,16 @@ from cbm.demo.pipeline import Demonstrated
 from cbm.workspace.workspace import Workspace
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one process, and all of `real` in one: they share what is slow to make."""
-    for item in items:
-        together = "real" if "real" in item.path.parent.parts else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(together))
+class ByFile(LoadScopeScheduling):
+    """Keeps a file's tests in one process, and all of `real` in one: they share what is slow to make."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/real" if file.startswith("tests/real/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

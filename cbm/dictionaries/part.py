@@ -31,7 +31,7 @@ class DictionarySettings:
     """How many concepts to look for. More concepts find finer distinctions, but each needs images to learn from; too many end up dead.
     Start with a quarter as many concepts as images. Eight times the embedding's dimension when absent."""
     k: Annotated[int, Range(1)] = 32
-    """How many concepts an image has at a time, on average: fewer are easier to read, more keep more of the image. The baselines that the
+    """How many concepts are active per image, on average: fewer are easier to read, more keep more of the image. The baselines that the
     dictionary is compared with have as many."""
 
     def resolved(self, dim: int) -> Self:

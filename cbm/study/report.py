@@ -44,16 +44,17 @@ class _Page:
     confusions: Confusions
 
 
-def report_html(study: Study, title: str, run: Run | None = None) -> str:
+def report_html(study: Study, title: str, run: Run | None = None, recipe: Recipe | None = None) -> str:
     """The whole file.
 
     Args:
         title: heading of the page, such as the model's id.
+        recipe: the edits in force; those that the model was saved with when absent.
     """
     run = run or Run()
-    recipe = study.model.recipe
+    recipe = study.model.recipe if recipe is None else recipe
     concepts = sorted((entry for entry in study.concepts(recipe) if not entry.hidden), key=lambda entry: -entry.predictiveness)
-    page = _Page(study, recipe, concepts, study.confusions())
+    page = _Page(study, recipe, concepts, study.confusions(recipe))
     sections: tuple[tuple[str, str, Callable[[_Page], str]], ...] = (
         ("figures", "Figures", _figures),
         ("classes", "Classes", _classes),

@@ -32,7 +32,7 @@ class Name(OnDevice):
     on: str | None = None
     """Embedding set whose images fire the latents; the dictionary's own when absent."""
     unique: bool = False
-    """Give every name to at most one concept."""
+    """Give each name to the concept it fits best, and to no other; the others get their next best, or none."""
     pretrained: str | None = None
     """Tag or checkpoint file that encodes a list of names, where the backbone's own is not available."""
 

@@ -221,7 +221,7 @@ def test_weights_that_did_not_make_the_set_are_refused_in_words(open_app: OpenAp
 def test_rejected_files_are_listed_with_reasons(open_app: OpenApp, encoded: Workspace) -> None:
     app = open_app("data", encoded.root, embeddings=set_named(encoded, "pictures").id)
     assert next(metric.value for metric in app.metric if metric.label == "Rejected") == "1"
-    assert "words.jpg**: it is no picture that can be recognised" in shown(app).replace("\\", "")
+    assert "words.jpg**: it is not a recognised picture format" in shown(app).replace("\\", "")
     assert app.get("download_button")
 
 

@@ -18,6 +18,7 @@ from cbm.jobs.liveness import WorkerSign
 from cbm.model import export
 from cbm.model.bundle_archive import pack
 from cbm.model.concept_model import ConceptModel
+from cbm.study.report import report_html
 from cbm.ui.frame import resources
 from cbm.ui.pages import export as export_page
 from cbm.workspace.workspace import Workspace
@@ -170,3 +171,12 @@ def test_a_link_to_a_load_that_failed_shows_why_and_offers_a_retry(
     assert any("There is no bundle in gone" in error.value for error in app.error)
     assert app.button(key="load_job-retry").label == "Retry"
     assert not open_app("export", root=own_workspace.root).error, "without the link it is not in the way"
+
+
+def test_the_report_is_one_file_with_the_visitors_edits(open_app: OpenApp, workspace: Workspace) -> None:
+    app = open_app("export")
+    assert [button.label for button in app.download_button if button.key == "export_report"] == ["Download report"]
+    study = resources.study(str(workspace.root), default(workspace))
+    text = report_html(study, "shapes", recipe=Recipe.of(AblateConcept(3, "heart")))
+    assert "Ablate “heart”" in text
+    assert "http" not in text.replace("http://www.w3.org", "")

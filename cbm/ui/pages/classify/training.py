@@ -18,6 +18,7 @@ from cbm.ui.frame import chosen, messages, resources
 from cbm.ui.frame.empty import empty_card
 from cbm.ui.frame.state import ClassifyPage, DataPage, DiscoverPage, StartPage
 from cbm.ui.widgets import job_panel
+from cbm.ui.widgets.settings_form import settings_form
 from cbm.workspace import ConceptsArtifact, EmbeddingsArtifact
 
 KIND = "train"
@@ -139,12 +140,14 @@ def _form(concepts: Sequence[ConceptsOption], sets: Sequence[ImageSet], first_of
             key=ClassifyPage.key("train_head"),
             format_func=lambda kind: HEADS[kind].label,
         )
-    nec = _nec(head, left)
+    part = HEADS[head]
+    nec = STANDARD_NECS[0] if part.dense else _nec(left)
     with right:
-        st.caption(HEADS[head].summary)
+        st.caption(part.summary)
     with st.expander("More settings", icon=":material/tune:"):
         seed, names_from = _more(named_by if table.id == first_offer else None)
-    parameters = {"concepts": table.id, "on": on.id, "head": head, "necs": _necs(nec), "seed": seed}
+        own = settings_form(part.settings, prefix=ClassifyPage.key("train_setting"), scope=head, without=("necs",))
+    parameters = {"concepts": table.id, "on": on.id, "head": head, "necs": _necs(nec), "seed": seed, "options": own}
     parameters |= {name: value for name, value in (("test", test), ("names_from", names_from)) if value}
     st.button(
         "Train",
@@ -152,7 +155,7 @@ def _form(concepts: Sequence[ConceptsOption], sets: Sequence[ImageSet], first_of
         type="primary",
         icon=":material/play_arrow:",
         on_click=_submit,
-        args=(parameters, head, on.title),
+        args=(parameters, part.label, on.title),
     )
     st.caption(
         "The linear probe, zero-shot, a dense head and random directions are measured on the same images. It takes seconds to minutes."
@@ -213,9 +216,7 @@ def _test_choice(sets: Sequence[ImageSet], on: ImageSet) -> str | None:
     return chosen if chosen in tests else None
 
 
-def _nec(head: str, place: st.delta_generator.DeltaGenerator) -> int:
-    if head != "sparse":
-        return STANDARD_NECS[0]
+def _nec(place: st.delta_generator.DeltaGenerator) -> int:
     with place:
         return int(
             st.number_input(
@@ -230,7 +231,6 @@ def _nec(head: str, place: st.delta_generator.DeltaGenerator) -> int:
 
 
 def _submit(parameters: dict[str, object], head: str, images: str) -> None:
-    kind = f"{HEADS[head].label.lower()} head" if head != "dn-cbm" else HEADS[head].label
     # A callback runs before the page, which shows it in its place.
     with messages.refusals(at=KIND):
-        job_panel.submit(KIND, parameters, title=f"Train a {kind} on {images}")
+        job_panel.submit(KIND, parameters, title=f"Train on {images} ({head})")

@@ -15,7 +15,7 @@ from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CbmError, InvalidInputError
 from cbm.core.files import whole_file
 from cbm.names.names import SHIPPED, read_names
-from cbm.registry import RULES
+from cbm.registry import RULES, VERBS
 from cbm.study.dictionary_evidence import DictionaryEvidence
 from cbm.study.dictionary_runs import DictionaryRun, NamedTable
 from cbm.ui.access import modes, quotas, uploads
@@ -29,6 +29,7 @@ from cbm.ui.frame.state import ClassifyPage, ConceptPage, ConceptsPage, Discover
 from cbm.ui.pages.discover import measures, records
 from cbm.ui.widgets import figures, job_panel
 from cbm.ui.widgets.figures import discovery as charts
+from cbm.ui.widgets.settings_form import Look, settings_form
 from cbm.ui.widgets.thumbnails import strip, theme
 from cbm.workspace import VocabularyArtifact, Workspace
 
@@ -209,6 +210,9 @@ def _model_of(root: str, table: NamedTable) -> str | None:
 # New names
 
 
+_LOOKS = {"unique": Look("Each name once")}
+
+
 @dataclass(frozen=True)
 class WordChoice:
     """One list to name with."""
@@ -268,13 +272,7 @@ def naming_form(root: str, run: DictionaryRun) -> None:
         if chosen.value == _UPLOAD.value:
             file = st.file_uploader("List of names", type=["txt", "npz"], key=f"name_file-{run.id}")
     with right:
-        rule = st.selectbox("Rule", RULES.names, format_func=lambda name: RULES[name].label, key=f"name_rule-{run.id}")
-        st.caption(RULES[rule].summary)
-    unique = st.toggle(
-        "Each name once",
-        key=f"name_unique-{run.id}",
-        help="Each name goes to the concept it fits best; the others get their next best, or none.",
-    )
+        asked = settings_form(VERBS["name"].settings, prefix="name", scope=run.id, only=("rule", "unique"), looks=_LOOKS)
     tag = _weights(run.backbone, chosen, f"name_weights-{run.id}") if missing else None
     blocked = (missing and not chosen.encoded and tag is None) or (chosen.value == _UPLOAD.value and file is None)
     if st.button("Name the concepts", key=f"name_start-{run.id}", type="primary", icon=":material/label:", disabled=blocked):
@@ -287,7 +285,7 @@ def naming_form(root: str, run: DictionaryRun) -> None:
                 messages.error(str(error))
                 return
             label = Path(vocabulary).name
-        request = {"dictionary": run.id, "vocabulary": vocabulary, "rule": rule, "unique": unique}
+        request = {"dictionary": run.id, "vocabulary": vocabulary, **asked}
         if tag is not None:
             request["pretrained"] = tag
         job_panel.ask("name", request, title=f"Name {counted(run.width, 'concept')} from {label}")

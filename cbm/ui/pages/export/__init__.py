@@ -17,6 +17,7 @@ from cbm.model.bundle_archive import pack
 from cbm.model.concept_model import ConceptModel
 from cbm.model.export import ABOUT, BuiltExport, PlannedFile
 from cbm.reproduction import reproduction
+from cbm.study.report import report_html
 from cbm.ui.access import modes
 from cbm.ui.frame import cache, chosen, edits, empty, messages, resources
 from cbm.ui.frame.cards import page_title
@@ -76,6 +77,7 @@ def show() -> None:
         _download(request, files)
         _contents(files, request.formats)
         _folder(request)
+        _report(request)
     with right:
         st.subheader("Preview of the model card", anchor=False)
         _card(export.card_text(edited, study.metrics, request.formats))
@@ -252,6 +254,25 @@ def _save(request: Request) -> None:
         if not text:
             raise InvalidInputError("No folder was given. Enter where to write the export.")
         _submit(request, Path(text).expanduser().absolute())
+
+
+def _report(request: Request) -> None:
+    """The model as one file to read."""
+    st.subheader("Report", anchor=False)
+    st.caption(
+        "One HTML file to send to people who do not have this app: figures beside baselines, concepts with their images, classes, "
+        "confusions and your edits. It opens from disk, without a network."
+    )
+    title = request.name
+    st.download_button(
+        "Download report",
+        lambda: report_html(resources.study(request.root, request.model), f"Concept model {title}", recipe=request.recipe).encode(),
+        f"report-{title}.html",
+        "text/html",
+        key=ExportPage.key("report"),
+        icon=":material/summarize:",
+        on_click="ignore",
+    )
 
 
 # Code
