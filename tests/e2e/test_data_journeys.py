@@ -76,8 +76,8 @@ def test_own_images_are_encoded_and_searched_by_words_and_by_likeness(
 
 
 WRONG = {
-    "broken.zip": (b"PK\x03\x04 broken", "broken.zip is no readable zip"),
-    "cat.jpg": (b"words, not pixels", "None of these files is a picture that can be read"),
+    "broken.zip": (b"PK\x03\x04 broken", "broken.zip is not a readable zip"),
+    "cat.jpg": (b"words, not pixels", "None of these files is a readable picture"),
     "pets.csv": (b"path,label\na.png,cat\n", "upload it together with them"),
 }
 

@@ -92,7 +92,7 @@ def test_upload_a_picture_click_a_patch_and_see_its_concepts(seen_visit: Visit, 
     decode(read_bytes(seen.study.uris[row])).save(tmp_path / "mine.png")
     page = seen_visit.open("/image")
     page.get_by_text("A picture of your own").click()
-    expect(page.get_by_text("Nothing chosen yet")).to_be_visible()
+    expect(page.get_by_text("Drop a picture here. Its prediction")).to_be_visible()
     page.locator("input[type=file]").set_input_files(tmp_path / "mine.png")
     expect(page.get_by_role("heading", name=seen.study.picture(row, Recipe()).title)).to_be_visible()
     expect(page.get_by_role("heading", name="Nearest by concepts")).to_be_visible()

@@ -168,7 +168,7 @@ def test_hosted_visitor_comes_back_and_deletes_their_data(start_server: StartSer
     expect(page.get_by_text("95.0%")).to_be_visible()
     assert not (server.workspace / "visitors" / token).exists()
     stranger = visitors(server)
-    expect(stranger.open(f"/?workspace={token}").get_by_text("a workspace that is not here")).to_be_visible()
+    expect(stranger.open(f"/?workspace={token}").get_by_text("a workspace that does not exist here")).to_be_visible()
 
 
 @pytest.mark.parametrize("address", ["/", "/concept?concept=3"])

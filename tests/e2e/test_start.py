@@ -15,7 +15,7 @@ from cbm.ui.frame.formats import percent
 def test_first_look_says_what_it_is_and_where_to_click(visit: Visit) -> None:
     page = visit.open()
     expect(page.get_by_role("heading", name="Classifiers you can read, question and correct")).to_be_visible()
-    expect(page.get_by_text(re.compile("The model says .*, above all because of"))).to_be_visible()
+    expect(page.get_by_text(re.compile("The model says .*, mainly because of"))).to_be_visible()
     cards = page.locator(".st-key-pipeline")
     for step in ("Data", "Discover", "Name", "Classify", "Intervene"):
         expect(cards.get_by_text(step, exact=True)).to_be_visible()
