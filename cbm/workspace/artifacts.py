@@ -76,7 +76,7 @@ class Artifact:
             return of_kind(ArtifactId(record["id"]), folder, record["created"], made, record["metrics"], record["libraries"])
         except CorruptArtifactError as error:
             raise CorruptArtifactError(f"{folder} cannot be opened. {error}") from error
-        except (KeyError, TypeError, ValueError, AssertionError, OSError, InvalidInputError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, AssertionError, OSError, InvalidInputError) as error:
             raise CorruptArtifactError(f"{folder} is not a readable artefact ({error}); remove the folder and make it again.") from error
 
 

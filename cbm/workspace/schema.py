@@ -33,7 +33,7 @@ def read_record(record: Mapping[str, Any]) -> Request[Any]:
 
     Raises:
         CorruptArtifactError: it is of a version that this one does not know.
-        KeyError, TypeError, ValueError, AssertionError, InvalidInputError: it is damaged.
+        LookupError, TypeError, ValueError, AttributeError, AssertionError, InvalidInputError: it is damaged.
     """
     match record["schema"]:
         case 1:

@@ -113,6 +113,23 @@ def test_one_damaged_artefact_does_not_hide_the_others(workspace: Workspace) -> 
     assert [broken.id in str(error) for error in workspace.damaged()] == [True]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": 1, "kind": "model", "parameters": {"head": "sparse", "recipe": "[]"}, "parents": []},
+        {"schema": 1, "kind": "model", "parameters": {"head": "sparse"}, "parents": ["concepts-0123456789abcdef"]},
+        {"parents": ["vocabulary-0123456789abcdef"]},
+        {"parameters": ["source"]},
+    ],
+)
+def test_a_record_of_another_shape_is_damage_and_no_crash(workspace: Workspace, change: dict[str, object]) -> None:
+    artifact = workspace.create("vocabulary", {"source": "a", "names": "b", "backbone": {}, "templates": []}, [], write_note)
+    record = json.loads((artifact.path / "artifact.json").read_text())
+    (artifact.path / "artifact.json").write_text(json.dumps(record | change))
+    assert workspace.list() == []
+    assert [artifact.id in str(error) for error in workspace.damaged()] == [True]
+
+
 def test_a_future_schema_is_refused(workspace: Workspace) -> None:
     artifact = workspace.create("vocabulary", {}, [], write_note)
     record = json.loads((artifact.path / "artifact.json").read_text())
