@@ -273,3 +273,12 @@ def test_nobody_has_a_hosted_workspace_outside_a_visit(local: Path, monkeypatch:
     monkeypatch.setenv("CBM_MODE", "hosted")
     with pytest.raises(NotAllowedError, match="no visitor in this session"):
         modes.workspace_root()
+
+
+@pytest.mark.parametrize("name", ["options", "settings"])
+def test_settings_of_a_part_are_limited_like_those_of_the_verb(hosted: Path, name: str) -> None:
+    quotas.check_job({name: {"epochs": 2000, "widths": [16, 32], "note": "/a/b"}})
+    with pytest.raises(LimitError, match="epochs is 2,001; 2,000"):
+        quotas.check_job({name: {"epochs": 2001}})
+    with pytest.raises(LimitError, match="widths is 1,000,000"):
+        quotas.check_job({name: {"widths": [16, 10**6]}})

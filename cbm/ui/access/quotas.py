@@ -140,8 +140,13 @@ def check_job(parameters: Mapping[str, Any] | None = None) -> None:
     modes.require_write()
     bounds = modes.limits()
     for name, given in (parameters or {}).items():
+        if isinstance(given, Mapping):
+            # Settings of a part. Texts in there, such as a recipe's names, lead nowhere.
+            for inner, value in given.items():
+                _check_size(inner, value, bounds)
+        _check_size(name, given, bounds)
         for value in given if isinstance(given, list | tuple) else (given,):
-            _check_parameter(name, value, bounds.max_settings.get(name))
+            _check_path(value)
     if bounds.max_jobs is None:
         return
     own = Jobs(Workspace(modes.workspace_root())).list()
@@ -155,9 +160,16 @@ def check_job(parameters: Mapping[str, Any] | None = None) -> None:
         raise LimitError("The server is busy with the jobs of other visitors. Your work is safe; try again in a few minutes.")
 
 
-def _check_parameter(name: str, value: object, allowed: float | None) -> None:
-    if isinstance(value, int | float) and allowed is not None and not value <= allowed:
-        raise LimitError(f"{name} is {value:,}; {allowed:,} is the limit here. Choose less, or install CBM Studio on your own machine.")
+def _check_size(name: str, value: object, bounds: Limits) -> None:
+    allowed = bounds.max_settings.get(name)
+    for number in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(number, int | float) and allowed is not None and not number <= allowed:
+            raise LimitError(
+                f"{name} is {number:,}; {allowed:,} is the limit here. Choose less, or install CBM Studio on your own machine."
+            )
+
+
+def _check_path(value: object) -> None:
     if modes.may_use_paths() or not isinstance(value, str):
         return
     if value.startswith("scenes:"):
