@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -69,7 +69,7 @@ def _parameter(field: Field, argument: bool) -> inspect.Parameter:
         info = typer.Option(option_name(field), help=field.help, **bounds)
         annotation = _type(field)
         if field.many and default not in (None, inspect.Parameter.empty):
-            default = ",".join(map(str, default))
+            default = _listed(default)
     if field.optional:
         annotation = annotation | None
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, info])
@@ -78,9 +78,14 @@ def _parameter(field: Field, argument: bool) -> inspect.Parameter:
 def _of_parts(setting: PartSetting) -> Field:
     """The setting as an option: absent, the part's own default holds, which the help tells."""
     default = setting.field.default
-    told = "" if default is None or setting.field.required else f" Default: {default}."
+    told = "" if default is None or setting.field.required else f" Default: {_listed(default) if setting.field.many else default}."
     help_text = f"{setting.field.help}{told} Of {', '.join(setting.parts)}."
     return dataclasses.replace(setting.field, default=None, optional=True, help=help_text)
+
+
+def _listed(values: Sequence[Any]) -> str:
+    """Several values as people type them."""
+    return ",".join(map(str, values))
 
 
 def _type(field: Field) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,7 +21,6 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of everything random.")]
 BackboneOption = Annotated[str, typer.Option(help="demo, an open_clip architecture such as ViT-B-32, or a model configuration.")]
 PretrainedOption = Annotated[str | None, typer.Option(help="open_clip tag, or a checkpoint file (.safetensors, .pt).")]
-SpaceOption = Annotated[Literal["l2", "raw"], typer.Option(help="l2 (unit length) or raw.")]
 
 
 def open_workspace(root: Path | None) -> Workspace:

@@ -143,6 +143,14 @@ class Kinds(Protocol):
     def __getitem__(self, kind: str) -> type[Bottleneck]: ...
 
 
+def stored_size(folder: Path) -> int | None:
+    """`size` of the bottleneck saved in `folder`, without loading it; None where that cannot be read."""
+    try:
+        return int(json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))["size"])
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+
+
 def read_bottleneck(folder: Path, kinds: Kinds) -> Bottleneck:
     """The bottleneck that `Bottleneck.save` wrote into `folder`.
 

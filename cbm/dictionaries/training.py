@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
@@ -17,6 +19,7 @@ from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.dictionaries.trainer import HistoryPoint, TrainedDictionary, train
 
 _RECORD = "training.json"
+_HISTORY = "history.json"
 
 
 def train_once(embeddings: Float32[np.ndarray, "rows dim"], config: TrainingConfig, run: Run) -> TrainedDictionary:
@@ -44,6 +47,19 @@ def train_once(embeddings: Float32[np.ndarray, "rows dim"], config: TrainingConf
     # Written last and in one step: it says that the rest is whole.
     write_json(finished / _RECORD, record)
     return trained
+
+
+def save_history(history: Sequence[HistoryPoint], folder: Path) -> None:
+    """Keep the figures of a training beside its dictionary."""
+    (folder / _HISTORY).write_text(json.dumps([dataclasses.asdict(point) for point in history]) + "\n")
+
+
+def load_history(folder: Path) -> tuple[HistoryPoint, ...]:
+    """What `save_history` kept; empty where nothing was, or where it cannot be read."""
+    try:
+        return tuple(HistoryPoint(**point) for point in json.loads((folder / _HISTORY).read_text()))
+    except (OSError, TypeError, ValueError):
+        return ()
 
 
 def _finished(trained: TrainedDictionary) -> TrainedDictionary:

@@ -240,12 +240,16 @@ def _write(draft: Draft, run: _Run, source: ImageSource, backbone: Backbone, par
 
 
 def rejected_files(artifact: EmbeddingsArtifact) -> tuple[Rejected, ...]:
-    """The files that were turned away when a set was made; none for imported vectors."""
+    """The files that were turned away when a set was made; none for imported vectors.
+
+    Raises:
+        CorruptArtifactError: the list is there and cannot be read.
+    """
     file = artifact.path / REJECTED
     try:
         entries = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
         return tuple(Rejected(entry["item"], entry["uri"], entry["reason"]) for entry in entries)
-    except (KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise CorruptArtifactError(f"{file} is damaged ({error}); the set itself is whole.") from error
 
 

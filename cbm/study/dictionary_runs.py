@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from cbm.backbones.reference import BackboneReference
-from cbm.core.bottleneck import SETTINGS_FILE
+from cbm.core.bottleneck import stored_size
 from cbm.core.wording import counted
 from cbm.dictionaries.trainer import HistoryPoint
 from cbm.registry import DICTIONARIES
@@ -140,10 +139,9 @@ def named_tables(
 
 def history(artifact: Artifact) -> tuple[HistoryPoint, ...]:
     """The figures of the training, step by step; empty where none were kept."""
-    try:
-        return tuple(HistoryPoint(**point) for point in json.loads((artifact.path / "history.json").read_text()))
-    except (OSError, TypeError, ValueError):
-        return ()
+    from cbm.dictionaries.training import load_history
+
+    return load_history(artifact.path)
 
 
 def _run(artifact: DictionaryArtifact, sets: Mapping[str, ImageSet]) -> DictionaryRun:
@@ -156,7 +154,7 @@ def _run(artifact: DictionaryArtifact, sets: Mapping[str, ImageSet]) -> Dictiona
         id=artifact.id,
         created=artifact.created,
         variant=variant,
-        width=width or _size(artifact),
+        width=width or stored_size(artifact.path) or 0,
         k=k,
         seed=seed,
         images=sum(parent.count for parent in parents),
@@ -183,10 +181,3 @@ def _settings(training: Mapping[str, Any]) -> tuple[str, int | None, int | None,
     # Only that recipe leaves the embeddings as they come.
     name = "dn-cbm" if name == "relu-l1" and training.get("inputs") == "raw" else name
     return name, variant.get("width"), variant.get("k"), training.get("seed")
-
-
-def _size(artifact: Artifact) -> int:
-    try:
-        return int(json.loads((artifact.path / SETTINGS_FILE).read_text())["size"])
-    except (OSError, KeyError, TypeError, ValueError):
-        return 0

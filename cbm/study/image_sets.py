@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -208,12 +207,10 @@ def rejected_files(artifact: EmbeddingsArtifact) -> pandas.DataFrame:
     """
     import pandas as pd
 
-    file = artifact.path / "rejected.json"
-    try:
-        entries = json.loads(file.read_text()) if file.is_file() else []
-        return pd.DataFrame({"File": [entry["item"] for entry in entries], "Reason": [entry["reason"] for entry in entries]})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptArtifactError(f"{file} cannot be read ({error}); encode the images again.") from error
+    from cbm.embeddings import encode
+
+    rejected = encode.rejected_files(artifact)
+    return pd.DataFrame({"File": [entry.item for entry in rejected], "Reason": [entry.reason for entry in rejected]})
 
 
 def mixed_order(embeddings: EmbeddingSet) -> Int[np.ndarray, " items"]:

@@ -15,7 +15,6 @@ from dataclasses import InitVar, dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, cast, get_type_hints
 
-from cbm.core.errors import InvalidInputError
 from cbm.core.progress import CancelCheck, ProgressCallback
 from cbm.core.run import Run
 from cbm.core.settings import Field, from_json, settings_fields, value_from_json
@@ -220,7 +219,7 @@ def _limits() -> Iterator[tuple[str, float]]:
     from cbm.registry import VERBS
 
     for part in VERBS:
-        for field in part.fields:
+        for field in (*part.fields, *(setting.field for setting in part.part_settings().values())):
             for extra in field.extras:
                 if isinstance(extra, Hosted):
                     yield field.name, extra.most
@@ -228,25 +227,3 @@ def _limits() -> Iterator[tuple[str, float]]:
 
 def _run(options: Mapping[str, Any]) -> Run:
     return Run(**{name: options[name] for name in ("progress", "cancelled", "device", "seed") if name in options})
-
-
-__all__ = [
-    "Argument",
-    "AsJob",
-    "Hosted",
-    "InvalidInputError",
-    "OnDevice",
-    "Option",
-    "Seeded",
-    "Settings",
-    "SettingsOf",
-    "Verb",
-    "VerbResult",
-    "WorkspaceLike",
-    "hosted_limits",
-    "is_argument",
-    "open_workspace",
-    "option_name",
-    "plain",
-    "verb",
-]

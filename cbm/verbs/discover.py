@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
@@ -78,7 +77,7 @@ def discover(settings: Discover, workspace: Workspace, run: Run) -> Discovered:
         MismatchError: the sets come from different backbones or spaces.
         Cancelled: training was stopped; the same request resumes from its checkpoint.
     """
-    from cbm.verbs.common import join_sets
+    from cbm.verbs.joined_sets import join_sets
 
     joined = join_sets(workspace, settings.embeddings)
     part = DICTIONARIES[settings.variant]
@@ -88,12 +87,13 @@ def discover(settings: Discover, workspace: Workspace, run: Run) -> Discovered:
 
     def write(draft: Draft) -> None:
         from cbm.dictionaries.baselines import baselines_table
+        from cbm.dictionaries.training import save_history
         from cbm.metrics.reconstruction import measure_reconstruction
 
         training, held_out = _hold_out(joined.embeddings, run.seed)
         fitted = part.fit(training, own, training_run)
         fitted.dictionary.save(draft.path)
-        (draft.path / "history.json").write_text(json.dumps([dataclasses.asdict(point) for point in fitted.history]) + "\n")
+        save_history(fitted.history, draft.path)
         run.report(1, 1, "Comparing with simpler methods")
         everything = measure_reconstruction(fitted.dictionary, joined.embeddings)
         draft.metrics.update(

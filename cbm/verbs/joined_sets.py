@@ -1,10 +1,9 @@
-"""What several verbs need: opening the workspace, sets of embeddings together, and splits of labelled rows."""
+"""Several embedding sets as one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
@@ -14,12 +13,6 @@ from cbm.core.errors import InvalidInputError
 from cbm.embeddings.sets import Space, load_set, require_space
 from cbm.workspace.ids import ArtifactId
 from cbm.workspace.workspace import Workspace
-
-WorkspaceLike = Workspace | str | Path | None
-
-
-def open_workspace(workspace: WorkspaceLike) -> Workspace:
-    return workspace if isinstance(workspace, Workspace) else Workspace(workspace)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from cbm.workspace.workspace import Draft, Workspace
 
 if TYPE_CHECKING:
     from cbm.names.vocabulary import Vocabulary
-    from cbm.verbs.common import JoinedSets
+    from cbm.verbs.joined_sets import JoinedSets
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def name(settings: Name, workspace: Workspace, run: Run) -> Named:
     """
     from cbm.embeddings.sets import require_space
     from cbm.names.vocabulary import Vocabulary
-    from cbm.verbs.common import join_sets
+    from cbm.verbs.joined_sets import join_sets
 
     source = workspace.get(settings.dictionary, DictionaryArtifact)
     images = join_sets(workspace, [settings.on] if settings.on else source.sets)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cbm.core.errors import InvalidInputError
 from cbm.core.run import Run
 from cbm.core.wording import counted
+from cbm.registry import DICTIONARIES
 from cbm.verbs.base import Argument, AsJob, Hosted, OnDevice, VerbResult, verb
 from cbm.verbs.discover import Discover, Discovered, discover
 from cbm.workspace.workspace import Workspace
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float32, Float64
 
     from cbm.dictionaries.base import Dictionary
-    from cbm.verbs.common import JoinedSets
+    from cbm.verbs.joined_sets import JoinedSets
 
 MOST_RUNS = 100
 NEARLY = 0.02
@@ -42,8 +43,8 @@ class Sweep(OnDevice):
     """Active latents per image, such as 8,16,32; pairs with k above the width are left out."""
     seeds: Sequence[int] = (0,)
     """Seeds, such as 0,1,2; with several, stability is measured."""
-    variant: str = "batchtopk"
-    """As for discover."""
+    variant: Annotated[str, DICTIONARIES] = "batchtopk"
+    """How concepts are discovered."""
     epochs: Annotated[int | None, Hosted(2000)] = None
     """Passes over the embeddings; chosen by their number when absent."""
 
@@ -89,7 +90,7 @@ def sweep(settings: Sweep, workspace: Workspace, run: Run) -> Swept:
         InvalidInputError: nothing to train, or more than `MOST_RUNS` dictionaries.
         Cancelled: stopped.
     """
-    from cbm.verbs.common import join_sets
+    from cbm.verbs.joined_sets import join_sets
 
     joined = join_sets(workspace, settings.embeddings)
     wanted: list[Combination] = [

@@ -166,3 +166,8 @@ def test_help_loads_no_heavy_library() -> None:
 
 def test_the_page_of_commands_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == commands_page(), "run python -m cbm.cli.reference"
+
+
+def test_defaults_of_many_values_are_shown_as_they_are_typed() -> None:
+    shown = " ".join(CliRunner().invoke(command_line(), ["train", "--help"], env={"COLUMNS": "250"}).output.split())
+    assert "Default: 0.03,0.3,3.0. Of dense." in shown

@@ -7,8 +7,10 @@ import re
 import runpy
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Annotated
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ import planted
 
 from cbm import verbs
 from cbm.cli import command_line
+from cbm.cli.reference import commands_page
 from cbm.core.codes import Codes
 from cbm.core.errors import InvalidInputError
 from cbm.core.run import Run
@@ -26,10 +29,12 @@ from cbm.core.settings import settings_fields
 from cbm.embeddings.sets import EmbeddingSet
 from cbm.heads.base import LinearHead
 from cbm.heads.part import HeadRows
+from cbm.jobs.records import job_kinds
 from cbm.model.concept_model import ConceptModel
 from cbm.model.save import save_bundle
 from cbm.names.concepts import ActivationStatistics, ConceptTable
-from cbm.registry import BOTTLENECKS, DICTIONARIES, HEADS, METRICS
+from cbm.registry import BOTTLENECKS, DICTIONARIES, HEADS, METRICS, VERBS
+from cbm.verbs.base import AsJob, Hosted, Settings, VerbResult, hosted_limits, verb
 from cbm.verbs.discover import training_arguments
 from cbm.verbs.evaluate import evaluate_model
 from cbm.workspace.workspace import Workspace
@@ -39,6 +44,23 @@ PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"```python\n# (cbm/\w+/\w+\.py)\n(.*?)```", PAGE, re.S))
 LINES = dict(re.findall(r'# in cbm/registry\.py, in (\w+)\n"([\w-]+": "[\w.]+:\w+)",', PAGE))
 REGISTRIES = {"DICTIONARIES": DICTIONARIES, "BOTTLENECKS": BOTTLENECKS, "HEADS": HEADS, "METRICS": METRICS}
+
+
+@dataclass(frozen=True)
+class Counting(Settings):
+    at_least: Annotated[int, Hosted(7)] = 2
+    """Fewest to count."""
+
+
+@dataclass(frozen=True)
+class Counted(VerbResult):
+    concepts: int
+
+
+@verb(Counting, command="count-concepts", job=AsJob("Count", "concepts", "Open the concepts"))
+def count_concepts(settings: Counting, workspace: Workspace, run: Run) -> Counted:
+    """Count them."""
+    return Counted(settings.at_least)
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +164,23 @@ def test_a_setting_of_one_variant_alone_is_an_option_of_the_verb(parts: dict[str
     assert back == {"variant": name, "width": 12, "k": 3, "seed": 0, "options": {"candidates": 30}}
     with pytest.raises(InvalidInputError, match="takes no candidates"):
         verbs.discover([images.id], variant="pca", options={"candidates": 30}, workspace=workspace)
+
+
+def test_a_new_verb_is_a_command_a_job_a_function_a_limit_and_a_section_of_the_docs(workspace: Workspace) -> None:
+    VERBS.add("count_concepts", count_concepts)
+    try:
+        shown = " ".join(CliRunner().invoke(command_line(), ["count-concepts", "--help"], env={"COLUMNS": "250"}).output.split())
+        assert "Count them." in shown
+        assert "--at-least" in shown
+        assert "Fewest to count." in shown
+        assert verbs.count_concepts(at_least=3, workspace=workspace).concepts == 3
+        assert "count_concepts" in job_kinds()
+        assert VERBS["count_concepts"].run_request({"at_least": 4}, workspace, Run()).record() == {"concepts": 4}
+        assert hosted_limits()["at_least"] == 7
+        assert "| `--at-least` | `at_least` | `2` | Fewest to count. |" in commands_page()
+    finally:
+        VERBS.discard("count_concepts")
+    assert "count_concepts" not in job_kinds()
 
 
 def test_the_list_of_parts_in_the_docs_has_them(parts: dict[str, str]) -> None:

@@ -122,7 +122,7 @@ def home_of(root: str, identifier: str) -> str:
     path = Path(root)
     if path.parent.name == FOLDER and _TOKEN.fullmatch(path.name):
         base = path.parent.parent
-        if (base / "artifacts" / identifier / "artifact.json").is_file() and (path / "artifacts" / identifier).is_dir():
+        if Workspace(base).has(identifier) and (path / "artifacts" / identifier).is_dir():
             return str(base)
     return root
 

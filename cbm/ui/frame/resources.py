@@ -95,7 +95,7 @@ def _catalogue(root: str, stamp: tuple[int, ...]) -> Catalogue:
 
 def _title(artifact: Artifact) -> str:
     kind = "Edited model" if "recipe" in artifact.parameters else "Loaded model" if "bundle" in artifact.parameters else "Model"
-    return f"{kind} {artifact.id.partition('-')[2][:8]}, {artifact.created[:10]}"
+    return f"{kind} {artifact.id.short}, {artifact.created[:10]}"
 
 
 def _read_demo(file: Path) -> Mapping[str, Any]:

@@ -154,7 +154,7 @@ def _count_of(kind: str, found: Sequence[Artifact]) -> str:
     if not found:
         return "–"
     if kind == "embeddings":
-        images = sum(int(artifact.metrics.get("count", 0)) for artifact in found)
+        images = sum(artifact.figures.count or 0 for artifact in found if isinstance(artifact, EmbeddingsArtifact))
         return counted(images, "image") if images else counted(len(found), "set")
     return counted(len(found), {"dictionary": "run", "concepts": "naming"}.get(kind, "model"))
 
