@@ -5,14 +5,14 @@ import streamlit as st
 from cbm.core.errors import CbmError
 from cbm.core.paths import ASSETS
 from cbm.ui.access import modes
-from cbm.ui.frame import chosen, edits, job_workers, messages, navigation, resources, shell
+from cbm.ui.frame import chosen, edits, messages, resources, shell
 
-page = navigation.enter()
+page = shell.enter()
 st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "logo-mark.svg"))
 try:
     catalogue = resources.catalogue(modes.workspace_root())
     modes.put_address()
-    job_workers.take_up(modes.workspace_root())
+    resources.take_up_jobs(modes.workspace_root())
     if catalogue.models:
         model = chosen.choose(list(catalogue.models), catalogue.default)
         edits.start_from(model, resources.study(modes.workspace_root(), model).model.recipe)

@@ -1,7 +1,7 @@
 """The page of classes and heads."""
 
-from cbm.ui.frame import navigation
+from cbm.ui.frame import shell
 from cbm.ui.pages import classify
 
-navigation.require_entry()
+shell.require_entry()
 classify.show()

@@ -1,7 +1,7 @@
 """The page that compares two models."""
 
-from cbm.ui.frame import navigation
+from cbm.ui.frame import shell
 from cbm.ui.pages import compare
 
-navigation.require_entry()
+shell.require_entry()
 compare.show()

@@ -1,7 +1,7 @@
 """The page of one concept."""
 
-from cbm.ui.frame import navigation
+from cbm.ui.frame import shell
 from cbm.ui.pages import concept
 
-navigation.require_entry()
+shell.require_entry()
 concept.show()

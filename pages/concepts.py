@@ -1,7 +1,7 @@
 """The page of all concepts."""
 
-from cbm.ui.frame import navigation
+from cbm.ui.frame import shell
 from cbm.ui.pages import concepts
 
-navigation.require_entry()
+shell.require_entry()
 concepts.show()

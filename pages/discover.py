@@ -1,7 +1,7 @@
 """Find the concepts that a backbone sees in your images, compare with baselines, and give them names."""
 
-from cbm.ui.frame import navigation
+from cbm.ui.frame import shell
 from cbm.ui.pages import discover
 
-navigation.require_entry()
+shell.require_entry()
 discover.show()

@@ -1,7 +1,7 @@
 """Take the concept model with you, edits included; and take one in."""
 
-from cbm.ui.frame import navigation
+from cbm.ui.frame import shell
 from cbm.ui.pages import export
 
-navigation.require_entry()
+shell.require_entry()
 export.show()

@@ -1,7 +1,7 @@
 """The page of one image."""
 
-from cbm.ui.frame import navigation
+from cbm.ui.frame import shell
 from cbm.ui.pages import image
 
-navigation.require_entry()
+shell.require_entry()
 image.show()

@@ -1,7 +1,7 @@
 """The page that edits a model."""
 
-from cbm.ui.frame import navigation
+from cbm.ui.frame import shell
 from cbm.ui.pages import intervene
 
-navigation.require_entry()
+shell.require_entry()
 intervene.show()

@@ -1,7 +1,7 @@
 """All background work of this workspace: progress, log, and what to do when it fails."""
 
-from cbm.ui.frame import navigation
+from cbm.ui.frame import shell
 from cbm.ui.pages import jobs
 
-navigation.require_entry()
+shell.require_entry()
 jobs.show()

@@ -1,7 +1,7 @@
 """What this is, and what it found: the first paint is a finished result."""
 
-from cbm.ui.frame import navigation
+from cbm.ui.frame import shell
 from cbm.ui.pages import start
 
-navigation.require_entry()
+shell.require_entry()
 start.show()

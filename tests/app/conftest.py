@@ -26,7 +26,7 @@ APP = Path(__file__).resolve().parents[2] / "app.py"
 
 @pytest.fixture(autouse=True)
 def remember_navigation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AppTest forgets before every run that `st.navigation` was called, which a server does not (`navigation.require_entry`)."""
+    """AppTest forgets before every run that `st.navigation` was called, which a server does not (`shell.require_entry`)."""
     initialise = PagesManager.__init__
 
     def initialise_navigated(self: PagesManager, *arguments: Any, **options: Any) -> None:

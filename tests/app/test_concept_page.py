@@ -16,7 +16,7 @@ from cbm.images.scenes import CONCEPTS
 from cbm.study import evidence, relations
 from cbm.study.study import Study
 from cbm.ui.frame import resources
-from cbm.ui.frame.selection_links import Selection, encode_selection
+from cbm.ui.frame.links import Selection, encode_selection
 from cbm.workspace.workspace import Workspace
 
 CONCEPT = 3

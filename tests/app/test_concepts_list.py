@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from cbm.images.scenes import CONCEPTS
 from cbm.study.concept_map import ConceptMap
-from cbm.ui.frame.selection_links import Selection, encode_selection
+from cbm.ui.frame.links import Selection, encode_selection
 from cbm.ui.pages.concepts import concept_map, meaning
 
 COUNT = len(CONCEPTS) + SPARE

@@ -96,7 +96,7 @@ def test_filters_and_search(open_app: OpenApp, study: Study) -> None:
 
 
 def test_a_selection_narrows_the_images(open_app: OpenApp, study: Study) -> None:
-    from cbm.ui.frame.selection_links import Selection, encode_selection
+    from cbm.ui.frame.links import Selection, encode_selection
 
     wrong = study.rows(wrong_only=True)[:3]
     app = open_app("image", selection=encode_selection(Selection.of("images", wrong, None)))

@@ -19,7 +19,7 @@ from cbm.jobs import Jobs
 from cbm.registry import VERBS
 from cbm.study.study import Study
 from cbm.ui.frame import resources
-from cbm.ui.frame.selection_links import Selection, encode_selection
+from cbm.ui.frame.links import Selection, encode_selection
 from cbm.ui.frame.state import short
 from cbm.ui.pages.intervene.suggestions import experiments
 from cbm.ui.widgets.figures import signed

@@ -23,7 +23,7 @@ WRITING = ("data", "discover", "jobs")
 
 @pytest.fixture(autouse=True)
 def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cbm.ui.frame.job_workers.ensure", lambda root, anew=False: None)
+    monkeypatch.setattr("cbm.ui.frame.resources.ensure_worker", lambda root, anew=False: None)
 
 
 @pytest.fixture

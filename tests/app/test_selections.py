@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamlit.testing.v1 import AppTest
 
-from cbm.ui.frame.selection_links import Selection, encode_selection
+from cbm.ui.frame.links import Selection, encode_selection
 
 
 def script() -> None:

@@ -24,7 +24,7 @@ from cbm.workspace.workspace import Workspace
 @pytest.fixture(autouse=True)
 def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests play the worker."""
-    monkeypatch.setattr("cbm.ui.frame.job_workers.ensure", lambda root, anew=False: None)
+    monkeypatch.setattr("cbm.ui.frame.resources.ensure_worker", lambda root, anew=False: None)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 OWNERS = {
     "cbm/ui/frame/slots.py",
-    "cbm/ui/frame/parameters.py",
+    "cbm/ui/frame/links.py",
     # The visitor's token decides which session this is, before there is a page.
     "cbm/ui/access/visit.py",
 }

@@ -127,7 +127,7 @@ def test_only_the_app_imports_streamlit() -> None:
         return any(name.split(".")[0] == "streamlit" for name in names)
 
     assert [module for module, file in FILES.items() if imports_streamlit(file) and room_of(module) != "ui"] == []
-    assert imports_streamlit(FILES["cbm.ui.frame.navigation"])
+    assert imports_streamlit(FILES["cbm.ui.frame.shell"])
 
 
 def page_of(module: str) -> str | None:

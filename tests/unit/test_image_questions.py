@@ -18,7 +18,7 @@ from cbm.images.decode import decode
 from cbm.images.pictures import read_bytes
 from cbm.study.study import Study
 from cbm.study.subject import Neighbours, codes_by_patch, concepts_at
-from cbm.ui.frame import encoders, resources
+from cbm.ui.frame import resources
 from cbm.ui.pages.image import uploaded
 from cbm.ui.widgets import heatmaps
 
@@ -129,7 +129,7 @@ def test_filters_of_the_chooser(seen: Study) -> None:
 
 
 def test_without_the_very_weights_nothing_is_encoded_and_the_reason_is_said(unseen: Study) -> None:
-    assert "not those that encoded these images" in (encoders.why_not(unseen) or "")
+    assert "not those that encoded these images" in (resources.why_no_encoder(unseen) or "")
     with pytest.raises(MissingWeightsError, match="not those"):
         heatmaps.patches_of(unseen, [unseen.uris[0]])
-    assert encoders.why_never(unseen) is None
+    assert resources.why_never_an_encoder(unseen) is None

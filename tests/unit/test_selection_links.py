@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbm.core.errors import InvalidInputError
-from cbm.ui.frame.selection_links import LARGEST_MEMBER, LONGEST_LINK, Selection, decode_selection, encode_selection, tidy_name
+from cbm.ui.frame.links import LARGEST_MEMBER, LONGEST_LINK, Selection, decode_selection, encode_selection, tidy_name
 
 
 def packed(data: bytes) -> str:

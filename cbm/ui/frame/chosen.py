@@ -11,8 +11,8 @@ from cbm.core.errors import NotFoundError
 from cbm.editing.recipe import Recipe
 from cbm.study.study import Study
 from cbm.ui.access import modes, visit
-from cbm.ui.frame import edits, empty, resources
-from cbm.ui.frame.parameters import take_out
+from cbm.ui.frame import edits, layout, resources
+from cbm.ui.frame.links import take_out
 from cbm.ui.frame.resources import Catalogue
 from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import CHOSEN_MODEL, DEFAULT_MODEL, MODEL, fits, of_model, short
@@ -42,7 +42,7 @@ def open_chosen(things: str) -> Chosen:
     root = modes.workspace_root()
     catalogue = resources.catalogue(root)
     if not catalogue.models:
-        empty.no_models(things)
+        layout.no_models(things)
         st.stop()
     model = current()
     return Chosen(root, model, resources.study(root, model), edits.recipe(model), catalogue)

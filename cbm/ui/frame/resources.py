@@ -1,4 +1,7 @@
-"""What all visitors share: the workspace's models, loaded once and only read. Cache keys are ids and paths, never arrays."""
+"""What all visitors share, made once and only read: the workspace's models, images and jobs, backbones, and the workers of the jobs.
+
+Cache keys are ids and paths, never arrays.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,11 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cbm.core.errors import CorruptArtifactError
+from cbm.backbones.reference import BackboneReference
+from cbm.core.errors import CbmError, CorruptArtifactError, MissingWeightsError
 from cbm.embeddings.sets import EmbeddingSet
 from cbm.jobs import Jobs
+from cbm.jobs.attached import crew
 from cbm.study.study import Study
 from cbm.ui.access import modes, quotas, visitors
 from cbm.ui.frame import cache
@@ -20,9 +25,15 @@ from cbm.workspace.workspace import Artifact, Workspace
 if TYPE_CHECKING:
     from cbm.backbones.backbone import Backbone
 
+
 A = TypeVar("A", bound=Artifact)
 DEMO = "demo.json"
 """Left in the workspace by the demo: which artefacts belong to its two tasks, and its figures."""
+_DEMO_BACKBONE = "demo"
+_ASK_AGAIN = 300
+"""Seconds until weights that were not found are looked for again: without a network the search itself may take a while."""
+_TAKEN_UP: set[str] = set()
+"""Workspaces whose left jobs are looked after."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +121,11 @@ def _read_demo(file: Path) -> Mapping[str, Any]:
     return demo
 
 
+def forget_catalogue() -> None:
+    """Read the workspace again on the next run."""
+    cache.forget(_catalogue)
+
+
 def study(root: str, model: str) -> Study:
     """A model with its held-out images, ready to be asked.
 
@@ -180,6 +196,59 @@ def _backbone(architecture: str, pretrained: str | None) -> SharedBackbone:
     return SharedBackbone(Backbone(architecture, pretrained or None), Lock())
 
 
+def why_never_an_encoder(study: Study) -> str | None:
+    """Why nothing can be encoded for this model on any machine, found out without loading anything; None where it may be."""
+    reference = study.model.backbone
+    if reference is None:
+        return "This model does not say which backbone encoded its images, so new images and texts cannot be encoded."
+    if reference.is_foreign:
+        return (
+            f"The images were imported as vectors from {reference.architecture}/{reference.pretrained}, without its weights. "
+            "To encode new images or texts, encode the images with that backbone on the Data page and train on the result."
+        )
+    return None
+
+
+def why_no_encoder(study: Study) -> str | None:
+    """Why pictures and texts cannot be encoded for this model, in words for its user; None where they can be."""
+    reference = study.model.backbone
+    never = why_never_an_encoder(study)
+    if never is not None or reference is None:
+        return never
+    return _encoder_trouble(reference.architecture, reference.pretrained, reference.fingerprint) or None
+
+
+def encoder(study: Study) -> SharedBackbone:
+    """The backbone that made the study's embeddings; encode under its lock.
+
+    Raises:
+        MissingWeightsError: it is not available; the message says why and what to do.
+    """
+    problem = why_no_encoder(study)
+    if problem is not None or study.model.backbone is None:
+        raise MissingWeightsError(problem or "This model names no backbone.")
+    return _load(study.model.backbone.architecture, study.model.backbone.pretrained)
+
+
+def _load(architecture: str, pretrained: str) -> SharedBackbone:
+    return backbone(architecture, None if architecture == _DEMO_BACKBONE else pretrained)
+
+
+@cache.remember("Looking for the backbone's weights …", seconds=_ASK_AGAIN)
+def _encoder_trouble(architecture: str, pretrained: str, fingerprint: str) -> str:
+    """Empty where the very weights can be loaded."""
+    try:
+        found = _load(architecture, pretrained).backbone.reference
+    except CbmError as error:
+        return f"The weights of {architecture}/{pretrained} are not available. {error}"
+    if not found.matches(BackboneReference(architecture, pretrained, fingerprint)):
+        return (
+            f"The weights of {architecture}/{pretrained} on this machine are not those that encoded these images. "
+            "Encode the images again on the data page, or restore the original weights."
+        )
+    return ""
+
+
 def jobs(root: str) -> Jobs:
     """The jobs of a workspace.
 
@@ -195,6 +264,31 @@ def _jobs(root: str) -> Jobs:
     return Jobs(Workspace(root))
 
 
-def forget_catalogue() -> None:
-    """Read the workspace again on the next run."""
-    cache.forget(_catalogue)
+def ensure_worker(root: str, *, anew: bool = False) -> None:
+    """See to it that a worker serves this workspace or will soon.
+
+    Args:
+        anew: a person asks; what went wrong before is forgotten.
+    """
+    if modes.may_write():
+        crew().ensure(root, anew=anew)
+
+
+def workspaces_first(root: str) -> int:
+    """How many other workspaces get a worker before this one."""
+    return crew().position(root)
+
+
+def worker_trouble(root: str) -> str | None:
+    """The last words of a worker that does not start; None where all is well."""
+    return crew().trouble(root)
+
+
+def take_up_jobs(root: str) -> None:
+    """Once for each workspace that this server sees: go on with the jobs that an earlier server left."""
+    if not modes.may_write() or root in _TAKEN_UP:
+        return
+    _TAKEN_UP.add(root)
+    # A workspace that never had jobs is left as it is.
+    if (Path(root) / "jobs" / "jobs.db").is_file() and Jobs(Workspace(root)).waiting():
+        ensure_worker(root)

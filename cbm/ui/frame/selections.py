@@ -16,25 +16,9 @@ import streamlit as st
 from cbm.core.errors import InvalidInputError
 from cbm.ui.frame import messages
 from cbm.ui.frame.formats import counted, plain
-from cbm.ui.frame.selection_links import LONGEST_NAME, Kind, Selection, decode_selection, encode_selection, tidy_name
+from cbm.ui.frame.links import LONGEST_NAME, Kind, Selection, decode_selection, encode_selection, tidy_name
 from cbm.ui.frame.slots import PerModel, Slot, set_widget, widget_value
 from cbm.ui.frame.state import SELECTION
-
-__all__ = [
-    "Kind",
-    "Selection",
-    "chip",
-    "clear",
-    "current",
-    "forget",
-    "in_link",
-    "narrowed",
-    "restore",
-    "restrict",
-    "save",
-    "saved",
-    "select",
-]
 
 _SEEN = Slot[str | None]("selection_seen", None)
 """What the URL said last, or was made to say."""

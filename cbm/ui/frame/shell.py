@@ -1,4 +1,4 @@
-"""What surrounds every page: the sidebar with the model and the edits."""
+"""What surrounds every page: the pages and the one way into them, and the sidebar with the model and the edits."""
 
 from __future__ import annotations
 
@@ -6,12 +6,87 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
+from cbm.core.errors import CbmError
+from cbm.core.paths import ASSETS
 from cbm.editing.recipe import ActivationEdit, HideConcept, HideConcepts, MergeConcepts, Recipe, RenameConcept, describe
 from cbm.ui.access import modes
-from cbm.ui.frame import chosen, edits
+from cbm.ui.frame import chosen, edits, messages
 from cbm.ui.frame.chosen import MODEL_CHOICE
 from cbm.ui.frame.formats import counted
+from cbm.ui.frame.slots import Slot
+from cbm.ui.frame.state import (
+    ClassifyPage,
+    ComparePage,
+    ConceptPage,
+    ConceptsPage,
+    DataPage,
+    DiscoverPage,
+    ExportPage,
+    ImagePage,
+    IntervenePage,
+    JobsPage,
+    StartPage,
+)
+
+_ENTERED = Slot("entered", False)
+
+
+def enter() -> StreamlitPage:
+    """Configure the browser's tab and find the page that the URL asks for, to be run by the entry."""
+    _ENTERED.put(True)
+    # Before st.navigation: without an icon of its own the tab would show the page's, which browsers fetch from another machine.
+    st.set_page_config(
+        page_title="CBM Studio",
+        page_icon=str(ASSETS / "logo-mark.svg"),
+        layout="wide",
+        initial_sidebar_state=240,
+        menu_items={"About": "**CBM Studio**: a classifier that people can read, question and correct. It runs entirely on this machine."},
+    )
+    try:
+        return st.navigation(_pages(modes.may_write()))
+    except CbmError as error:
+        # Wrongly started. A navigation there must be, or Streamlit would list the folder of pages by itself.
+        st.navigation(_pages(writing=True), position="hidden")
+        messages.error(str(error))
+        st.stop()
+
+
+def _pages(writing: bool) -> dict[str, list[StreamlitPage]]:
+    """The pages by group; those that write are absent where nothing may be written."""
+    explore = [
+        st.Page(ConceptsPage.SCRIPT, title="Concepts", icon=":material/interests:", help="Every concept, as a list and as a map."),
+        st.Page(ConceptPage.SCRIPT, title="Concept", icon=":material/interests:", visibility="hidden", help="One concept's evidence."),
+        st.Page(ImagePage.SCRIPT, title="Image", icon=":material/image:", help="One image: what the model sees in it, and where."),
+        st.Page(IntervenePage.SCRIPT, title="Intervene", icon=":material/tune:", help="Correct a prediction and see what else changes."),
+        st.Page(ComparePage.SCRIPT, title="Compare", icon=":material/compare_arrows:", help="Two concept models on the same images."),
+    ]
+    classify = st.Page(
+        ClassifyPage.SCRIPT, title="Classify", icon=":material/category:", help="Train heads, and see how good each class is."
+    )
+    export = st.Page(ExportPage.SCRIPT, title="Export", icon=":material/deployed_code:", help="Export the model.")
+    start = st.Page(StartPage.SCRIPT, title="Start", icon=":material/flag:", default=True, help="What this is, and the demo's result.")
+    if not writing:
+        return {"": [start], "Explore": [*explore[:3], classify], "Correct": explore[3:], "Keep": [export]}
+    build = [
+        st.Page(DataPage.SCRIPT, title="Data", icon=":material/photo_library:", help="Bring images or vectors, encode them, search them."),
+        st.Page(DiscoverPage.SCRIPT, title="Discover", icon=":material/travel_explore:", help="Find concepts in embeddings and name them."),
+        classify,
+    ]
+    jobs = st.Page(JobsPage.SCRIPT, title="Jobs", icon=":material/pending_actions:", help="All long work: progress, log, cancel, retry.")
+    return {"": [start], "Build": build, "Explore": explore[:3], "Correct": explore[3:], "Keep": [export, jobs]}
+
+
+def require_entry() -> None:
+    """First thing on every page: start again through `app.py` where Streamlit runs the page without it.
+
+    Streamlit 1.67 takes a folder named `pages` for the old kind of app until `st.navigation` is first called: a server whose first visit is
+    a permalink runs that page alone, without sidebar, model or error handling. One call ends that for the whole server.
+    """
+    if not _ENTERED.get():
+        enter()
+        st.rerun()
 
 
 @dataclass(frozen=True)

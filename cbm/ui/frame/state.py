@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from cbm.core.errors import NotFoundError
 from cbm.ui.access import modes
-from cbm.ui.frame.parameters import Link, Parameter, choice, choices, flag, number, numbers, text
+from cbm.ui.frame.links import Link, Parameter, choice, choices, flag, number, numbers, text
 from cbm.ui.frame.slots import PerModel, Slot
 from cbm.workspace.ids import ArtifactId
 

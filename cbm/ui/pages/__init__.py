@@ -1,6 +1,6 @@
 """The pages: one module for each, with `show()`, which the script in `pages/` calls.
 
-    navigation.require_entry()
+    shell.require_entry()
     concept.show()
 
 A page reads its state (`ConceptPage.read()`), opens the chosen model (`chosen.open_chosen("concepts")`) and draws. No page imports another:

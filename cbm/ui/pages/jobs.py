@@ -11,12 +11,10 @@ from cbm.core.errors import CbmError
 from cbm.jobs import Job, Jobs
 from cbm.registry import VERBS
 from cbm.ui.access import modes
-from cbm.ui.frame import job_workers, messages, resources
-from cbm.ui.frame.cards import page_title
-from cbm.ui.frame.empty import empty_card
+from cbm.ui.frame import messages, resources
 from cbm.ui.frame.formats import counted, plain
-from cbm.ui.frame.pager import pager
-from cbm.ui.frame.parameters import Link
+from cbm.ui.frame.layout import empty_card, page_title, pager
+from cbm.ui.frame.links import Link
 from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import JOB, MODEL, DataPage, ExportPage, JobsPage, StartPage, short
 from cbm.ui.widgets import job_panel, job_words
@@ -97,8 +95,8 @@ def _living(jobs: Jobs, shown: Collection[str], besides: str | None) -> None:
         if {job.id for job in now} != set(shown):
             st.rerun()
         if any(job.state != "running" for job in now):
-            job_workers.ensure(root)
-            trouble = job_workers.trouble(root)
+            resources.ensure_worker(root)
+            trouble = resources.worker_trouble(root)
             if trouble is not None:
                 job_panel.worker_trouble(trouble, "live")
         for job in now:
@@ -117,7 +115,7 @@ def _living_card(jobs: Jobs, job: Job) -> None:
             st.progress(job.fraction, text=job_words.progress_line(job))
             st.caption(job_words.pace_line(job, jobs.remaining(job)))
         else:
-            st.caption(job_words.progress_line(job, jobs.ahead(job), job_workers.others_first(modes.workspace_root())))
+            st.caption(job_words.progress_line(job, jobs.ahead(job), resources.workspaces_first(modes.workspace_root())))
         if job.interruption and job.live:
             st.caption(job_words.resumed_line(job))
 

@@ -19,7 +19,7 @@ from cbm.dictionaries.base import Dictionary
 from cbm.images.decode import decode
 from cbm.images.pictures import read_bytes, read_picture
 from cbm.study.study import Study
-from cbm.ui.frame import cache, encoders, resources
+from cbm.ui.frame import cache, resources
 from cbm.ui.widgets.thumbnails import SIZE, draw_outcome, encoded, square, thumbnail
 
 OPACITY = 0.72
@@ -32,12 +32,12 @@ def why_never(study: Study) -> str | None:
     """Why there are no heat-maps for this model on any machine, found out without loading anything; None where there may be some."""
     if not study.model.bottleneck.abilities.patches:
         return "This model's concepts are not directions of a dictionary, so they cannot be located in a picture."
-    return encoders.why_never(study)
+    return resources.why_never_an_encoder(study)
 
 
 def why_not(study: Study) -> str | None:
     """Why there are no heat-maps for this model here and now; None where there are."""
-    return why_never(study) or encoders.why_not(study)
+    return why_never(study) or resources.why_no_encoder(study)
 
 
 def patches_of(study: Study, uris: Sequence[str]) -> list[Float32[np.ndarray, "_ _ dim"]]:
@@ -47,7 +47,7 @@ def patches_of(study: Study, uris: Sequence[str]) -> list[Float32[np.ndarray, "_
         MissingWeightsError: the backbone is not available.
         CbmError: a picture cannot be read, or the backbone has no patches.
     """
-    shared = encoders.encoder(study)
+    shared = resources.encoder(study)
     backbone = shared.backbone.store_key
     found = {name: patches for name in uris if (patches := _PATCHES.get(backbone, name)) is not None}
     missing = [name for name in dict.fromkeys(uris) if name not in found]
@@ -69,7 +69,7 @@ def encode_patches(study: Study, picture: Image.Image) -> Float32[np.ndarray, "r
         MissingWeightsError: the backbone is not available.
         InvalidInputError: the backbone has no patches.
     """
-    shared = encoders.encoder(study)
+    shared = resources.encoder(study)
     with shared.lock:
         return shared.backbone.encode_patches([picture])[0]
 
@@ -121,7 +121,7 @@ def overlay(root: str, model: str, uri: str, concepts: tuple[int, ...], correct:
         MissingWeightsError: the backbone is not available.
     """
     study = resources.study(root, model)
-    shared = encoders.encoder(study)
+    shared = resources.encoder(study)
     try:
         shares = heat(study, patches_of(study, [uri])[0], concepts)
         seen = as_seen(read_picture(uri, size=size * 3 // 2), shared.backbone.resize_mode)
@@ -136,7 +136,7 @@ def prepare(study: Study, uris: Sequence[str]) -> None:
     Raises:
         MissingWeightsError: the backbone is not available.
     """
-    encoders.encoder(study)
+    resources.encoder(study)
     # One unreadable picture must not cost the others their heat-map; `overlay` meets it again, alone.
     with contextlib.suppress(CbmError, OSError):
         patches_of(study, uris)

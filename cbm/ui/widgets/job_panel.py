@@ -10,7 +10,7 @@ import streamlit as st
 from cbm.core.errors import CbmError, InvalidInputError
 from cbm.jobs import Job, Jobs
 from cbm.ui.access import modes, quotas
-from cbm.ui.frame import job_workers, messages, resources
+from cbm.ui.frame import messages, resources
 from cbm.ui.frame.formats import plain
 from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import JOB
@@ -45,7 +45,7 @@ def submit(kind: str, parameters: Mapping[str, Any], *, title: str) -> str:
     root = modes.workspace_root()
     identifier = resources.jobs(root).submit(kind, parameters, title=title)
     JOB.put(identifier)
-    job_workers.ensure(root, anew=True)
+    resources.ensure_worker(root, anew=True)
     _remember_live(identifier)
     return identifier
 
@@ -125,8 +125,8 @@ def _trouble(root: str, job: Job) -> str | None:
     """Why the job would wait for ever; where it need not, a worker is on its way after this."""
     if job.state == "running":
         return None
-    job_workers.ensure(root)
-    return job_workers.trouble(root)
+    resources.ensure_worker(root)
+    return resources.worker_trouble(root)
 
 
 def _no_worker(job: Job, key: str, trouble: str) -> None:
@@ -144,11 +144,11 @@ def worker_trouble(trouble: str, key: str) -> None:
 
 def _start_worker() -> None:
     with messages.refusals():
-        job_workers.ensure(modes.workspace_root(), anew=True)
+        resources.ensure_worker(modes.workspace_root(), anew=True)
 
 
 def _living(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> None:
-    others = job_workers.others_first(modes.workspace_root()) if job.state == "queued" else 0
+    others = resources.workspaces_first(modes.workspace_root()) if job.state == "queued" else 0
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.progress(job.fraction, text=job_words.progress_line(job, jobs.ahead(job), others))
         cancel_button(job, key)
@@ -238,7 +238,7 @@ def retry(identifier: str) -> None:
             found = identifier
         if JOB.read() is not None or found != identifier:
             JOB.put(found)
-        job_workers.ensure(root, anew=True)
+        resources.ensure_worker(root, anew=True)
         _remember_live(found)
 
 

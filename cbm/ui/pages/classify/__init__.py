@@ -17,10 +17,10 @@ from cbm.study.class_view import class_view
 from cbm.study.confusions import Confusions
 from cbm.study.study import Study
 from cbm.ui.access import modes
-from cbm.ui.frame import cards, messages, resources, selections
-from cbm.ui.frame.cards import Headline, page_title
+from cbm.ui.frame import layout, messages, resources, selections
 from cbm.ui.frame.chosen import open_chosen
 from cbm.ui.frame.formats import counted, percent, plain, points
+from cbm.ui.frame.layout import Headline, page_title
 from cbm.ui.frame.slots import chosen_rows
 from cbm.ui.frame.state import ClassifyPage
 from cbm.ui.pages.classify import training
@@ -50,7 +50,7 @@ def show() -> None:
     page_title("Classify", "How good the classifier is with only a few concepts per class, and where it is right and wrong.")
     selections.chip(model, "images", key=ClassifyPage.key("images"))
     shown = study.confusions(recipe, selections.restrict(model, "images", np.arange(study.image_count)))
-    cards.headline_row(_headlines(study, shown, recipe, study.metrics), key=ClassifyPage.key("headlines"))
+    layout.headline_row(_headlines(study, shown, recipe, study.metrics), key=ClassifyPage.key("headlines"))
     left, right = st.columns(2, gap="medium")
     with left:
         _accuracy_panel(study, report, recipe, study.metrics)

@@ -10,7 +10,7 @@ from cbm.study.confusions import Confusions, similar_beside
 from cbm.study.study import Study
 from cbm.ui.frame import selections
 from cbm.ui.frame.formats import counted, plain
-from cbm.ui.frame.pager import pager
+from cbm.ui.frame.layout import pager
 from cbm.ui.frame.slots import chosen_points
 from cbm.ui.frame.state import ClassifyPage
 from cbm.ui.widgets import figures, thumbnails

@@ -15,7 +15,7 @@ from cbm.study.image_sets import ImageSet, read_image_set
 from cbm.study.training_data import ConceptsOption, concepts_option, testable, trainable
 from cbm.ui.access import modes
 from cbm.ui.frame import chosen, messages, resources
-from cbm.ui.frame.empty import empty_card
+from cbm.ui.frame.layout import empty_card
 from cbm.ui.frame.state import ClassifyPage, DataPage, DiscoverPage, StartPage
 from cbm.ui.widgets import job_panel
 from cbm.ui.widgets.settings_form import settings_form

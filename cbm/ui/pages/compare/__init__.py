@@ -13,12 +13,10 @@ from cbm.study import nec_paths
 from cbm.study.comparison import Alignment, Comparison, Outcome, align, compare
 from cbm.study.concept_pairs import Matches, match_concepts, pair_list
 from cbm.ui.access import modes
-from cbm.ui.frame import cache, cards, messages, resources
-from cbm.ui.frame.cards import Headline, page_title
+from cbm.ui.frame import cache, layout, messages, resources
 from cbm.ui.frame.chosen import Chosen, open_chosen
-from cbm.ui.frame.empty import empty_card
 from cbm.ui.frame.formats import counted, percent, plain, points
-from cbm.ui.frame.pager import pager
+from cbm.ui.frame.layout import Headline, empty_card, page_title, pager
 from cbm.ui.frame.state import ClassifyPage, ComparePage, ImagePage, IntervenePage
 from cbm.ui.pages.compare import shared_concepts, sides
 from cbm.ui.pages.compare.sides import Choice, Side
@@ -108,7 +106,7 @@ def _headline_panel(left: Side, right: Side, aligned: Alignment, comparison: Com
     )
     for outcome, label, text in alone:
         found.append(Headline(label, f"{comparison.count(outcome):,}", text))
-    cards.headline_row(found, key=ComparePage.key("headlines"))
+    layout.headline_row(found, key=ComparePage.key("headlines"))
     st.caption(" ".join([_compared(aligned, comparison), _certainty(comparison)]).strip())
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from cbm.study.concept_pairs import LEAST_COSINE, ConceptPair, LoneConcept, Matches, PairList
 from cbm.ui.frame.formats import counted, percent
-from cbm.ui.frame.pager import pager
+from cbm.ui.frame.layout import pager
 from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import ComparePage, ConceptPage
 from cbm.ui.pages.compare.sides import Side

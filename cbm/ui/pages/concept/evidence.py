@@ -14,10 +14,10 @@ from cbm.study import evidence
 from cbm.study.concept_view import ConceptView
 from cbm.study.images import JudgedImage, PictureTile
 from cbm.study.study import Study
-from cbm.ui.frame import empty
+from cbm.ui.frame import layout
 from cbm.ui.frame.chosen import Chosen
 from cbm.ui.frame.formats import counted, percent, plain
-from cbm.ui.frame.pager import pager
+from cbm.ui.frame.layout import pager
 from cbm.ui.frame.slots import Slot, chosen_points, widget_value
 from cbm.ui.frame.state import ConceptPage, ImagePage, Link
 from cbm.ui.widgets import figures, heatmaps
@@ -182,7 +182,7 @@ def _one_bin(scene: Scene, drawing: Callable, positions: tuple[int, ...], label:
     if shown:
         _gallery(scene, drawing, _fired_pictures(scene, shown), "bin")
     else:
-        empty.nothing_found("No image has an activation in this range.")
+        layout.nothing_found("No image has an activation in this range.")
 
 
 def _choose_range(concept: int, label: str | None) -> None:

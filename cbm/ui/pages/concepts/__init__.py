@@ -10,9 +10,9 @@ import streamlit as st
 from cbm.study.concept_list import FILTER_LABELS, FILTERS_EXPLAINED, Filter, Sort, shown_concepts
 from cbm.study.concept_search import ConceptQuery, candidates, listed
 from cbm.ui.frame import messages, selections
-from cbm.ui.frame.cards import page_title
 from cbm.ui.frame.chosen import open_chosen
-from cbm.ui.frame.parameters import in_url
+from cbm.ui.frame.layout import page_title
+from cbm.ui.frame.links import in_url
 from cbm.ui.frame.state import ConceptPage, ConceptsPage, Link
 from cbm.ui.pages.concepts import concept_map, lists, meaning, picks
 

@@ -15,10 +15,10 @@ from cbm.study.concept_list import ShownConcepts, concept_frame
 from cbm.study.concept_search import Candidates, ConceptQuery
 from cbm.study.concept_view import ConceptSummary
 from cbm.study.study import Study
-from cbm.ui.frame import empty
+from cbm.ui.frame import layout
 from cbm.ui.frame.formats import counted
-from cbm.ui.frame.pager import linked_pager
-from cbm.ui.frame.parameters import in_url
+from cbm.ui.frame.layout import linked_pager
+from cbm.ui.frame.links import in_url
 from cbm.ui.frame.slots import Slot, chosen_rows, set_widget
 from cbm.ui.frame.state import ConceptPage, ConceptsPage, Link
 from cbm.ui.pages.concepts import picks
@@ -94,9 +94,9 @@ def _show_everything() -> None:
 
 def _nothing(query: ConceptQuery) -> None:
     if query.text:
-        empty.nothing_found(f"No concept fits “{query.text}” here.")
+        layout.nothing_found(f"No concept fits “{query.text}” here.")
     else:
-        empty.nothing_found("No concept passes all of these filters.")
+        layout.nothing_found("No concept passes all of these filters.")
     st.button("Show all concepts", key=ConceptsPage.key("show_everything"), icon=":material/filter_alt_off:", on_click=_show_everything)
 
 

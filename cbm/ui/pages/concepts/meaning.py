@@ -17,7 +17,7 @@ from cbm.names.meaning import ALIKE, LikelyDuplicates, NameMeanings, embed_names
 from cbm.study.concept_list import concept_columns
 from cbm.study.concept_search import merge_suggestions, with_own_names
 from cbm.ui.access import modes
-from cbm.ui.frame import cache, empty, messages, resources
+from cbm.ui.frame import cache, messages, resources
 from cbm.ui.frame.formats import counted, percent, plain
 from cbm.ui.frame.state import ConceptsPage
 from cbm.ui.pages.concepts import concept_map, picks
@@ -109,7 +109,7 @@ def merges(view: View, kept: Bool[np.ndarray, " concepts"]) -> None:
             return
     groups = () if layout is None else merge_suggestions(view.shown, kept, layout, meanings, least)
     if not groups:
-        empty.nothing_found("No two concepts are that similar.")
+        layout.nothing_found("No two concepts are that similar.")
         return
     part = result_line(counted(len(groups), "suggested merge"), len(groups), _GROUPS_PER_PAGE)
     _suggested_merges(view, groups[part])

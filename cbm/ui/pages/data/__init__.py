@@ -12,9 +12,8 @@ from cbm.jobs import Job
 from cbm.study.image_sets import ImageSetCard, find_image_set, image_set_card
 from cbm.ui.access import modes
 from cbm.ui.frame import cache, messages, resources
-from cbm.ui.frame.cards import page_title
-from cbm.ui.frame.empty import empty_card
 from cbm.ui.frame.formats import counted
+from cbm.ui.frame.layout import empty_card, page_title
 from cbm.ui.frame.slots import set_widget, widget_value
 from cbm.ui.frame.state import DataPage, StartPage, short
 from cbm.ui.pages.data import library, new_images, vectors

@@ -16,10 +16,9 @@ from cbm.study import image_sets
 from cbm.study.image_sets import Found, ImageSetCard
 from cbm.study.images import PictureTile
 from cbm.ui.access import uploads
-from cbm.ui.frame import cards, messages, resources
-from cbm.ui.frame.cards import Headline
+from cbm.ui.frame import layout, messages, resources
 from cbm.ui.frame.formats import counted, plain
-from cbm.ui.frame.pager import linked_pager, pager
+from cbm.ui.frame.layout import Headline, linked_pager, pager
 from cbm.ui.frame.slots import Slot, set_widget, widget_value
 from cbm.ui.frame.state import DataPage, DiscoverPage, short
 from cbm.ui.pages.data import search
@@ -80,7 +79,7 @@ def opened(root: str, card: ImageSetCard) -> None:
         st.subheader(plain(card.facts.title), anchor=False, width="content")
         new_run = DiscoverPage(embeddings=short(card.id), view=DiscoverPage.NEW)
         new_run.link().draw("Discover concepts in it", icon=":material/arrow_forward:")
-    cards.headline_row(_headlines(card), key=DataPage.key("facts"))
+    layout.headline_row(_headlines(card), key=DataPage.key("facts"))
     _browser(root, card)
     artifact = next(artifact for artifact in resources.artifacts(root, EmbeddingsArtifact) if artifact.id == card.id)
     _tables(resources.embedding_set(root, card.id), artifact)

@@ -12,8 +12,7 @@ from cbm.jobs import Job
 from cbm.study.dictionary_runs import DictionaryRun
 from cbm.ui.access import modes
 from cbm.ui.frame import messages
-from cbm.ui.frame.cards import page_title
-from cbm.ui.frame.empty import empty_card
+from cbm.ui.frame.layout import empty_card, page_title
 from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import DataPage, DiscoverPage, fits
 from cbm.ui.pages.discover import names, records, runs

@@ -21,9 +21,8 @@ from cbm.study.dictionary_runs import DictionaryRun, NamedTable
 from cbm.ui.access import modes, quotas, uploads
 from cbm.ui.access.uploads import Upload
 from cbm.ui.frame import messages, resources
-from cbm.ui.frame.cards import Headline, headline_row
 from cbm.ui.frame.formats import counted, percent, plain
-from cbm.ui.frame.pager import pager
+from cbm.ui.frame.layout import Headline, headline_row, pager
 from cbm.ui.frame.slots import set_widget, widget_value
 from cbm.ui.frame.state import ClassifyPage, ConceptPage, ConceptsPage, DiscoverPage, fits, short
 from cbm.ui.pages.discover import measures, records

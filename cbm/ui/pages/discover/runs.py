@@ -10,9 +10,8 @@ from cbm.core.errors import CbmError
 from cbm.study.dictionary_evidence import DictionaryEvidence
 from cbm.study.dictionary_runs import DictionaryRun
 from cbm.ui.frame import messages
-from cbm.ui.frame.cards import Headline, headline_row
 from cbm.ui.frame.formats import duration, percent, plain
-from cbm.ui.frame.pager import pager
+from cbm.ui.frame.layout import Headline, headline_row, pager
 from cbm.ui.frame.state import DiscoverPage
 from cbm.ui.pages.discover import measures, records
 from cbm.ui.widgets import figures

@@ -19,9 +19,9 @@ from cbm.model.export import ABOUT, BuiltExport, PlannedFile
 from cbm.reproduction import reproduction
 from cbm.study.report import report_html
 from cbm.ui.access import modes
-from cbm.ui.frame import cache, chosen, edits, empty, messages, resources
-from cbm.ui.frame.cards import page_title
+from cbm.ui.frame import cache, chosen, edits, layout, messages, resources
 from cbm.ui.frame.formats import counted, plain, size
+from cbm.ui.frame.layout import page_title
 from cbm.ui.frame.slots import Slot, widget_value
 from cbm.ui.frame.state import ExportPage, short
 from cbm.ui.pages.export import loading
@@ -58,7 +58,7 @@ def show() -> None:
     catalogue = resources.catalogue(root)
     page_title("Export", "Export the concept model: choose formats, preview the model card, download.")
     if not catalogue.models:
-        empty.no_models("models to export")
+        layout.no_models("models to export")
         loading.panel(first=True)
         return
     model = chosen.current()

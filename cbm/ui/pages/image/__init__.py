@@ -12,11 +12,10 @@ from cbm.study.study import Study
 from cbm.study.subject import from_outside
 from cbm.ui.access import modes, quotas, uploads
 from cbm.ui.access.limits import MEGABYTE
-from cbm.ui.frame import empty, encoders, messages, selections
-from cbm.ui.frame.cards import page_title
+from cbm.ui.frame import layout, messages, resources, selections
 from cbm.ui.frame.chosen import Chosen, open_chosen
 from cbm.ui.frame.formats import counted
-from cbm.ui.frame.pager import pager
+from cbm.ui.frame.layout import page_title, pager
 from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import ImagePage
 from cbm.ui.pages.image import prediction
@@ -120,7 +119,7 @@ def _choose_held_out(chosen: Chosen, row: int | None) -> Subject | None:
     found = study.rows(wrong_only=kind == _WRONG, truth=None if truth == _ANY_CLASS else truth, search=search or "")
     rows = selections.restrict(model, "images", found)
     if not rows:
-        empty.nothing_found("No held-out image fits. Show all predictions, or another class.")
+        layout.nothing_found("No held-out image fits. Show all predictions, or another class.")
         return study.subject(row) if row is not None else None
     count, numbers = st.columns([1, 1], vertical_alignment="center")
     count.caption(
@@ -139,7 +138,7 @@ def _choose_held_out(chosen: Chosen, row: int | None) -> Subject | None:
 
 
 def _upload(chosen: Chosen) -> Subject | None:
-    problem = encoders.why_not(chosen.study)
+    problem = resources.why_no_encoder(chosen.study)
     if problem is not None:
         st.info(problem, icon=":material/cloud_off:")
         return None
@@ -175,7 +174,7 @@ def uploaded(study: Study, name: str, picture: Image.Image) -> Subject:
     Raises:
         MissingWeightsError: that backbone is not available.
     """
-    shared = encoders.encoder(study)
+    shared = resources.encoder(study)
     with shared.lock:
         embedding = shared.backbone.encode_images([picture])[0]
     try:

@@ -10,7 +10,7 @@ from PIL import Image
 from cbm.core.errors import CbmError
 from cbm.model.explanations import Contribution
 from cbm.study.subject import PatchConcept, concepts_at
-from cbm.ui.frame import cache, encoders
+from cbm.ui.frame import cache, resources
 from cbm.ui.frame.formats import plain
 from cbm.ui.frame.slots import widget_value
 from cbm.ui.frame.state import ConceptPage, ImagePage
@@ -85,7 +85,7 @@ def _concept_choice(scene: Scene, *, disabled: bool) -> Contribution | None:
 def _large_picture(scene: Scene, patched: bool) -> str:
     """The part of the picture that the backbone sees, or, without patches, all of it."""
     subject = scene.subject
-    mode = encoders.encoder(scene.study).backbone.resize_mode if patched else "squash"
+    mode = resources.encoder(scene.study).backbone.resize_mode if patched else "squash"
     if subject.uri is not None:
         return large_picture(subject.uri, mode)
     if subject.picture is None:

@@ -8,11 +8,10 @@ from cbm.core.errors import NotFoundError
 from cbm.editing.recipe import Recipe
 from cbm.study.steering import steering_view
 from cbm.study.study import Study
-from cbm.ui.frame import empty, messages, selections
-from cbm.ui.frame.cards import page_title
+from cbm.ui.frame import layout, messages, selections
 from cbm.ui.frame.chosen import Chosen, open_chosen
 from cbm.ui.frame.formats import counted
-from cbm.ui.frame.pager import pager
+from cbm.ui.frame.layout import page_title, pager
 from cbm.ui.frame.state import IntervenePage
 from cbm.ui.pages.intervene import effect, steering
 from cbm.ui.pages.intervene.suggestions import experiments_panel, suggestions_panel
@@ -107,7 +106,7 @@ def _image_chooser(chosen: Chosen, asked: int | None) -> int:
             shown = rows[pager(len(rows), _PER_PAGE, key=IntervenePage.key("image_page", kind, truth), start=start)]
         row = asked if asked is not None else shown[0] if shown else 0
         if not shown:
-            empty.nothing_found("No held-out image fits. The model gets them all right, or there are none of this class.")
+            layout.nothing_found("No held-out image fits. The model gets them all right, or there are none of this class.")
             return row
         st.caption(
             f"{counted(len(rows), 'image')} of {study.image_count:,}. "

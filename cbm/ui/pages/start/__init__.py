@@ -14,9 +14,8 @@ from cbm.study.prediction import Prediction
 from cbm.study.study import Study
 from cbm.ui.access import modes, visitors
 from cbm.ui.frame import cache, chosen, edits, resources
-from cbm.ui.frame.cards import Headline, headline_row, page_title
-from cbm.ui.frame.empty import empty_card
 from cbm.ui.frame.formats import percent, plain, points, signed
+from cbm.ui.frame.layout import Headline, empty_card, headline_row, page_title
 from cbm.ui.frame.state import ConceptsPage, IntervenePage, StartPage
 from cbm.ui.pages.start import own_images, pipeline
 from cbm.ui.widgets import figures, guides, job_panel
