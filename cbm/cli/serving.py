@@ -30,7 +30,7 @@ def app(
     if workspace is not None:
         os.environ["CBM_WORKSPACE"] = str(workspace.expanduser().absolute())
     # By its name: the app is the one room that the command line does not import.
-    importlib.import_module("cbm.ui.access.launch").launch(host, port, open_browser)
+    importlib.import_module("cbm.ui.access.asgi").launch(host, port, open_browser)
 
 
 @cli.command()

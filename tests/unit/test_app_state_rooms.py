@@ -12,7 +12,7 @@ OWNERS = {
     "cbm/ui/frame/slots.py",
     "cbm/ui/frame/links.py",
     # The visitor's token decides which session this is, before there is a page.
-    "cbm/ui/access/visit.py",
+    "cbm/ui/access/visitors.py",
 }
 STATE = {"session_state", "query_params"}
 

@@ -1,7 +1,8 @@
-"""The app with the headers that strangers' browsers should see; `cbm app` starts it where the app is hosted or a demo.
+"""The app's server: how `cbm app` starts it, and the headers that strangers' browsers see where the app is hosted or a demo.
 
-`streamlit run app.py` has no option for headers. They allow what Streamlit and the components here need and nothing else: scripts from this
-server and from blobs (how components bring theirs), pictures as data, and connections to this server alone.
+`streamlit run app.py` has no option for headers, so Streamlit is given this file instead. They allow what Streamlit and the components here
+need and nothing else: scripts from this server and from blobs (how components bring theirs), pictures as data, and connections to this
+server alone.
 """
 
 from __future__ import annotations
@@ -10,16 +11,44 @@ import base64
 import hashlib
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from starlette.middleware import Middleware
 
-from cbm.core.paths import APP
+from cbm.core.paths import APP, APP_FOR_STRANGERS
+from cbm.jobs.attached import crew
+from cbm.ui.access.modes import Mode, mode, server_options
+from cbm.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+def launch(host: str, port: int, open_browser: bool) -> None:
+    """Serve until stopped. On one's own machine a worker runs from the start; visitors of a hosted app get one when they have work.
+
+    Raises:
+        InvalidInputError: `CBM_MODE` is none of the modes.
+    """
+    options = ["--server.address", host, "--server.port", str(port), *server_options()]
+    headless = not (open_browser and host == "localhost" and _has_display())
+    # Streamlit reads .streamlit/config.toml, where the theme is, from the folder it is started in.
+    os.chdir(APP.parent)
+    if mode() is Mode.LOCAL:
+        crew().ensure(Workspace().root, stay=True)
+    from streamlit.web.cli import main as streamlit
+
+    # In this process, so that the worker belongs to the server and not to a parent that could be killed without it.
+    script = APP if mode() is Mode.LOCAL else APP_FOR_STRANGERS
+    streamlit(["run", str(script), *options, "--server.headless", str(headless).lower()], prog_name="streamlit")
+
+
+def _has_display() -> bool:
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
 
 FRAMES = "CBM_FRAME_ANCESTORS"
 """Sites that may show the app in a frame of theirs, as Content-Security-Policy writes them; none but the app's own when absent."""

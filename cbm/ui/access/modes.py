@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from cbm.core.errors import InvalidInputError
-from cbm.ui.access import visit, visitors
+from cbm.ui.access import visitors
 from cbm.ui.access.limits import DEMO, HOSTED, LOCAL, MEGABYTE, Limits, NotAllowedError
 from cbm.workspace.workspace import Workspace
 
@@ -105,12 +105,12 @@ def owns_workspace() -> bool:
 
 def address() -> dict[str, str]:
     """Query parameters that a link needs to lead to the same workspace; part of every `PageState.link`."""
-    return {visit.WORKSPACE: visit.token()} if owns_workspace() else {}
+    return {visitors.WORKSPACE: visitors.token_of_visit()} if owns_workspace() else {}
 
 
 def put_address() -> None:
     """Keep the way back to the workspace in the URL, which every change of page empties."""
-    visit.put_in_url(address())
+    visitors.put_in_url(address())
 
 
 def delete_my_data() -> None:
@@ -118,7 +118,7 @@ def delete_my_data() -> None:
     if mode() is not Mode.HOSTED:
         raise NotAllowedError("Only a hosted app keeps data for its visitors; here the workspace is your own folder.")
     visitors.delete(_visitor_root())
-    visit.end()
+    visitors.end_visit()
 
 
 def base() -> Path:
@@ -128,8 +128,8 @@ def base() -> Path:
 
 def visitor() -> str:
     """What tells one visitor from another."""
-    return _visitor_root().name if mode() is Mode.HOSTED else visit.session_id()
+    return _visitor_root().name if mode() is Mode.HOSTED else visitors.session_id()
 
 
 def _visitor_root() -> Path:
-    return visit.root(base(), limits())
+    return visitors.workspace_of_visit(base(), limits())

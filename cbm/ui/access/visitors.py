@@ -1,7 +1,8 @@
-"""Workspaces of a hosted app's visitors: one folder each below the curated workspace, under a name that nobody can guess.
+"""The visitors of a hosted app: their workspaces, and which of them a visit is in.
 
-A visitor's folder begins with the curated artefacts as hard links. Artefacts are written once and replaced by renaming, so a link costs
-no room and no visitor can change what another sees; what does change in place (the embedding store, the jobs, the uploads) is never shared.
+Each has a folder below the curated workspace, under a name that nobody can guess, which the session and the URL know. A visitor's folder
+begins with the curated artefacts as hard links. Artefacts are written once and replaced by renaming, so a link costs no room and no visitor
+can change what another sees; what does change in place (the embedding store, the jobs, the uploads) is never shared.
 """
 
 from __future__ import annotations
@@ -17,11 +18,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
 
+import streamlit as st
+from streamlit.errors import StreamlitAPIException
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
 from cbm.core.errors import NotFoundError
 from cbm.core.files import remove_folder
 from cbm.jobs import Jobs
+from cbm.ui.access.limits import LimitError, Limits, NotAllowedError
 from cbm.workspace.workspace import Workspace
 
+WORKSPACE = "workspace"
+"""The query parameter that leads a visitor back to their workspace, and the session's name for it: whoever has it, has the workspace."""
 FOLDER = "visitors"
 DEMO_RECORD = "demo.json"
 IDLE_SECONDS = 2 * 3600.0
@@ -218,3 +226,64 @@ def _link_file(source: str, target: str) -> None:
         raise
     except OSError:
         shutil.copyfile(source, target)
+
+
+# One visit: only `cbm.ui.access.modes` asks this, and only where the app is hosted
+
+
+def workspace_of_visit(base: Path, bounds: Limits) -> Path:
+    """The visitor's workspace below the curated one at `base`, made where it is missing.
+
+    Raises:
+        NotFoundError: the URL asks for a workspace that does not exist, or no longer.
+        LimitError: the server has no room for another visitor.
+    """
+    if get_script_run_ctx() is None:
+        raise NotAllowedError("A hosted workspace belongs to a visitor, but there is no visitor in this session.")
+    sweep_now_and_then(base, bounds.keep_days or 0.0)
+    kept = st.session_state.get(WORKSPACE)
+    asked = st.query_params.get(WORKSPACE)
+    if asked is not None and (asked != kept or find(base, asked) is None):
+        # Edits belong to the models of the workspace that was left.
+        st.session_state.clear()
+        if find(base, asked) is None:
+            del st.query_params[WORKSPACE]
+            raise gone(bounds.keep_days)
+        st.session_state[WORKSPACE] = kept = asked
+    # A workspace in which nothing was kept is swept away soon; its name is not used again, for caches know it.
+    if kept is None or find(base, kept) is None:
+        if bounds.max_visitors is not None and count(base) >= bounds.max_visitors:
+            raise LimitError("This server is full. Come back in an hour, or install CBM Studio yourself.")
+        st.session_state[WORKSPACE] = kept = new_token()
+    return enter(base, str(kept))
+
+
+def token_of_visit() -> str:
+    """The name of the visitor's workspace."""
+    return str(st.session_state[WORKSPACE])
+
+
+def session_id() -> str:
+    """What tells this visit from others; empty outside a visit."""
+    context = get_script_run_ctx()
+    return "" if context is None else context.session_id
+
+
+def put_in_url(parameters: dict[str, str]) -> None:
+    """Write query parameters, unless they are there already."""
+    for name, value in parameters.items():
+        if st.query_params.get(name) != value:
+            st.query_params[name] = value
+
+
+def clear_url() -> None:
+    """Empty the URL, but for what widgets are bound to: Streamlit refuses to touch that, and it is about the page alone."""
+    for name in list(st.query_params):
+        with contextlib.suppress(StreamlitAPIException):
+            del st.query_params[name]
+
+
+def end_visit() -> None:
+    """Forget everything about the visitor."""
+    st.session_state.clear()
+    clear_url()

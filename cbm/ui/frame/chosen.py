@@ -10,7 +10,7 @@ import streamlit as st
 from cbm.core.errors import NotFoundError
 from cbm.editing.recipe import Recipe
 from cbm.study.study import Study
-from cbm.ui.access import modes, visit
+from cbm.ui.access import modes, visitors
 from cbm.ui.frame import edits, layout, resources
 from cbm.ui.frame.links import take_out
 from cbm.ui.frame.resources import Catalogue
@@ -84,6 +84,6 @@ def take_choice() -> None:
 def show(model: str) -> None:
     """Let another model be the chosen one from the next run on: one that has just been made, say."""
     CHOSEN_MODEL.put(model)
-    visit.clear_url()
+    visitors.clear_url()
     modes.put_address()
     MODEL.put(short(model))

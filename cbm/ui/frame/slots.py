@@ -1,6 +1,6 @@
 """What a visitor's session holds: typed slots for values and for widgets. Ids and small values, never arrays.
 
-Nothing outside `cbm.ui.frame` names `st.session_state`, but for the visit itself (`cbm.ui.access.visit`). Pages declare their slots on
+Nothing outside `cbm.ui.frame` names `st.session_state`, but for the visit itself (`cbm.ui.access.visitors`). Pages declare their slots on
 their `cbm.ui.frame.state.PageState`.
 """
 
