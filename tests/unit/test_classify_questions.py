@@ -23,8 +23,7 @@ from cbm.study.confusions import similar_beside
 from cbm.study.nec_paths import NecLevel, NecSeries, NecView, path_of
 from cbm.study.study import Study
 from cbm.ui.frame import resources
-from cbm.ui.widgets.figures.confusion import clicked_cell, confusion_heatmap
-from cbm.ui.widgets.figures.nec import nec_chart, spread
+from cbm.ui.widgets.figures.models import clicked_cell, confusion_heatmap, nec_chart, spread
 from cbm.workspace.workspace import Workspace
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from cbm.model.explanations import Contribution
 from cbm.ui.widgets import figures
-from cbm.ui.widgets.figures.concept import strength_histogram
-from cbm.ui.widgets.figures.image import share_bars
+from cbm.ui.widgets.figures import explanations
+from cbm.ui.widgets.figures.explanations import share_bars, strength_histogram
 from cbm.ui.widgets.thumbnails import draw_outcome, square
 
 PARTS = [
@@ -25,12 +25,12 @@ EDGES, COUNTS = np.linspace(0, 1, 5), np.array([3, 0, 2, 9])
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: figures.contribution_bars(PARTS, rest=0.2, bias=-1.0, target="cat"),
+        lambda: explanations.contribution_bars(PARTS, rest=0.2, bias=-1.0, target="cat"),
         lambda: figures.score_bars([("red", 0.9), ("blue", -0.1)], unit="AUC", start=0.5, end=1.0),
-        lambda: figures.class_weight_bars([("cat", 1.0), ("dog", -2.0)]),
-        lambda: figures.class_weight_bars([]),
-        lambda: figures.probability_change([("cat", 0.2, 0.7), ("dog", 0.8, 0.3)], truth="cat"),
-        lambda: figures.probability_change([("cat", 0.02, 0.03), ("dog", 0.01, 0.02)], truth=None),
+        lambda: explanations.class_weight_bars([("cat", 1.0), ("dog", -2.0)]),
+        lambda: explanations.class_weight_bars([]),
+        lambda: explanations.probability_change([("cat", 0.2, 0.7), ("dog", 0.8, 0.3)], truth="cat"),
+        lambda: explanations.probability_change([("cat", 0.02, 0.03), ("dog", 0.01, 0.02)], truth=None),
         lambda: strength_histogram(EDGES, COUNTS, ["a-b", "b-c", "c-d", "d-e"], images=20, chosen=2),
         lambda: share_bars(PARTS, rest=0.1, target="cat", chosen=2),
     ],
@@ -44,7 +44,7 @@ def test_figures_made_of_plain_values_are_valid(make: Callable[[], go.Figure]) -
 
 
 def test_probabilities_of_a_few_percent_fill_their_chart() -> None:
-    small = figures.probability_change([("cat", 0.03, 0.03), ("dog", 0.02, 0.02)], truth=None).to_dict()
+    small = explanations.probability_change([("cat", 0.03, 0.03), ("dog", 0.02, 0.02)], truth=None).to_dict()
     assert small["layout"]["xaxis"]["range"][1] < 0.1
     assert small["data"][1]["text"] == ["3.0%", "2.0%"]
 

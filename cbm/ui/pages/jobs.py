@@ -17,7 +17,7 @@ from cbm.ui.frame.layout import empty_card, page_title, pager
 from cbm.ui.frame.links import Link
 from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import JOB, MODEL, DataPage, ExportPage, JobsPage, StartPage, short
-from cbm.ui.widgets import job_panel, job_words
+from cbm.ui.widgets import job_panel
 from cbm.verbs.base import AsJob
 
 PER_PAGE = 15
@@ -112,12 +112,12 @@ def _living_card(jobs: Jobs, job: Job) -> None:
             _open_button(job)
             job_panel.cancel_button(job, f"live-{job.id}")
         if job.state == "running":
-            st.progress(job.fraction, text=job_words.progress_line(job))
-            st.caption(job_words.pace_line(job, jobs.remaining(job)))
+            st.progress(job.fraction, text=job_panel.progress_line(job))
+            st.caption(job_panel.pace_line(job, jobs.remaining(job)))
         else:
-            st.caption(job_words.progress_line(job, jobs.ahead(job), resources.workspaces_first(modes.workspace_root())))
+            st.caption(job_panel.progress_line(job, jobs.ahead(job), resources.workspaces_first(modes.workspace_root())))
         if job.interruption and job.live:
-            st.caption(job_words.resumed_line(job))
+            st.caption(job_panel.resumed_line(job))
 
 
 def _ended(jobs: Jobs, ended: Sequence[Job], models: Collection[str], opened: str | None) -> None:
@@ -148,16 +148,16 @@ def _ended_card(job: Job, models: Collection[str], now: datetime) -> None:
                 job_panel.again_button(job, f"ended-{job.id}")
             _open_button(job)
         summary = _summary(job)
-        st.caption(job_words.facts(job, now) + (f" · {plain(summary)}" if summary else ""))
+        st.caption(job_panel.facts(job, now) + (f" · {plain(summary)}" if summary else ""))
         if job.error:
             st.markdown(f":red[{plain(job.error)}]" if job.state == "failed" else plain(job.error))
 
 
 def _name(job: Job) -> None:
-    state = job_words.STATES[job.state]
+    state = job_panel.STATES[job.state]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", width="stretch"):
         st.badge(state.label, icon=state.icon, color=state.colour)
-        st.markdown(f"**{plain(job_words.title(job))}**", width="stretch")
+        st.markdown(f"**{plain(job_panel.title(job))}**", width="stretch")
 
 
 def _open_button(job: Job) -> None:
@@ -206,7 +206,7 @@ def _detail(jobs: Jobs, job: Job, models: Collection[str]) -> None:
             _result_link(job, models, "detail")
             st.button("Close", key="close_job", type="tertiary", icon=":material/close:", on_click=_open, args=(None,))
         job_panel.watch(job.id, key="job", curves=None)
-        st.caption(f"{job_words.facts(job, datetime.now(UTC))} · `{job.id}`")
+        st.caption(f"{job_panel.facts(job, datetime.now(UTC))} · `{job.id}`")
         asked, log = st.columns(2, gap="medium")
         with asked:
             st.markdown("###### Request", anchors=False)

@@ -1,4 +1,4 @@
-"""Grids of pictures and of concepts."""
+"""Grids of pictures and of concepts, and the badges that say whether the model is right: never by colour alone."""
 
 from __future__ import annotations
 
@@ -158,3 +158,20 @@ def concept_grid(tiles: Sequence[ConceptSummary], *, key: str, columns: int = 4)
         for tile in tiles:
             with grid.cell():
                 concept_card(tile)
+
+
+def verdict_badges(correct: bool | None, *, changed: bool) -> None:
+    """Badges beside a predicted class.
+
+    Args:
+        correct: None where the image has no label that the model knows.
+        changed: whether the edits in force change the prediction.
+    """
+    if correct is not None:
+        st.badge(
+            "right" if correct else "wrong",
+            icon=":material/check:" if correct else ":material/close:",
+            color="green" if correct else "orange",
+        )
+    if changed:
+        st.badge("changed by your edits", icon=":material/edit:", color="violet")

@@ -1,28 +1,61 @@
-"""Long work on any page: ask for it, watch it, stop it, let it go on. The work itself runs outside the page; see `cbm.jobs`."""
+"""Long work on any page, in the same words everywhere: ask for it, watch it, stop it, resume it. It runs outside the page (`cbm.jobs`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
 
 import streamlit as st
 
 from cbm.core.errors import CbmError, InvalidInputError
-from cbm.jobs import Job, Jobs
+from cbm.jobs import Job, Jobs, State
+from cbm.registry import VERBS
 from cbm.ui.access import modes, quotas
 from cbm.ui.frame import messages, resources
-from cbm.ui.frame.formats import plain
+from cbm.ui.frame.formats import ago, counted, duration, left, plain
 from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import JOB
-from cbm.ui.widgets import figures, job_words
-from cbm.ui.widgets.figures.progress import reported_curve
-from cbm.ui.widgets.job_words import STATES
+from cbm.ui.widgets import figures
+from cbm.ui.widgets.figures.discovery import reported_curve
 
 PARAMETER = JOB.name
 EVERY = "500ms"
 MANY_CURVES = 6
 _SEEN_LIVE = Slot[tuple[str, ...]]("jobs_seen_live", ())
 """Jobs that this visitor saw alive."""
+
+
+@dataclass(frozen=True)
+class StateWords:
+    label: str
+    icon: str
+    colour: Literal["gray", "blue", "green", "red", "orange"]
+    """Of `st.badge`."""
+
+
+STATES: Mapping[State, StateWords] = {
+    "queued": StateWords("Waiting", ":material/schedule:", "gray"),
+    "running": StateWords("Running", ":material/play_circle:", "blue"),
+    "done": StateWords("Done", ":material/check_circle:", "green"),
+    "failed": StateWords("Failed", ":material/error:", "red"),
+    "cancelled": StateWords("Cancelled", ":material/cancel:", "gray"),
+    "interrupted": StateWords("Interrupted", ":material/power_off:", "orange"),
+}
+_FIGURES: Mapping[str, str] = {
+    "fvu": "Unexplained variance (FVU)",
+    "l0": "Active concepts per image (L0)",
+    "dead": "Dead concepts (share)",
+    "loss": "Loss",
+    "nec": "Concepts per class (NEC)",
+    "accuracy": "Accuracy",
+    "held_out_accuracy": "Held-out accuracy",
+    "images_per_second": "Images per second",
+    "encoded": "Newly encoded",
+    "rejected": "Rejected",
+}
+_ORDINALS = {2: "second", 3: "third"}
 
 
 def submit(kind: str, parameters: Mapping[str, Any], *, title: str) -> str:
@@ -132,7 +165,7 @@ def _trouble(root: str, job: Job) -> str | None:
 def _no_worker(job: Job, key: str, trouble: str) -> None:
     worker_trouble(trouble, key)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"{plain(job_words.title(job))} waits for it.", width="stretch")
+        st.caption(f"{plain(title(job))} waits for it.", width="stretch")
         cancel_button(job, key)
 
 
@@ -150,11 +183,11 @@ def _start_worker() -> None:
 def _living(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> None:
     others = resources.workspaces_first(modes.workspace_root()) if job.state == "queued" else 0
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.progress(job.fraction, text=job_words.progress_line(job, jobs.ahead(job), others))
+        st.progress(job.fraction, text=progress_line(job, jobs.ahead(job), others))
         cancel_button(job, key)
-    st.caption(job_words.pace_line(job, jobs.remaining(job)))
+    st.caption(pace_line(job, jobs.remaining(job)))
     if job.interruption and job.live:
-        st.caption(job_words.resumed_line(job))
+        st.caption(resumed_line(job))
     _curves(jobs, job, key, curves)
 
 
@@ -182,7 +215,7 @@ def _curves(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> Non
     with st.grid(len(drawn), min_column_width=230, gap="small", key=f"{key}-curves") as grid:
         for position, name in enumerate(drawn):
             seconds, values = zip(*((entry.seconds, entry.figures[name]) for entry in reported if name in entry.figures), strict=True)
-            label = job_words.figure_name(name)
+            label = figure_name(name)
             grid.plotly_chart(
                 reported_curve(label, seconds, values, position),
                 key=f"{key}-curve-{name}",
@@ -193,9 +226,9 @@ def _curves(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> Non
 
 def _ended(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> None:
     state = STATES[job.state]
-    text = f"**{state.label}**: {plain(job_words.title(job))}. {plain(job.error or '')}".rstrip()
+    text = f"**{state.label}**: {plain(title(job))}. {plain(job.error or '')}".rstrip()
     if job.state == "done":
-        st.caption(f":green[{state.icon}] {plain(job_words.title(job))}: {job_words.took(job)}")
+        st.caption(f":green[{state.icon}] {plain(title(job))}: {took(job)}")
     elif job.state == "failed":
         st.error(text, icon=state.icon)
     elif job.state == "interrupted":
@@ -205,7 +238,7 @@ def _ended(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> None
     if job.state != "done" and modes.may_write():
         again_button(job, key)
     if job.interruption and job.state == "done":
-        st.caption(job_words.resumed_line(job))
+        st.caption(resumed_line(job))
     if job.log and job.state in ("failed", "interrupted"):
         with st.expander("Log", icon=":material/terminal:"):
             st.code(job.log[-4000:], language=None)
@@ -215,7 +248,8 @@ def _ended(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> None
 
 def again_button(job: Job, key: str) -> None:
     """Runs a job again that did not come to its end."""
-    st.button(job_words.again(job), key=f"{key}-retry", icon=":material/replay:", on_click=retry, args=(job.id,))
+    label = "Retry" if job.state == "failed" else "Resume"
+    st.button(label, key=f"{key}-retry", icon=":material/replay:", on_click=retry, args=(job.id,))
 
 
 def cancel(identifier: str) -> None:
@@ -251,3 +285,81 @@ def _forget_live(identifier: str) -> bool:
     known = _SEEN_LIVE.get()
     _SEEN_LIVE.put(tuple(other for other in known if other != identifier))
     return identifier in known
+
+
+# In words
+
+
+def kind(job: Job) -> str:
+    known = VERBS[job.kind].job if job.kind in VERBS else None
+    return known.title if known else job.kind.replace("_", " ").capitalize()
+
+
+def title(job: Job) -> str:
+    return job.title or kind(job)
+
+
+def figure_name(name: str) -> str:
+    return _FIGURES.get(name, name.replace("_", " ").capitalize())
+
+
+def progress_line(job: Job, ahead: int = 0, others: int = 0) -> str:
+    """The line above the progress bar.
+
+    Args:
+        ahead: jobs of this workspace that run or wait before one that waits.
+        others: workspaces of other visitors that get a worker first.
+    """
+    if job.cancelling:
+        return "Cancelling …"
+    if job.state == "interrupted":
+        return "The worker stopped; the job resumes in a moment"
+    if job.state == "queued":
+        if others:
+            return f"Waiting for a free slot: {counted(others, 'visitor')} first"
+        return f"Waiting: {counted(ahead, 'job')} first" if ahead else "Waiting for a worker to start"
+    return plain(job.message) or "Starting"
+
+
+def pace_line(job: Job, remaining: float | None) -> str:
+    """Time, speed and what is left of a job that lives, in one line."""
+    parts = []
+    if job.state == "running":
+        parts.append(f"{job.fraction:.0%}")
+        parts.append(f"running for {duration(job.seconds or 0.0)}")
+        rate = job.figures.get("images_per_second")
+        if rate:
+            parts.append(f"{rate:,.0f} images/s" if rate >= 10 else f"{rate:.1f} images/s")
+        rejected = job.figures.get("rejected")
+        if rejected:
+            parts.append(f"{counted(round(rejected), 'file')} rejected")
+        if remaining is not None and not job.cancelling:
+            parts.append(left(remaining))
+    else:
+        parts.append("It continues when this page is closed; see the Jobs page.")
+    return " · ".join(parts)
+
+
+def resumed_line(job: Job) -> str:
+    """Why a job did not run in one go, for one whose worker ended."""
+    if job.interruption == "died":
+        times = f" (for the {_ORDINALS.get(job.resumed, f'{job.resumed}th')} time)" if job.resumed > 1 else ""
+        return f":material/restart_alt: Resumed after its worker died{times}."
+    return ":material/restart_alt: Resumed after the app was restarted."
+
+
+def took(job: Job) -> str:
+    seconds = job.seconds
+    return "done" if seconds is None else f"done in {duration(seconds)}"
+
+
+def facts(job: Job, now: datetime) -> str:
+    """Kind, time and, where it has ended, duration of a job in one line."""
+    parts = [kind(job)] if job.title and job.title != kind(job) else []
+    parts.append(f"started {ago(job.started, now)}" if job.started else f"asked for {ago(job.created, now)}")
+    if job.finished and job.seconds is not None:
+        parts.append(f"took {duration(job.seconds)}" if job.state == "done" else f"ended after {duration(job.seconds)}")
+    if job.attempt > 1:
+        parts.append(f"attempt {job.attempt}")
+    line = " · ".join(parts)
+    return line[:1].upper() + line[1:]

@@ -27,7 +27,7 @@ from cbm.ui.pages.classify import training
 from cbm.ui.pages.classify.confusions import confusions_panel
 from cbm.ui.pages.classify.one_class import one_class
 from cbm.ui.widgets import figures
-from cbm.ui.widgets.figures.nec import nec_chart
+from cbm.ui.widgets.figures.models import nec_chart
 
 _TABLE = ClassifyPage.key("table")
 

@@ -14,7 +14,7 @@ from cbm.ui.frame.layout import pager
 from cbm.ui.frame.slots import chosen_points
 from cbm.ui.frame.state import ClassifyPage
 from cbm.ui.widgets import figures, thumbnails
-from cbm.ui.widgets.figures.confusion import ALL_LABELS, clicked_cell, confusion_heatmap
+from cbm.ui.widgets.figures.models import ALL_LABELS, clicked_cell, confusion_heatmap
 from cbm.ui.widgets.galleries import correction_links, selection_button
 
 _MANY = 16

@@ -11,7 +11,7 @@ from cbm.ui.frame.formats import counted, percent, plain
 from cbm.ui.frame.slots import widget_value
 from cbm.ui.frame.state import ClassifyPage, ConceptPage
 from cbm.ui.widgets import figures, thumbnails
-from cbm.ui.widgets.figures.flows import class_concept_bars, concept_streams
+from cbm.ui.widgets.figures.explanations import class_concept_bars, concept_streams
 from cbm.ui.widgets.galleries import concept_picture, correction_links, picture_grid
 
 

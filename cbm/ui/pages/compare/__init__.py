@@ -21,8 +21,7 @@ from cbm.ui.frame.state import ClassifyPage, ComparePage, ImagePage, IntervenePa
 from cbm.ui.pages.compare import shared_concepts, sides
 from cbm.ui.pages.compare.sides import Choice, Side
 from cbm.ui.widgets import figures, thumbnails
-from cbm.ui.widgets.figures.compare import class_dumbbells
-from cbm.ui.widgets.figures.nec import nec_chart
+from cbm.ui.widgets.figures.models import class_dumbbells, nec_chart
 from cbm.ui.widgets.galleries import selection_button
 
 _PICTURES = 12

@@ -17,6 +17,7 @@ from cbm.ui.frame.state import ConceptPage, ConceptsPage, IntervenePage
 from cbm.ui.pages.concept import evidence, naming
 from cbm.ui.pages.concept.evidence import Scene
 from cbm.ui.widgets import figures
+from cbm.ui.widgets.figures import explanations
 from cbm.ui.widgets.galleries import picture_grid
 
 _LISTED = 6
@@ -130,7 +131,7 @@ def _classes_panel(scene: Scene) -> None:
         st.caption("No class uses this concept: every weight is zero.")
         return
     st.plotly_chart(
-        figures.class_weight_bars(weights),
+        explanations.class_weight_bars(weights),
         key=ConceptPage.key("weights"),
         config=figures.CHART_OPTIONS,
         alt=f"Class weights of “{scene.detail.summary.name}”; the largest is {weights[0][1]:+.2f} for {weights[0][0]}",

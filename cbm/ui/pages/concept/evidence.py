@@ -21,7 +21,7 @@ from cbm.ui.frame.layout import pager
 from cbm.ui.frame.slots import Slot, chosen_points, widget_value
 from cbm.ui.frame.state import ConceptPage, ImagePage, Link
 from cbm.ui.widgets import figures, heatmaps
-from cbm.ui.widgets.figures.concept import strength_histogram
+from cbm.ui.widgets.figures.explanations import strength_histogram
 from cbm.ui.widgets.galleries import picture_grid, tile_picture
 
 _ANY = "Any strength"

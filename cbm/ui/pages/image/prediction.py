@@ -19,9 +19,9 @@ from cbm.ui.frame.formats import plain
 from cbm.ui.frame.slots import Slot, chosen_points
 from cbm.ui.frame.state import ImagePage, IntervenePage
 from cbm.ui.widgets import figures
-from cbm.ui.widgets.figures.image import share_bars
-from cbm.ui.widgets.galleries import picture_grid
-from cbm.ui.widgets.verdict import verdict_badges
+from cbm.ui.widgets.figures import explanations
+from cbm.ui.widgets.figures.explanations import share_bars
+from cbm.ui.widgets.galleries import picture_grid, verdict_badges
 
 _BARS = 10
 _CHART = ImagePage.key("shares")
@@ -71,7 +71,7 @@ def verdict(scene: Scene) -> None:
         facts.append(f"before: {plain(judged.predicted_before)}")
     st.caption(" · ".join(facts))
     st.plotly_chart(
-        figures.probability_change(judged.probabilities, truth=judged.truth),
+        explanations.probability_change(judged.probabilities, truth=judged.truth),
         key=ImagePage.key("probabilities"),
         config=figures.CHART_OPTIONS,
         alt="Class probabilities: " + ", ".join(f"{name} {after:.0%}" for name, _, after in judged.probabilities),

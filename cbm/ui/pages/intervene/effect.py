@@ -24,7 +24,7 @@ from cbm.ui.frame.shell import EditLine, edit_lines
 from cbm.ui.frame.slots import set_widget, widget_value
 from cbm.ui.frame.state import IntervenePage
 from cbm.ui.widgets import figures, job_panel
-from cbm.ui.widgets.figures.effect import accuracy_moves
+from cbm.ui.widgets.figures.explanations import accuracy_moves
 from cbm.ui.widgets.galleries import picture_chooser
 
 _SHOWN_PICTURES = 8

@@ -29,8 +29,8 @@ from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import ConceptPage, ImagePage, IntervenePage
 from cbm.ui.widgets.components.steering_panel import SteeringEvent, steering_panel
 from cbm.ui.widgets.figures import signed
+from cbm.ui.widgets.galleries import verdict_badges
 from cbm.ui.widgets.thumbnails import thumbnail
-from cbm.ui.widgets.verdict import verdict_badges
 
 _PREDICTION = "the prediction"
 _TARGET = Slot(IntervenePage.key("target"), _PREDICTION)

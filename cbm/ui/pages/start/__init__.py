@@ -19,10 +19,10 @@ from cbm.ui.frame.layout import Headline, empty_card, headline_row, page_title
 from cbm.ui.frame.state import ConceptsPage, IntervenePage, StartPage
 from cbm.ui.pages.start import own_images, pipeline
 from cbm.ui.widgets import figures, guides, job_panel
-from cbm.ui.widgets.galleries import concept_grid
+from cbm.ui.widgets.figures import explanations
+from cbm.ui.widgets.galleries import concept_grid, verdict_badges
 from cbm.ui.widgets.guides import Guide
 from cbm.ui.widgets.thumbnails import thumbnail
-from cbm.ui.widgets.verdict import verdict_badges
 
 SHOWN_CONCEPTS = 8
 BUILD = "Build the demo"
@@ -152,7 +152,7 @@ def _read_aloud(view: Prediction) -> None:
         with right:
             st.markdown(_reasons(view))
             st.plotly_chart(
-                figures.contribution_bars(shown, rest=rest, bias=view.bias, target=view.predicted),
+                explanations.contribution_bars(shown, rest=rest, bias=view.bias, target=view.predicted),
                 key=StartPage.key("example", "bars"),
                 config=figures.CHART_OPTIONS,
                 alt="Contributions: " + ", ".join(f"{bar.name} {signed(bar.contribution)}" for bar in shown),

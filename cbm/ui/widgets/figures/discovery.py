@@ -1,25 +1,19 @@
-"""Charts of discovery: against the baselines, how often concepts fire, training, sweeps, and how well names fit."""
+"""Charts of discovery and of jobs as they run: against the baselines, how often concepts fire, training, sweeps, how well names fit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from plotly.graph_objects import Figure
 
-from cbm.ui.widgets.figures import ACCENT, NEGATIVE, NEUTRAL, POSITIVE, TEMPLATE
+from cbm.ui.widgets.figures import ACCENT, NEUTRAL, POSITIVE, SERIES, TEMPLATE
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-
-_SERIES = (POSITIVE, NEGATIVE, ACCENT, "#C67BA6", "#B88600", NEUTRAL)
 _SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "x")
 
 
 def _figure(height: int) -> Figure:
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
+    figure = Figure()
     figure.update_layout(template=TEMPLATE, height=height)
     return figure
 
@@ -130,7 +124,7 @@ def training_curve(title: str, samples: Sequence[float], values: Sequence[float]
     Args:
         number: format of the values, such as ".3f".
     """
-    colour = _SERIES[position % 3]
+    colour = SERIES[position % 3]
     figure = _figure(190)
     figure.add_scatter(
         x=list(samples),
@@ -164,7 +158,7 @@ def sweep_chart(points: Sequence[tuple[str, float, float, str, str]], chosen: st
             y=[point[2] for point in own],
             name=series,
             mode="lines+markers",
-            line={"color": _SERIES[position % len(_SERIES)], "width": 1.5, "dash": "dot"},
+            line={"color": SERIES[position % len(SERIES)], "width": 1.5, "dash": "dot"},
             marker={"size": 11, "symbol": _SYMBOLS[position % len(_SYMBOLS)]},
             customdata=[(point[0], point[4]) for point in own],
             hovertemplate="%{customdata[1]}<extra></extra>",
@@ -210,4 +204,32 @@ def score_histogram(scores: np.ndarray, named: np.ndarray, threshold: float | No
     figure.update_layout(barmode="stack", showlegend=bool(len(counts_of[1])), margin={"t": 30})
     figure.update_xaxes(title_text="score of the best name", showgrid=False, nticks=7)
     figure.update_yaxes(title_text="concepts", rangemode="tozero", nticks=5)
+    return figure
+
+
+def reported_curve(title: str, seconds: Sequence[float], values: Sequence[float], position: int = 0) -> Figure:
+    """One reported figure over the time of work, with its latest value in the title.
+
+    Args:
+        position: of the chart among its neighbours, which tells their colours apart.
+    """
+    minutes = bool(seconds) and seconds[-1] >= 300
+    colour = SERIES[position % 3]
+    times = [moment / 60 if minutes else moment for moment in seconds]
+    unit = "min" if minutes else "s"
+    figure = _figure(170)
+    figure.add_scatter(
+        x=times,
+        y=list(values),
+        mode="lines",
+        line={"color": colour, "width": 2},
+        hovertemplate=f"%{{y:.4g}} after %{{x:.1f}} {unit}<extra></extra>",
+    )
+    figure.add_scatter(x=times[-1:], y=list(values[-1:]), mode="markers", marker={"color": colour, "size": 7}, hoverinfo="skip")
+    figure.update_layout(
+        margin={"t": 30, "b": 8, "l": 8, "r": 12},
+        title={"text": f"{title}: <b>{values[-1]:.3g}</b>", "font": {"size": 13}, "x": 0, "xanchor": "left", "y": 0.97},
+    )
+    figure.update_xaxes(rangemode="tozero", nticks=5, ticksuffix=f" {unit}", title=None)
+    figure.update_yaxes(nticks=4, title=None)
     return figure
