@@ -97,7 +97,10 @@ DEMO = Limits(
 
 
 class SlidingWindow:
-    """Counts what each visitor did within the last `seconds`; safe from several threads."""
+    """Counts what each visitor did within the last `seconds`; safe from several threads.
+
+    Unlike the moving window of the library `limits` it knows how long to wait for several at once, and keeps no thread of its own.
+    """
 
     def __init__(self, seconds: float = HOUR, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds, self._clock = seconds, clock

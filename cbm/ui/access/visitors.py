@@ -32,6 +32,7 @@ WORKSPACE = "workspace"
 """The query parameter that leads a visitor back to their workspace, and the session's name for it: whoever has it, has the workspace."""
 FOLDER = "visitors"
 DEMO_RECORD = "demo.json"
+"""Left in the workspace by the demo: which artefacts belong to its two tasks, and its figures."""
 IDLE_SECONDS = 2 * 3600.0
 """How long the workspace of somebody is kept who only looked; a tab that comes back later gets it again."""
 SWEEP_SECONDS = 600.0

@@ -1,4 +1,4 @@
-"""Numbers, times, sizes and names as the app writes them."""
+"""Numbers, times, sizes and names as the app writes them: shorter than those of the library `humanize`, for captions and badges."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from cbm.backbones.architectures import DEMO
 from cbm.backbones.reference import BackboneReference
 from cbm.core.errors import CbmError, CorruptArtifactError, MissingWeightsError
 from cbm.embeddings.sets import EmbeddingSet
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 
 A = TypeVar("A", bound=Artifact)
-DEMO = "demo.json"
-"""Left in the workspace by the demo: which artefacts belong to its two tasks, and its figures."""
-_DEMO_BACKBONE = "demo"
 _ASK_AGAIN = 300
 """Seconds until weights that were not found are looked for again: without a network the search itself may take a while."""
 _TAKEN_UP: set[str] = set()
@@ -77,7 +75,7 @@ class Catalogue:
 
 def catalogue(root: str) -> Catalogue:
     """The models of a workspace, read again only when something was added or removed."""
-    watched = (Path(root) / "artifacts", Path(root) / DEMO)
+    watched = (Path(root) / "artifacts", Path(root) / visitors.DEMO_RECORD)
     return _catalogue(root, tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in watched))
 
 
@@ -85,7 +83,7 @@ def catalogue(root: str) -> Catalogue:
 def _catalogue(root: str, stamp: tuple[int, ...]) -> Catalogue:
     # Something was added or removed since: the first to notice lets go of what was removed.
     cache.forget_removed(root)
-    demo = _read_demo(Path(root) / DEMO)
+    demo = _read_demo(Path(root) / visitors.DEMO_RECORD)
     artifacts, broken = [], []
     for folder in sorted((Path(root) / "artifacts").glob("model-*")):
         try:
@@ -231,7 +229,7 @@ def encoder(study: Study) -> SharedBackbone:
 
 
 def _load(architecture: str, pretrained: str) -> SharedBackbone:
-    return backbone(architecture, None if architecture == _DEMO_BACKBONE else pretrained)
+    return backbone(architecture, None if architecture == DEMO else pretrained)
 
 
 @cache.remember("Looking for the backbone's weights …", seconds=_ASK_AGAIN)

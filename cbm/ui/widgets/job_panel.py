@@ -20,7 +20,6 @@ from cbm.ui.frame.state import JOB
 from cbm.ui.widgets import figures
 from cbm.ui.widgets.figures.discovery import reported_curve
 
-PARAMETER = JOB.name
 EVERY = "500ms"
 MANY_CURVES = 6
 _SEEN_LIVE = Slot[tuple[str, ...]]("jobs_seen_live", ())
