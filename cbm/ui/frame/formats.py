@@ -21,8 +21,8 @@ def points(before: float, after: float) -> str:
 
 
 def signed(number: float, digits: int = 2) -> str:
-    """A number with its sign: "+0.25", "-1.50"."""
-    return f"{number:+.{digits}f}"
+    """A number with its sign: "+0.25", "-1.50"; what is rounded to nothing has no minus."""
+    return f"{number:+z.{digits}f}"
 
 
 def size(count: float) -> str:
