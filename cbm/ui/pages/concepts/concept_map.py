@@ -14,6 +14,7 @@ from cbm.study.concept_list import ShownConcepts
 from cbm.study.concept_map import ConceptMap, name_regions, stored_map
 from cbm.ui.access import modes
 from cbm.ui.frame import cache, resources, selections
+from cbm.ui.frame.layout import nothing_found
 from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import ConceptsPage
 from cbm.ui.pages.concepts import picks
@@ -82,7 +83,7 @@ def map_panel(view: View, kept: Bool[np.ndarray, " concepts"]) -> None:
     with st.spinner("Laying out the map. The first time takes a few seconds …"):
         layout = pending_map(view.root, view.model).result()
     if layout is None:
-        layout.nothing_found("This model's concepts are not directions in the embedding space, so they cannot be mapped.")
+        nothing_found("This model's concepts are not directions in the embedding space, so they cannot be mapped.")
         return
     shown = view.shown
     absent = tuple(np.flatnonzero(shown.hidden | ~shown.standing).tolist())

@@ -19,6 +19,7 @@ from cbm.study.concept_search import merge_suggestions, with_own_names
 from cbm.ui.access import modes
 from cbm.ui.frame import cache, messages, resources
 from cbm.ui.frame.formats import counted, percent, plain
+from cbm.ui.frame.layout import nothing_found
 from cbm.ui.frame.state import ConceptsPage
 from cbm.ui.pages.concepts import concept_map, picks
 from cbm.ui.pages.concepts.lists import View, result_line
@@ -109,7 +110,7 @@ def merges(view: View, kept: Bool[np.ndarray, " concepts"]) -> None:
             return
     groups = () if layout is None else merge_suggestions(view.shown, kept, layout, meanings, least)
     if not groups:
-        layout.nothing_found("No two concepts are that similar.")
+        nothing_found("No two concepts are that similar.")
         return
     part = result_line(counted(len(groups), "suggested merge"), len(groups), _GROUPS_PER_PAGE)
     _suggested_merges(view, groups[part])
