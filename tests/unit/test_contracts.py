@@ -24,7 +24,7 @@ from cbm.names.concepts import ActivationStatistics, ConceptTable
 from cbm.names.meaning import NameMeanings, likely_duplicates
 from cbm.registry import BOTTLENECKS, DICTIONARIES, HEADS, LISTS
 from cbm.study.concept_map import stored_map
-from cbm.ui.pages.concepts.concept_map import directions_of
+from cbm.ui.pages.concepts import directions_of
 
 DIM, WIDTH, K = 11, 24, 4
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -19,9 +19,8 @@ from cbm.study.dictionary_evidence import DictionaryEvidence
 from cbm.study.dictionary_runs import Baseline, DictionaryRun, dictionary_runs, history
 from cbm.study.image_sets import readable_image_sets
 from cbm.study.training_costs import training_cost
-from cbm.ui.pages.discover.new_run import WIDTHS, with_sound
+from cbm.ui.pages.discover.new_runs import WIDTHS, _as_sweep_run, with_sound
 from cbm.ui.pages.discover.runs import headlines, verdict
-from cbm.ui.pages.discover.sweep import _as_sweep_run
 from cbm.verbs.sweep import suggest
 from cbm.workspace.workspace import Workspace
 
@@ -145,7 +144,7 @@ def size_form_of(variant: str, images: int, dim: int) -> AppTest:
 import streamlit as st
 from cbm.dictionaries.sizes import sound_size
 from cbm.registry import DICTIONARIES
-from cbm.ui.pages.discover.new_run import size_form
+from cbm.ui.pages.discover.new_runs import size_form
 
 st.session_state["asked"] = size_form(DICTIONARIES["{variant}"], sound_size({images}, {dim}), {dim}, "scope")
 """).run()

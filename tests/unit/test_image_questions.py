@@ -19,7 +19,7 @@ from cbm.images.pictures import read_bytes
 from cbm.study.study import Study
 from cbm.study.subject import Neighbours, codes_by_patch, concepts_at
 from cbm.ui.frame import resources
-from cbm.ui.pages.image import uploaded
+from cbm.ui.pages.image.chooser import uploaded
 from cbm.ui.widgets import heatmaps
 
 

@@ -53,6 +53,11 @@ class Limits:
     max_settings: Mapping[str, float] = field(default_factory=dict)
     """Of a job's parameters by name, lists included: what decides how much memory and time it takes."""
 
+    @property
+    def max_upload_megabytes(self) -> int:
+        """As upload widgets take it."""
+        return max(1, self.max_upload_bytes // MEGABYTE)
+
 
 LOCAL = Limits(
     max_upload_bytes=200 * MEGABYTE,

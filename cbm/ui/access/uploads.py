@@ -36,6 +36,8 @@ PICTURES = "pictures"
 VECTOR_SUFFIXES = (".npz",)
 CLASS_SUFFIXES = (".txt", ".json")
 """Files of class names that may come with vectors."""
+PICTURE_TYPES = ("jpg", "jpeg", "png", "webp", "avif", "gif", "bmp", "tif", "tiff")
+"""Endings of the pictures that upload widgets take."""
 _LONGEST_PART = 200
 """Bytes of a file's or folder's name; file systems stop at 255, and a number may have to be added."""
 _DEEPEST = 12

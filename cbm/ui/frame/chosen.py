@@ -9,6 +9,7 @@ import streamlit as st
 
 from cbm.core.errors import NotFoundError
 from cbm.editing.recipe import Recipe
+from cbm.jobs import Job
 from cbm.study.study import Study
 from cbm.ui.access import modes, visitors
 from cbm.ui.frame import edits, layout, resources
@@ -87,3 +88,12 @@ def show(model: str) -> None:
     visitors.clear_url()
     modes.put_address()
     MODEL.put(short(model))
+
+
+def show_made(job: Job, toast: str) -> None:
+    """Choose the model that a job has made, say so, and draw the page again."""
+    model = (job.result or {}).get("model")
+    if isinstance(model, str):
+        show(model)
+        st.toast(toast, icon=":material/check_circle:")
+        st.rerun()

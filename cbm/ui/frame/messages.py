@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import streamlit as st
 
 from cbm.core.errors import CbmError
 from cbm.ui.frame.slots import Slot
 
+T = TypeVar("T")
+R = TypeVar("R")
 _TOP = "page"
 
 
@@ -24,6 +27,17 @@ def error(message: str, *, hint: str | None = None) -> None:
 def note(message: str, *, icon: str = ":material/info:") -> None:
     """One quiet line of Markdown that explains what is or is not shown."""
     st.caption(f"{icon} {message}")
+
+
+def readable(entries: Iterable[T], read: Callable[[T], R]) -> list[R]:
+    """Each entry as `read` gives it; a damaged one is reported and does not hide the others."""
+    found = []
+    for entry in entries:
+        try:
+            found.append(read(entry))
+        except CbmError as problem:
+            error(str(problem))
+    return found
 
 
 def refuse(message: str, *, at: str = _TOP) -> None:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from cbm.core.errors import CbmError
 from cbm.editing.recipe import NameEdit, Recipe
 from cbm.jobs import Job
 from cbm.metrics.classification import STANDARD_NECS
-from cbm.registry import HEADS
+from cbm.registry import HEADS, VERBS
 from cbm.study.image_sets import ImageSet, read_image_set
 from cbm.study.training_data import ConceptsOption, concepts_option, testable, trainable
 from cbm.ui.access import modes
@@ -71,18 +70,8 @@ def has_names(recipe: Recipe) -> bool:
 
 
 def _offers(root: str) -> tuple[list[ConceptsOption], list[ImageSet]]:
-    concepts, sets = [], []
-    for artifact in resources.artifacts(root, ConceptsArtifact):
-        try:
-            concepts.append(concepts_option(artifact))
-        except CbmError as error:
-            messages.error(str(error))
-    for images in resources.artifacts(root, EmbeddingsArtifact):
-        try:
-            sets.append(read_image_set(images))
-        except CbmError as error:
-            messages.error(str(error))
-    return concepts, sets
+    concepts = messages.readable(resources.artifacts(root, ConceptsArtifact), concepts_option)
+    return concepts, messages.readable(resources.artifacts(root, EmbeddingsArtifact), read_image_set)
 
 
 def _job(root: str) -> None:
@@ -92,11 +81,7 @@ def _job(root: str) -> None:
 
 
 def _show_trained(job: Job) -> None:
-    model = (job.result or {}).get("model")
-    if isinstance(model, str):
-        chosen.show(model)
-        st.toast("The new model is trained and selected.", icon=":material/check_circle:")
-        st.rerun()
+    chosen.show_made(job, "The new model is trained and selected.")
 
 
 def _form(concepts: Sequence[ConceptsOption], sets: Sequence[ImageSet], first_offer: str | None, named_by: str | None) -> None:
@@ -135,7 +120,7 @@ def _form(concepts: Sequence[ConceptsOption], sets: Sequence[ImageSet], first_of
         head = st.segmented_control(
             "Kind of head",
             HEADS.names,
-            default="sparse",
+            default=VERBS["train"].settings.head,
             required=True,
             key=ClassifyPage.key("train_head"),
             format_func=lambda kind: HEADS[kind].label,

@@ -7,14 +7,17 @@ from collections.abc import Sequence
 import streamlit as st
 
 from cbm.core.errors import NotFoundError
+from cbm.editing.recipe import Edit, HideConcept, MergeConcepts, concepts_of
 from cbm.study import relations
+from cbm.study.concept_view import ConceptSummary
 from cbm.study.evidence import Known
-from cbm.ui.frame import messages, selections
+from cbm.ui.frame import edits, messages, selections
 from cbm.ui.frame.chosen import open_chosen
 from cbm.ui.frame.formats import counted, percent, plain
+from cbm.ui.frame.layout import Headline, headline_row
 from cbm.ui.frame.slots import widget_value
 from cbm.ui.frame.state import ConceptPage, ConceptsPage, IntervenePage
-from cbm.ui.pages.concept import evidence, naming
+from cbm.ui.pages.concept import evidence
 from cbm.ui.pages.concept.evidence import Scene
 from cbm.ui.widgets import figures
 from cbm.ui.widgets.figures import explanations
@@ -49,7 +52,7 @@ def _draw(scene: Scene) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="medium"):
         _title(scene)
         if not embedded:
-            naming.edit_row(scene)
+            edit_row(scene)
     _facts(scene)
     if not embedded:
         selections.chip(scene.chosen.model, "images", "concept_selection")
@@ -58,7 +61,7 @@ def _draw(scene: Scene) -> None:
     with left:
         _classes_panel(scene)
     with right:
-        naming.candidates_panel(scene)
+        candidates_panel(scene)
     _relations_panel(scene)
     evidence.class_panel(scene)
     _known_panel(scene)
@@ -94,33 +97,21 @@ def _title(scene: Scene) -> None:
 
 def _facts(scene: Scene) -> None:
     detail, tile = scene.detail, scene.detail.summary
-    best = detail.known[0] if detail.known else None
-    with st.grid(4 if best else 3, min_column_width=150, gap="small", key=ConceptPage.key("facts")) as grid:
-        grid.metric(
+    score = f"{tile.name_score:.2f}".replace("-", "−") if tile.named else "–"
+    strongest = f"{detail.fired.values[0]:.2f}" if len(detail.fired.values) else "–"
+    found = [
+        Headline(
             "Fires on",
             percent(detail.fired.frequency),
-            help=f"Share of the {detail.fired.images:,} held-out images on which it is active.",
-            border=True,
-        )
-        grid.metric(
-            "Name score",
-            f"{tile.name_score:.2f}".replace("-", "−") if tile.named else "–",
-            help="Agreement of concept and name under the naming rule. A dash: no candidate was good enough.",
-            border=True,
-        )
-        grid.metric(
-            "Strongest",
-            f"{detail.fired.values[0]:.2f}" if len(detail.fired.values) else "–",
-            help="Its largest activation on a held-out image, in the dictionary's units.",
-            border=True,
-        )
-        if best is not None:
-            grid.metric(
-                "Known concept",
-                best.name,
-                help=f"The known concept it matches best: AUC {best.auc:.2f}, where 0.5 is chance.",
-                border=True,
-            )
+            f"Share of the {detail.fired.images:,} held-out images on which it is active.",
+        ),
+        Headline("Name score", score, "Agreement of concept and name under the naming rule. A dash: no candidate was good enough."),
+        Headline("Strongest", strongest, "Its largest activation on a held-out image, in the dictionary's units."),
+    ]
+    if detail.known:
+        best = detail.known[0]
+        found.append(Headline("Known concept", best.name, f"The known concept it matches best: AUC {best.auc:.2f}, where 0.5 is chance."))
+    headline_row(found, key=ConceptPage.key("facts"))
 
 
 def _classes_panel(scene: Scene) -> None:
@@ -221,3 +212,133 @@ def _disagreements(scene: Scene, best: Known) -> None:
 def _pictures(scene: Scene, rows: Sequence[int], name: str) -> None:
     tiles = scene.study.firing_pictures(scene.detail.fired, rows, scene.recipe)
     picture_grid(tiles, key=ConceptPage.key(name), width=72, columns=_PICTURES, link=scene.image_link)
+
+
+# What it is called, and what it is one with: each an edit that undo takes back
+
+_OFFERED = 6
+
+
+def _rename(model: str, tile: ConceptSummary, key: str) -> None:
+    edits.rename(model, tile.index, tile.name, str(widget_value(key) or ""))
+
+
+def edit_row(scene: Scene) -> None:
+    """Rename, merge, hide: one line beside the title."""
+    tile, model = scene.detail.summary, scene.chosen.model
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
+        key = ConceptPage.key("rename", tile.index, tile.name)
+        st.text_input(
+            "Rename",
+            key=key,
+            placeholder="Rename …",
+            label_visibility="collapsed",
+            max_chars=80,
+            width=200,
+            on_change=_rename,
+            args=(model, tile, key),
+            icon=":material/edit:",
+        )
+        with st.popover("Merge", icon=":material/merge:", key=ConceptPage.key("merge_menu"), help="Merge this concept with another"):
+            _merge_menu(scene)
+        if scene.detail.merged:
+            st.button(
+                "Separate",
+                key=ConceptPage.key("separate"),
+                icon=":material/call_split:",
+                on_click=_switch_off,
+                args=(scene, MergeConcepts),
+                help="Shows the merged concepts separately again",
+            )
+        if tile.hidden:
+            st.button(
+                "Show",
+                key=ConceptPage.key("unhide"),
+                icon=":material/visibility:",
+                on_click=_switch_off,
+                args=(scene, HideConcept),
+                help="Shows it in lists again",
+            )
+        else:
+            st.button(
+                "Hide",
+                key=ConceptPage.key("hide"),
+                icon=":material/visibility_off:",
+                on_click=edits.add,
+                args=(model, HideConcept(tile.index, tile.name)),
+                help="Leaves it out of lists. It still affects predictions. Undo brings it back.",
+            )
+
+
+def _switch_off(scene: Scene, kind: type[Edit]) -> None:
+    """Switch off the edits of one kind that concern the concept; they stay in the list, where they can be switched on again."""
+    members = set(scene.detail.fired.members)
+    for index, step in enumerate(scene.recipe.steps[: scene.recipe.position]):
+        if step.enabled and isinstance(step.edit, kind) and members & set(concepts_of(step.edit)):
+            edits.switch(scene.chosen.model, index, False)
+
+
+def _merge(model: str, tile: ConceptSummary, into: int, name: str) -> None:
+    edits.add(model, MergeConcepts((into, tile.index), (name, tile.name), name))
+
+
+@st.fragment
+def _merge_menu(scene: Scene) -> None:
+    """Look for a concept by name; near-duplicates are offered before anything is typed."""
+    tile = scene.detail.summary
+    st.markdown(f"Merge **{plain(tile.name)}** into …")
+    wanted = st.text_input(
+        "Find a concept by name or number",
+        key=ConceptPage.key("merge_search", tile.index),
+        live=True,
+        type="search",
+        placeholder="red, 17, …",
+    )
+    for concept, name, why in merge_choices(scene, wanted or ""):
+        if st.button(
+            f"{plain(name)}" + (f" :gray[{why}]" if why else ""),
+            key=ConceptPage.key("merge", tile.index, concept),
+            icon=":material/merge:",
+            width="stretch",
+        ):
+            _merge(scene.chosen.model, tile, concept, name)
+            st.rerun()
+    st.caption("Both are then shown as one, whose activation is the sum. Predictions do not change; undo reverts it.")
+
+
+def merge_choices(scene: Scene, wanted: str) -> Sequence[tuple[int, str, str]]:
+    """(concept, name, reason) of what the concept may be merged into."""
+    decisions = scene.recipe.decisions()
+    fired = scene.detail.fired
+    if not wanted.strip():
+        nearest = relations.nearest_directions(scene.study, fired, decisions, _OFFERED)
+        return [(entry.concept, scene.study.name(entry.concept, scene.recipe), f"cosine {entry.cosine:.2f}") for entry in nearest]
+    names = list(scene.study.concept_names)
+    for concept, name in decisions.names.items():
+        names[concept] = name
+    left_out = relations.left_out(fired, decisions)
+    found = relations.merge_candidates(names, wanted, left_out, _OFFERED)
+    return [(concept, names[concept], f"#{concept}") for concept in found]
+
+
+def candidates_panel(scene: Scene) -> None:
+    """The names that the vocabulary offered, with their scores."""
+    detail, tile = scene.detail, scene.detail.summary
+    st.subheader("Candidate names", anchor=False, help="Agreement of concept and name under the naming rule, best first.")
+    if not detail.candidates:
+        st.caption("This model's concepts were not named from a vocabulary.")
+        return
+    scores = [score for _, score in detail.candidates]
+    # Some rules score below zero; bars then start a little below the least of them.
+    start = 0.0 if min(scores) >= 0 or max(scores) > 0.3 else min(scores) - 0.15 * (max(scores) - min(scores) or 1.0)
+    st.plotly_chart(
+        figures.score_bars(detail.candidates, unit="score", start=start),
+        key=ConceptPage.key("candidates"),
+        config=figures.CHART_OPTIONS,
+        alt="Candidate names: " + ", ".join(f"{name} {score:.2f}" for name, score in detail.candidates),
+    )
+    if st.context.is_embedded:
+        return
+    others = [name for name, _ in detail.candidates if name != tile.name]
+    key = ConceptPage.key("candidate", tile.index, tile.name)
+    st.pills("Call it instead", others, key=key, on_change=_rename, args=(scene.chosen.model, tile, key), format_func=plain)

@@ -1,4 +1,4 @@
-"""Concepts as cards and as a table, and what can be done with those that are picked."""
+"""Concepts as cards and as a table, the ones that a visitor picks and pins, and what can be done with those."""
 
 from __future__ import annotations
 
@@ -11,18 +11,115 @@ import pandas as pd
 import streamlit as st
 from jaxtyping import Int
 
+from cbm.editing.recipe import HideConcepts, MergeConcepts
 from cbm.study.concept_list import ShownConcepts, concept_frame
 from cbm.study.concept_search import Candidates, ConceptQuery
 from cbm.study.concept_view import ConceptSummary
 from cbm.study.study import Study
-from cbm.ui.frame import layout
+from cbm.ui.frame import edits, layout, selections
 from cbm.ui.frame.formats import counted
 from cbm.ui.frame.layout import linked_pager
 from cbm.ui.frame.links import in_url
-from cbm.ui.frame.slots import Slot, chosen_rows, set_widget
+from cbm.ui.frame.slots import Slot, chosen_rows, set_widget, widget_value
 from cbm.ui.frame.state import ConceptPage, ConceptsPage, Link
-from cbm.ui.pages.concepts import picks
 from cbm.ui.widgets.galleries import concept_card
+
+PICKING = Slot(ConceptsPage.key("picking"), False)
+"""Whether cards can be ticked."""
+_TICKED_ROWS = Slot(ConceptsPage.key("rows_ticked"), False)
+_MOST_PINS = 48
+
+
+def first_page() -> None:
+    """Callback of whatever changes what is listed."""
+    ConceptsPage.put(page=None)
+
+
+# Pins
+
+
+def pins(model: str) -> tuple[int, ...]:
+    """Concepts that the visitor pinned, or that the link has pinned; the URL then names them."""
+    if not ConceptsPage.PINS.has(model):
+        ConceptsPage.PINS.put(model, ConceptsPage.read().pinned)
+    held = ConceptsPage.PINS.get(model)
+    ConceptsPage.put(pinned=held)
+    return held
+
+
+def pin(model: str) -> None:
+    """Pin the picked concepts; where all of them are pinned already, take them off instead."""
+    held, chosen = pins(model), picks(model)
+    if all(concept in held for concept in chosen):
+        kept = tuple(concept for concept in held if concept not in chosen)
+    else:
+        kept = tuple(dict.fromkeys([*held, *chosen]))[:_MOST_PINS]
+    ConceptsPage.PINS.put(model, kept)
+    drop_picks(model)
+
+
+# Picks
+
+
+def picks(model: str) -> tuple[int, ...]:
+    """Concepts whose cards are ticked, in the order of ticking."""
+    return ConceptsPage.PICKS.get(model)
+
+
+def drop_picks(model: str) -> None:
+    set_picks(model, ())
+
+
+def set_picks(model: str, concepts: Sequence[int]) -> None:
+    ConceptsPage.PICKS.put(model, tuple(dict.fromkeys(concepts)))
+
+
+def tick(model: str, concept: int, key: str) -> None:
+    """Callback of a card's box."""
+    others = tuple(picked for picked in picks(model) if picked != concept)
+    set_picks(model, (*others, concept) if widget_value(key) else others)
+
+
+def tick_rows(model: str, concepts: Sequence[int]) -> None:
+    """After the table was drawn: its ticked rows are the picks; what was picked as cards stays until a row is ticked."""
+    if concepts or _TICKED_ROWS.get():
+        set_picks(model, concepts)
+    _TICKED_ROWS.put(bool(concepts))
+
+
+# What may be done with the picked concepts: each is one edit, and one undo
+
+
+def hide_picked(model: str, names: Sequence[str]) -> None:
+    if picks(model):
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        edits.add(model, HideConcepts(picks(model), shown))
+    drop_picks(model)
+
+
+def merge(model: str, concepts: Sequence[int], names: Sequence[str], name: str) -> None:
+    """Show several concepts as one; nothing for fewer than two."""
+    if len(concepts) > 1 and name.strip():
+        edits.add(model, MergeConcepts(tuple(concepts), tuple(names), name.strip()))
+    drop_picks(model)
+
+
+def merge_picked(model: str, names: Sequence[str], key: str) -> None:
+    merge(model, picks(model), names, str(widget_value(key) or "") or names[0])
+
+
+def select_picked(model: str) -> None:
+    selections.select(model, "concepts", picks(model))
+    drop_picks(model)
+    first_page()
+
+
+def select_found(model: str, concepts: tuple[int, ...], name: str | None) -> None:
+    selections.select(model, "concepts", concepts, name)
+    first_page()
+
+
+# Cards and the table
 
 _PER_PAGE = 24
 _PER_TABLE_PAGE = 500
@@ -77,7 +174,7 @@ def come_back() -> None:
 
 
 def change_filters() -> None:
-    picks.first_page()
+    first_page()
     ConceptsPage.put(shown=tuple(ConceptsPage.FILTERS.get()))
 
 
@@ -118,7 +215,7 @@ def cards(view: View, concepts: Int[np.ndarray, " some"], query: ConceptQuery, a
         return
     part = result_line(_counted(view, concepts), len(concepts), _PER_PAGE, picking=True, found=_selectable(view, concepts, query))
     here = concepts[part].tolist()
-    if picks.PICKING.get():
+    if PICKING.get():
         _picking_bar(view, here, query.pins)
     _card_grid(view, here, because=None if among.found is None else among.found.because, pinned=query.pins)
 
@@ -161,14 +258,14 @@ def result_line(text: str, count: int, per_page: int, *, picking: bool = False, 
         with st.container(horizontal=True, vertical_alignment="center", width="content", gap="medium"):
             st.caption(text, width="content")
             if picking:
-                st.toggle("Pick several", key=picks.PICKING.key, persist_state="session")
+                st.toggle("Pick several", key=PICKING.key, persist_state="session")
             if found is not None:
                 st.button(
                     f"Select all {len(found.concepts):,}",
                     key=ConceptsPage.key("select_found"),
                     icon=":material/select:",
                     type="tertiary",
-                    on_click=picks.select_found,
+                    on_click=select_found,
                     args=(found.model, tuple(found.concepts.tolist()), found.name),
                     help="Save the listed concepts as a selection for other pages.",
                 )
@@ -177,7 +274,7 @@ def result_line(text: str, count: int, per_page: int, *, picking: bool = False, 
 
 def _card_grid(view: View, concepts: Sequence[int], *, because: Callable[[int], str] | None, pinned: Sequence[int]) -> None:
     """Cards, each with a box to tick where several are being picked, and with the reason where something was searched."""
-    picking, picked = picks.PICKING.get(), set(picks.picks(view.model))
+    picking, picked = PICKING.get(), set(picks(view.model))
     with st.grid(4, min_column_width=145, gap="small", border=True, key=ConceptsPage.key("cards")) as grid:
         for tile in map(view.tile, concepts):
             with grid.cell():
@@ -189,32 +286,32 @@ def _card_grid(view: View, concepts: Sequence[int], *, because: Callable[[int], 
                 if picking:
                     key = ConceptsPage.key("pick", tile.index)
                     set_widget(key, tile.index in picked)
-                    st.checkbox("Pick", key=key, on_change=picks.tick, args=(view.model, tile.index, key))
+                    st.checkbox("Pick", key=key, on_change=tick, args=(view.model, tile.index, key))
 
 
 def _picking_bar(view: View, page: Sequence[int], pinned: Sequence[int]) -> None:
     """What can be done with the picked concepts together: select, merge, hide, pin."""
     model, key = view.model, ConceptsPage.key
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=key("bar")):
-        chosen = picks.picks(model)
-        st.button("Pick this page", key=key("pick_page"), type="tertiary", on_click=picks.set_picks, args=(model, (*chosen, *page)))
+        chosen = picks(model)
+        st.button("Pick this page", key=key("pick_page"), type="tertiary", on_click=set_picks, args=(model, (*chosen, *page)))
         if not chosen:
             st.caption("Tick some, then merge, hide, pin or select them together.", width="content")
             return
         shown = [view.shown.names[concept] for concept in chosen]
         st.badge(f"{len(chosen)} picked")
-        st.button("Make a selection", key=key("select_picked"), icon=":material/select:", on_click=picks.select_picked, args=(model,))
+        st.button("Make a selection", key=key("select_picked"), icon=":material/select:", on_click=select_picked, args=(model,))
         with st.popover("Merge", icon=":material/merge:", disabled=len(chosen) < 2, key=key("merge_menu")):
             st.caption(f"Show {len(chosen)} concepts as one. Predictions do not change; undo reverts it.")
             name = key("merge_name")
             st.text_input("Name", key=name, placeholder=shown[0], max_chars=80)
-            st.button("Merge into one", key=key("merge_picked"), type="primary", on_click=picks.merge_picked, args=(model, shown, name))
-        st.button("Hide", key=key("hide_picked"), icon=":material/visibility_off:", on_click=picks.hide_picked, args=(model, shown))
+            st.button("Merge into one", key=key("merge_picked"), type="primary", on_click=merge_picked, args=(model, shown, name))
+        st.button("Hide", key=key("hide_picked"), icon=":material/visibility_off:", on_click=hide_picked, args=(model, shown))
         if len(chosen) == 1:
             view.page(chosen[0]).link().draw("Open", icon=":material/visibility:")
         everything = all(concept in pinned for concept in chosen)
-        st.button("Unpin" if everything else "Pin", key=key("pin_picked"), icon=":material/keep:", on_click=picks.pin, args=(model,))
-        st.button("None", key=key("drop_picks"), icon=":material/close:", type="tertiary", on_click=picks.drop_picks, args=(model,))
+        st.button("Unpin" if everything else "Pin", key=key("pin_picked"), icon=":material/keep:", on_click=pin, args=(model,))
+        st.button("None", key=key("drop_picks"), icon=":material/close:", type="tertiary", on_click=drop_picks, args=(model,))
 
 
 def _concept_table(frame: pd.DataFrame, *, model: str, largest: float, key: str) -> None:
@@ -245,4 +342,4 @@ def _concept_table(frame: pd.DataFrame, *, model: str, largest: float, key: str)
             "top_class": st.column_config.TextColumn("Supports"),
         },
     )
-    picks.tick_rows(model, frame["concept"].to_numpy()[chosen_rows(key)].tolist())
+    tick_rows(model, frame["concept"].to_numpy()[chosen_rows(key)].tolist())

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 ANY_CLASS, ANY_SPLIT = "All classes", "All splits"
 PER_PAGE = 24
 CARDS = 8
-PICTURES = ("jpg", "jpeg", "png", "webp", "avif", "gif", "bmp", "tif", "tiff")
 _IN_SENTENCES = 5
 """So many rejected files are listed in sentences; more make a table."""
 _UPLOADS = Slot("data_query_turn", 0)
@@ -156,7 +155,7 @@ def _search(problem: str | None, state: DataPage) -> uploads.Upload | None:
     with st.popover("Search by picture", icon=":material/image_search:", disabled=problem is not None):
         uploaded = st.file_uploader(
             "Images like this one",
-            type=list(PICTURES),
+            type=uploads.PICTURE_TYPES,
             key=DataPage.key("query_picture", _UPLOADS.get()),
             on_change=lambda: _start_search(keep_picture=True),
         )

@@ -15,9 +15,8 @@ from cbm.ui.frame import messages
 from cbm.ui.frame.layout import empty_card, page_title
 from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import DataPage, DiscoverPage, fits
-from cbm.ui.pages.discover import names, records, runs
-from cbm.ui.pages.discover.new_run import new_run
-from cbm.ui.pages.discover.sweep import sweep_view
+from cbm.ui.pages.discover import names, runs
+from cbm.ui.pages.discover.new_runs import new_run, sweep_view
 from cbm.ui.widgets import job_panel
 from cbm.workspace import ConceptsArtifact, Workspace
 
@@ -32,11 +31,11 @@ def show() -> None:
     modes.require_writing_mode()
     root = modes.workspace_root()
     _job(root)
-    sets = records.image_sets(root)
+    sets = runs.image_sets(root)
     if not sets:
         _no_images()
         return
-    found = records.runs(root)
+    found = runs.all_runs(root)
     view = _chosen_view(bool(found))
     if view == DiscoverPage.SWEEP:
         sweep_view(root, sets, found)
@@ -57,7 +56,7 @@ def show() -> None:
 
 def _chosen_view(any_runs: bool) -> str:
     """The view, as a choice above the page that the URL keeps; what exists comes first."""
-    wanted = records.WANTED_VIEW.take()
+    wanted = runs.WANTED_VIEW.take()
     view = Slot[str | None](DiscoverPage.key("view"), None)
     if wanted is not None:
         view.put(wanted)
@@ -122,12 +121,12 @@ def _worth_showing(job: Job) -> bool:
 def _open_result(root: str, job: Job) -> None:
     result = job.result or {}
     if job.kind == "discover":
-        records.open_run(result["dictionary"])
+        runs.open_run(result["dictionary"])
     elif job.kind == "sweep":
-        records.WANTED_VIEW.put(DiscoverPage.SWEEP)
+        runs.WANTED_VIEW.put(DiscoverPage.SWEEP)
     elif job.kind == "name":
         try:
             concepts = Workspace(root).get(result["concepts"], ConceptsArtifact)
         except NotFoundError:
             return
-        records.open_run(concepts.dictionary, names=concepts.id)
+        runs.open_run(concepts.dictionary, names=concepts.id)

@@ -25,7 +25,7 @@ from cbm.ui.frame.formats import counted, percent, plain
 from cbm.ui.frame.layout import Headline, headline_row, pager
 from cbm.ui.frame.slots import set_widget, widget_value
 from cbm.ui.frame.state import ClassifyPage, ConceptPage, ConceptsPage, DiscoverPage, fits, short
-from cbm.ui.pages.discover import measures, records
+from cbm.ui.pages.discover import runs
 from cbm.ui.widgets import figures, job_panel
 from cbm.ui.widgets.figures import discovery as charts
 from cbm.ui.widgets.settings_form import Look, settings_form
@@ -39,7 +39,7 @@ MOST = 400
 
 def panel(root: str, run: DictionaryRun) -> None:
     """The tables of names, the opened one's figures and a sample of it, and the form for another."""
-    tables = records.tables(root, run)
+    tables = runs.tables(root, run)
     table = _chosen_table(tables)
     st.subheader("Names", anchor=False)
     if table is None:
@@ -87,7 +87,7 @@ def _title(table: NamedTable) -> str:
 
 def _name_scores(root: str, table: NamedTable) -> tuple[np.ndarray, np.ndarray]:
     """Score of the best name of every concept, and whether it was good enough."""
-    found = records.concept_table(root, table.id)
+    found = runs.concept_table(root, table.id)
     return found.frame["score"].to_numpy(np.float64), found.named
 
 
@@ -123,13 +123,12 @@ def _headlines(table: NamedTable, count: int, size: int) -> list[Headline]:
         shared = count - table.different
         found.append(Headline("Different names", f"{table.different:,}", "Several concepts may have one name.", f"{shared:,} share a name"))
     if table.mean_score is not None:
-        limit = None if table.threshold is None else f"by chance {measures.figure(table.threshold)}"
-        found.append(Headline("Mean score", measures.figure(table.mean_score), "Of the names given, in the unit of the rule.", limit))
+        limit = None if table.threshold is None else f"by chance {runs.figure(table.threshold)}"
+        found.append(Headline("Mean score", runs.figure(table.mean_score), "Of the names given, in the unit of the rule.", limit))
     return found
 
 
 # A sample of the concepts
-
 
 Order = Callable[[DictionaryEvidence, np.ndarray, np.ndarray], np.ndarray]
 
@@ -149,7 +148,7 @@ _SAMPLES: Mapping[str, Order] = {
 @st.fragment
 def _samples(root: str, run: DictionaryRun, table: NamedTable | None) -> None:
     try:
-        evidence = records.evidence(root, run)
+        evidence = runs.evidence_of(root, run)
     except CbmError as error:
         messages.note(plain(str(error)), icon=":material/image_not_supported:")
         return
@@ -165,7 +164,7 @@ def _samples(root: str, run: DictionaryRun, table: NamedTable | None) -> None:
         st.caption("None of them fires on these images.")
         return
     part = pager(len(concepts), PER_PAGE, key=f"names_page-{run.id}-{shown}")
-    names = None if table is None else tuple(records.concept_table(root, table.id).names)
+    names = None if table is None else tuple(runs.concept_table(root, table.id).names)
     model = None if table is None else _model_of(root, table)
     with st.grid(4, min_column_width=145, gap="small", border=True, key="names_concepts") as grid:
         for concept in concepts[part].tolist():
@@ -185,7 +184,7 @@ def _concept(evidence: DictionaryEvidence, concept: int, name: str, score: float
         st.markdown(label)
     else:
         ConceptPage(concept).link(model).draw(label, help="Open its own page")
-    fit = "" if score is None else f" · score {measures.figure(score)}"
+    fit = "" if score is None else f" · score {runs.figure(score)}"
     st.caption(f"on {percent(float(evidence.frequency[concept]))} of images{fit}")
 
 
@@ -207,7 +206,6 @@ def _model_of(root: str, table: NamedTable) -> str | None:
 
 
 # New names
-
 
 _LOOKS = {"unique": Look("Each name once")}
 

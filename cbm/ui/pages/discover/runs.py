@@ -1,22 +1,150 @@
-"""All dictionaries with pictures of what they found, and the opened one: what its figures mean, how it compares, how its concepts fire."""
+"""The dictionaries of the workspace with pictures of what they found, and the opened one: what its figures mean, and how it compares."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import streamlit as st
 
-from cbm.core.errors import CbmError
+from cbm.core.errors import CbmError, NotFoundError
+from cbm.dictionaries.base import load_dictionary
+from cbm.dictionaries.trainer import HistoryPoint
+from cbm.names.concepts import ConceptTable
+from cbm.study import dictionary_runs
 from cbm.study.dictionary_evidence import DictionaryEvidence
-from cbm.study.dictionary_runs import DictionaryRun
-from cbm.ui.frame import messages
+from cbm.study.dictionary_runs import DictionaryRun, NamedTable
+from cbm.study.image_sets import ImageSet, readable_image_sets
+from cbm.ui.frame import cache, messages, resources
 from cbm.ui.frame.formats import duration, percent, plain
 from cbm.ui.frame.layout import Headline, headline_row, pager
-from cbm.ui.frame.state import DiscoverPage
-from cbm.ui.pages.discover import measures, records
+from cbm.ui.frame.slots import Slot
+from cbm.ui.frame.state import DiscoverPage, short
 from cbm.ui.widgets import figures
 from cbm.ui.widgets.figures import discovery as charts
 from cbm.ui.widgets.thumbnails import strip, theme
+from cbm.workspace import ConceptsArtifact, DictionaryArtifact, EmbeddingsArtifact, ModelArtifact, VocabularyArtifact, Workspace
+
+WANTED_VIEW = Slot[str | None]("discover_wanted_view", None)
+"""The view that the next run of the page is to show, whose choice has a widget of its own."""
+
+
+def open_run(dictionary: str, *, names: str | None = None) -> None:
+    """Callback: let the page show this run, perhaps with these names, from its next run on."""
+    DiscoverPage.put(dictionary=short(dictionary), concepts=None if names is None else short(names))
+    WANTED_VIEW.put(DiscoverPage.RUNS)
+
+
+# What is read from the workspace, once for all visitors
+
+
+def image_sets(root: str) -> tuple[ImageSet, ...]:
+    """The embedding sets, newest first."""
+    return _image_sets(root, _stamp(root))
+
+
+def all_runs(root: str) -> tuple[DictionaryRun, ...]:
+    """The dictionaries, newest first."""
+    return _runs(root, _stamp(root))
+
+
+def tables(root: str, run: DictionaryRun) -> tuple[NamedTable, ...]:
+    """The named tables of a dictionary, newest first."""
+    concepts, models = resources.artifacts(root, ConceptsArtifact), resources.artifacts(root, ModelArtifact)
+    return dictionary_runs.named_tables(run.id, concepts, resources.artifacts(root, VocabularyArtifact), models, run.width)
+
+
+def _stamp(root: str) -> int:
+    folder = Path(root) / "artifacts"
+    return folder.stat().st_mtime_ns if folder.exists() else 0
+
+
+@cache.remember()
+def _image_sets(root: str, stamp: int) -> tuple[ImageSet, ...]:
+    return readable_image_sets(resources.artifacts(root, EmbeddingsArtifact))
+
+
+@cache.remember()
+def _runs(root: str, stamp: int) -> tuple[DictionaryRun, ...]:
+    return dictionary_runs.dictionary_runs(resources.artifacts(root, DictionaryArtifact), image_sets(root))
+
+
+@cache.remember()
+def history(root: str, dictionary: str) -> tuple[HistoryPoint, ...]:
+    """Training curves; empty where nothing was trained step by step."""
+    return dictionary_runs.history(Workspace(root).get(dictionary, DictionaryArtifact))
+
+
+def evidence_of(root: str, run: DictionaryRun) -> DictionaryEvidence:
+    """What a run's concepts fire on.
+
+    Raises:
+        NotFoundError: the images it was learned from are gone.
+        CorruptArtifactError: a file of it is damaged.
+    """
+    if not run.sets:
+        raise NotFoundError(f"The images that {run.id} was learned from are not in this workspace, so its concepts cannot be shown.")
+    return _evidence(root, run.id, run.sets)
+
+
+@cache.remember("Looking at what the concepts fire on …")
+def _evidence(root: str, dictionary: str, sets: tuple[str, ...]) -> DictionaryEvidence:
+    found = load_dictionary(Workspace(root).get(dictionary, DictionaryArtifact).path)
+    return DictionaryEvidence.of(found, [resources.embedding_set(root, identifier) for identifier in sets])
+
+
+@cache.remember()
+def concept_table(root: str, concepts: str) -> ConceptTable:
+    """A table of names."""
+    return ConceptTable.load(Workspace(root).get(concepts, ConceptsArtifact).path)
+
+
+# What the figures mean
+
+FVU_HELP = (
+    "Share of the variance between images that the concepts keep, on images held out of training: 1 − FVU "
+    "(FVU: fraction of variance unexplained). 100% would rebuild every embedding exactly."
+)
+COSINE_HELP = "Cosine of the rebuilt embedding and the true one, both about the mean image: 1 is the same direction, 0 is unrelated."
+L0_HELP = "Concepts that are active in a held-out image, on average (L0), under the threshold that the finished model uses."
+DEAD_HELP = "Concepts that fire on none of the images. They do no harm, but a narrower dictionary would do."
+TIME_HELP = "Training only, without the baselines."
+STABILITY_HELP = "How closely another seed finds the same directions: 1 is identical. Needs two seeds in one sweep."
+
+
+class Baseline(NamedTuple):
+    """A simpler way to explain the images."""
+
+    label: str
+    help: str
+
+
+_BASELINES: Mapping[str, Baseline] = {
+    "mean": Baseline("Mean image", "Every image is replaced by the average one: nothing is explained."),
+    "k-means": Baseline("k-means", "Every image is replaced by the centre of its group."),
+    "random": Baseline("Random directions", "As many concepts per image, on random directions."),
+    "neurons": Baseline("Embedding dimensions", "The largest dimensions of the embedding itself, as many as concepts per image."),
+}
+
+
+def baseline(name: str) -> Baseline:
+    """What a row of the baselines is called: `mean`, `pca-32`, `pca-top-32`, …"""
+    if name.startswith("pca-top-"):
+        count = name.removeprefix("pca-top-")
+        return Baseline(f"PCA, best {count} each", f"For each image the {count} strongest principal components.")
+    if name.startswith("pca-"):
+        count = name.removeprefix("pca-")
+        return Baseline(f"PCA, first {count}", f"The same {count} principal components for every image.")
+    return _BASELINES.get(name, Baseline(name, ""))
+
+
+def figure(value: float) -> str:
+    """A figure of no unit with three digits and a typographic sign."""
+    return f"{value:.3f}".replace("-", "−")
+
+
+# The gallery of runs, and the opened one
 
 PER_PAGE = 4
 MANY_DEAD = 0.2
@@ -40,7 +168,7 @@ def gallery(root: str, runs: Sequence[DictionaryRun], chosen: DictionaryRun) -> 
 
 def _card(root: str, run: DictionaryRun, chosen: bool) -> None:
     try:
-        pictures = records.evidence(root, run).portrait()
+        pictures = evidence_of(root, run).portrait()
     except CbmError:
         pictures = ()
     if pictures:
@@ -53,7 +181,7 @@ def _card(root: str, run: DictionaryRun, chosen: bool) -> None:
         type="primary" if chosen else "secondary",
         width="stretch",
         wrap=True,
-        on_click=records.open_run,
+        on_click=open_run,
         args=(run.id,),
         help=f"Open {run.id}",
     )
@@ -94,7 +222,7 @@ def opened(root: str, run: DictionaryRun) -> None:
             _baselines(run, run.fvu)
     with right:
         try:
-            _firing(records.evidence(root, run), run)
+            _firing(evidence_of(root, run), run)
         except CbmError as error:
             messages.note(plain(str(error)), icon=_NO_PICTURE)
     _training(root, run)
@@ -111,17 +239,17 @@ def headlines(run: DictionaryRun) -> list[Headline]:
     """The figures that were measured, each with what it means."""
     found = []
     if run.fvu is not None:
-        found.append(Headline("Variance explained", percent(1 - run.fvu), measures.FVU, f"FVU {run.fvu:.3f}"))
+        found.append(Headline("Variance explained", percent(1 - run.fvu), FVU_HELP, f"FVU {run.fvu:.3f}"))
     if run.cosine is not None:
-        found.append(Headline("Cosine", measures.figure(run.cosine), measures.COSINE, "about the mean"))
+        found.append(Headline("Cosine", figure(run.cosine), COSINE_HELP, "about the mean"))
     if run.l0 is not None:
         asked = f"asked: {run.k}" if run.k is not None else "no number was requested"
-        found.append(Headline("Active per image", f"{run.l0:.1f}", measures.L0, asked))
+        found.append(Headline("Active per image", f"{run.l0:.1f}", L0_HELP, asked))
     if run.dead is not None:
-        found.append(Headline("Dead concepts", percent(run.dead), measures.DEAD, f"{round(run.dead * run.width):,} of {run.width:,}"))
+        found.append(Headline("Dead concepts", percent(run.dead), DEAD_HELP, f"{round(run.dead * run.width):,} of {run.width:,}"))
     if run.seconds:
         speed = f"{run.samples_per_second:,.0f} images/s" if run.samples_per_second else None
-        found.append(Headline("Trained in", duration(run.seconds), measures.TIME, speed))
+        found.append(Headline("Trained in", duration(run.seconds), TIME_HELP, speed))
     return found
 
 
@@ -137,7 +265,7 @@ def verdict(run: DictionaryRun) -> str:
     if better:
         best = min(better, key=lambda row: row.fvu)
         sentences.append(
-            f"{measures.baseline(best.name).label} keeps more ({1 - best.fvu:.0%}), but its directions serve to rebuild images, "
+            f"{baseline(best.name).label} keeps more ({1 - best.fvu:.0%}), but its directions serve to rebuild images, "
             "not to be named: for that each concept should mean one thing."
         )
     elif run.baselines:
@@ -156,7 +284,7 @@ def _power_below(width: float) -> int:
 
 def _baselines(run: DictionaryRun, fvu: float) -> None:
     own = "This dictionary"
-    rows = [(measures.baseline(row.name).label, 1 - row.fvu, row.l0, measures.baseline(row.name).help) for row in run.baselines]
+    rows = [(baseline(row.name).label, 1 - row.fvu, row.l0, baseline(row.name).help) for row in run.baselines]
     rows.append((own, 1 - fvu, run.l0 or 0.0, "What was learned here."))
     rows.sort(key=lambda row: -row[1])
     st.plotly_chart(
@@ -190,7 +318,7 @@ def _firing(evidence: DictionaryEvidence, run: DictionaryRun) -> None:
 
 
 def _training(root: str, run: DictionaryRun) -> None:
-    points = records.history(root, run.id)
+    points = history(root, run.id)
     if len(points) < 2:
         return
     opened = st.expander("Training curves", icon=":material/show_chart:", key=DiscoverPage.key("history"), on_change="rerun")

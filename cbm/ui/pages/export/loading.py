@@ -9,12 +9,10 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from cbm.core.errors import CbmError
 from cbm.core.files import write_bytes
 from cbm.jobs import Job
 from cbm.study.image_sets import ImageSet, read_image_set
 from cbm.ui.access import modes, quotas, uploads
-from cbm.ui.access.limits import MEGABYTE
 from cbm.ui.frame import chosen, messages, resources
 from cbm.ui.frame.slots import widget_value
 from cbm.ui.frame.state import DataPage, ExportPage
@@ -46,7 +44,9 @@ def panel(*, first: bool = False) -> None:
         DataPage().link().draw("Bring images", icon=":material/photo_library:")
         return
     with st.container(border=True, key="load_form"):
-        file = st.file_uploader("Bundle, as the .zip of an export", type="zip", key=_FILE, max_upload_size=_megabytes())
+        file = st.file_uploader(
+            "Bundle, as the .zip of an export", type="zip", key=_FILE, max_upload_size=modes.limits().max_upload_megabytes
+        )
         folder = ""
         if modes.may_use_paths():
             folder = st.text_input("Or its folder on this machine", key=_FOLDER, placeholder="/home/me/concept-model")
@@ -68,17 +68,8 @@ def panel(*, first: bool = False) -> None:
         )
 
 
-def _megabytes() -> int:
-    return max(1, modes.limits().max_upload_bytes // MEGABYTE)
-
-
 def _sets(root: str) -> list[ImageSet]:
-    found = []
-    for artifact in resources.artifacts(root, EmbeddingsArtifact):
-        try:
-            found.append(read_image_set(artifact))
-        except CbmError as error:
-            messages.error(str(error))
+    found = messages.readable(resources.artifacts(root, EmbeddingsArtifact), read_image_set)
     # Sets for testing first, then the newest.
     return sorted(found, key=lambda option: "test" not in option.source.casefold())
 
@@ -118,8 +109,4 @@ def keep_bundle(root: str, file: UploadedFile) -> Path:
 
 
 def _show_loaded(job: Job) -> None:
-    model = (job.result or {}).get("model")
-    if isinstance(model, str):
-        chosen.show(model)
-        st.toast("The model is loaded and selected.", icon=":material/check_circle:")
-        st.rerun()
+    chosen.show_made(job, "The model is loaded and selected.")

@@ -20,6 +20,7 @@ from cbm.ui.access import modes, quotas
 from cbm.ui.frame import cache, edits, messages, resources
 from cbm.ui.frame.chosen import Chosen
 from cbm.ui.frame.formats import counted, percent, plain, points
+from cbm.ui.frame.layout import Headline, headline_row
 from cbm.ui.frame.shell import EditLine, edit_lines
 from cbm.ui.frame.slots import set_widget, widget_value
 from cbm.ui.frame.state import IntervenePage
@@ -87,34 +88,21 @@ def effect_panel(effect: EditEffect, study: Study, recipe: Recipe) -> None:
 
 
 def _figures(effect: EditEffect) -> None:
-    with st.grid(
-        3 if effect.worst_group_after is None else 4, min_column_width=130, gap="small", key=IntervenePage.key("effect_figures")
-    ) as grid:
-        grid.metric(
+    found = [
+        Headline(
             "Accuracy",
             percent(effect.accuracy_after),
+            f"On {effect.count:,} held-out images; {percent(effect.accuracy_before)} before the edits.",
             points(effect.accuracy_before, effect.accuracy_after),
-            help=f"On {effect.count:,} held-out images; {percent(effect.accuracy_before)} before the edits.",
-            border=True,
-            delta_color="off" if effect.accuracy_after == effect.accuracy_before else "normal",
-            delta_arrow="off" if effect.accuracy_after == effect.accuracy_before else "auto",
-        )
-        grid.metric(
-            "Corrected", f"{len(effect.corrected):,}", help="Images that were wrong and are now right.", border=True, height="stretch"
-        )
-        grid.metric(
-            "Newly wrong", f"{len(effect.newly_wrong):,}", help="Images that were right and are now wrong.", border=True, height="stretch"
-        )
-        if effect.worst_after is not None and effect.worst_group_after is not None and effect.worst_group_before is not None:
-            grid.metric(
-                "Worst group",
-                percent(effect.worst_group_after),
-                points(effect.worst_group_before, effect.worst_group_after),
-                help=f"Accuracy of the worst group, now {effect.worst_after.name}; {percent(effect.worst_group_before)} before.",
-                border=True,
-                delta_color="off" if effect.worst_group_after == effect.worst_group_before else "normal",
-                delta_arrow="off" if effect.worst_group_after == effect.worst_group_before else "auto",
-            )
+        ),
+        Headline("Corrected", f"{len(effect.corrected):,}", "Images that were wrong and are now right."),
+        Headline("Newly wrong", f"{len(effect.newly_wrong):,}", "Images that were right and are now wrong."),
+    ]
+    if effect.worst_after is not None and effect.worst_group_after is not None and effect.worst_group_before is not None:
+        worst = f"Accuracy of the worst group, now {effect.worst_after.name}; {percent(effect.worst_group_before)} before."
+        change = points(effect.worst_group_before, effect.worst_group_after)
+        found.append(Headline("Worst group", percent(effect.worst_group_after), worst, change))
+    headline_row(found, key=IntervenePage.key("effect_figures"))
 
 
 def _pictures(effect: EditEffect, study: Study, recipe: Recipe) -> None:

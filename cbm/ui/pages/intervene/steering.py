@@ -28,12 +28,12 @@ from cbm.ui.frame.formats import plain
 from cbm.ui.frame.slots import Slot
 from cbm.ui.frame.state import ConceptPage, ImagePage, IntervenePage
 from cbm.ui.widgets.components.steering_panel import SteeringEvent, steering_panel
+from cbm.ui.widgets.explained_class import PREDICTION, explained_class, explained_class_menu
 from cbm.ui.widgets.figures import signed
 from cbm.ui.widgets.galleries import verdict_badges
 from cbm.ui.widgets.thumbnails import thumbnail
 
-_PREDICTION = "the prediction"
-_TARGET = Slot(IntervenePage.key("target"), _PREDICTION)
+_TARGET = Slot(IntervenePage.key("target"), PREDICTION)
 _SCOPE = Slot[ScopeKind](IntervenePage.key("scope"), "everywhere")
 _CONCEPT = Slot[int | None](IntervenePage.key("edit_concept"), None)
 _ASKED = Slot[int | None](IntervenePage.key("edit_concept_asked"), None)
@@ -45,8 +45,7 @@ _CONCEPTS = 8
 
 def chosen_target() -> str | None:
     """The class whose score is explained; None means the class that is predicted now."""
-    target = _TARGET.get()
-    return None if target == _PREDICTION else target
+    return explained_class(_TARGET)
 
 
 def chosen_scope() -> ScopeKind:
@@ -75,18 +74,12 @@ def verdict(view: SteeringView, tile: PictureTile, *, group: str | None) -> None
 
 def controls(view: SteeringView) -> None:
     """Which score is explained, and where edits apply."""
-    truth = [] if view.truth is None else [view.classes[view.truth]]
-    leading = [view.classes[int(view.logits.argmax())], *truth, view.classes[int(view.logits_before.argmax())], view.classes[view.target]]
+    truth = None if view.truth is None else view.classes[view.truth]
+    after, before = view.classes[int(view.logits.argmax())], view.classes[int(view.logits_before.argmax())]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.selectbox(
-            "Explain the score of",
-            [_PREDICTION, *dict.fromkeys([*leading, *view.classes])],
-            key=_TARGET.key,
-            format_func=lambda name: f"{name} (truth)" if [name] == truth else name,
-            width=240,
-        )
-        target = plain(view.classes[view.target])
-        words = {"image": "This image", "class": f"Score of “{target}”", "everywhere": "Everywhere"}
+        target = view.classes[view.target]
+        explained_class_menu(_TARGET, (after, truth, before, target), view.classes, truth=truth, width=240)
+        words = {"image": "This image", "class": f"Score of “{plain(target)}”", "everywhere": "Everywhere"}
         st.segmented_control(
             "Edits apply to",
             list(words),

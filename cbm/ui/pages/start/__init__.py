@@ -17,7 +17,7 @@ from cbm.ui.frame import cache, chosen, edits, resources
 from cbm.ui.frame.formats import percent, plain, points, signed
 from cbm.ui.frame.layout import Headline, empty_card, headline_row, page_title
 from cbm.ui.frame.state import ConceptsPage, IntervenePage, StartPage
-from cbm.ui.pages.start import own_images, pipeline
+from cbm.ui.pages.start import pipeline
 from cbm.ui.widgets import figures, guides, job_panel
 from cbm.ui.widgets.figures import explanations
 from cbm.ui.widgets.galleries import concept_grid, verdict_badges
@@ -39,7 +39,7 @@ def show() -> None:
         "So every prediction is a short sum of named concepts, and you can change it.",
     )
     if modes.may_write():
-        own_images.watch(root, bool(catalogue.models))
+        pipeline.watch_build(root, bool(catalogue.models))
     if not catalogue.models:
         _without_model(root)
         return
@@ -61,14 +61,14 @@ def show() -> None:
     _strongest_concepts(study, recipe)
     if modes.may_write():
         st.subheader("Use your own images", anchor="own")
-        own_images.form(root)
+        pipeline.own_images_form(root)
 
 
 def _without_model(root: str) -> None:
     if modes.may_write():
         _build_demo(root)
         st.subheader("Or use your own images", anchor=False)
-        own_images.form(root)
+        pipeline.own_images_form(root)
     else:
         why = (
             "Whoever runs this demo has not built a model so far: `cbm demo` makes one in a few minutes. "
