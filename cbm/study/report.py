@@ -93,7 +93,7 @@ def _figures(page: _Page) -> str:
     cards = []
     if page.confusions.accuracy is not None:
         cards.append(("Accuracy", percent(page.confusions.accuracy), f"{page.confusions.images:,} labelled images"))
-    groups = study.groups()
+    groups = study.groups(page.recipe)
     if groups is not None:
         cards.append(("Worst group", percent(groups.worst.accuracy), groups.worst.name))
     cards += [

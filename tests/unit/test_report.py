@@ -101,6 +101,20 @@ def test_edits_are_told_with_what_they_change(study: Study) -> None:
     assert "changes names only" in page
 
 
+def test_every_figure_is_measured_under_the_recipe_that_is_given(study: Study) -> None:
+    generator = np.random.default_rng(3)
+    grouped = replace(
+        study.held_out, groups=("left", "right"), items=study.held_out.items.assign(group=generator.integers(0, 2, study.image_count))
+    )
+    recipe = Recipe.of(*(AblateConcept(concept, f"concept {concept}") for concept in range(study.concept_count)))
+    page = report_html(Study(study.model, grouped), "edited", recipe=recipe)
+    # Without any concept only the bias is left: every image is of one class.
+    right = study.labels == study.model.head.bias.argmax()
+    group = grouped.items["group"].to_numpy()
+    worst = min(right[(group == one) & (study.labels >= 0)].mean() for one in (0, 1))
+    assert f'<span class="soft">Worst group</span><b>{worst:.1%}</b>' in page
+
+
 def test_a_report_can_be_stopped(study: Study) -> None:
     with pytest.raises(Cancelled):
         report_html(study, "x", Run(cancelled=lambda: True))
