@@ -10,7 +10,6 @@ from jaxtyping import Float32, Int
 
 from cbm.core.codes import Codes
 from cbm.core.errors import InvalidInputError
-from cbm.core.progress import CancelCheck, Progress, ProgressCallback
 from cbm.core.run import Run
 from cbm.heads.base import LinearHead, stratified_split
 from cbm.heads.baselines import LinearProbe, linear_probe, random_concept_path, zero_shot
@@ -101,8 +100,7 @@ def compare_heads(
     *,
     class_text_embeddings: Float32[np.ndarray, "classes dim"] | None = None,
     config: HeadsConfig | None = None,
-    progress: ProgressCallback | None = None,
-    cancelled: CancelCheck | None = None,
+    run: Run | None = None,
 ) -> HeadReport:
     """Dense head, NEC path, linear probe, zero-shot and random-concept path in one call; deterministic by `config.seed`.
 
@@ -113,67 +111,52 @@ def compare_heads(
     if len(test.labels) == 0:
         raise InvalidInputError("no test row has a label: heads can only be compared on labelled rows")
     path_config = replace(config.path, seed=config.seed)
-    stages = _Stages(progress, ("linear probe", "dense head", "sparse head", *(("random concepts",) if config.random_concepts else ())))
-    probe = linear_probe(
-        train.embeddings,
-        train.labels,
-        n_classes,
-        test=(test.embeddings, test.labels),
-        config=ConvergedProbeConfig(seed=config.seed),
-        progress=stages.callback(0),
-        cancelled=cancelled,
-    )
-    part = HEADS[config.dense]
-    run = Run(stages.callback(1), cancelled, seed=config.seed)
-    dense = part.fit(HeadRows(train.codes, train.labels, n_classes), config.dense_settings or part.settings(), run)
-    path = fit_nec_path(
-        train.codes,
-        train.labels,
-        n_classes,
-        config.necs,
-        test=(test.codes, test.labels),
-        tolerance=config.tolerance,
-        config=path_config,
-        progress=stages.callback(2),
-        cancelled=cancelled,
-    )
-    random_path = None
-    if config.random_concepts:
-        random_path = random_concept_path(
+    titles = ("linear probe", "dense head", "sparse head", *(("random concepts",) if config.random_concepts else ()))
+    stages = replace(run or Run(), seed=config.seed).stages([(title, 1) for title in titles])
+    with stages.next() as stage:
+        probe = linear_probe(
             train.embeddings,
             train.labels,
             n_classes,
-            train.codes.size,
-            max(1, round(float(np.count_nonzero(train.codes.values)) / len(train.codes))),
-            config.necs,
             test=(test.embeddings, test.labels),
+            config=ConvergedProbeConfig(seed=config.seed),
+            progress=stage.progress,
+            cancelled=stage.cancelled,
+        )
+    part = HEADS[config.dense]
+    with stages.next() as stage:
+        dense = part.fit(HeadRows(train.codes, train.labels, n_classes), config.dense_settings or part.settings(), stage)
+    with stages.next() as stage:
+        path = fit_nec_path(
+            train.codes,
+            train.labels,
+            n_classes,
+            config.necs,
+            test=(test.codes, test.labels),
             tolerance=config.tolerance,
             config=path_config,
-            seed=config.seed,
-            progress=stages.callback(3),
-            cancelled=cancelled,
+            progress=stage.progress,
+            cancelled=stage.cancelled,
         )
+    random_path = None
+    if config.random_concepts:
+        with stages.next() as stage:
+            random_path = random_concept_path(
+                train.embeddings,
+                train.labels,
+                n_classes,
+                train.codes.size,
+                max(1, round(float(np.count_nonzero(train.codes.values)) / len(train.codes))),
+                config.necs,
+                test=(test.embeddings, test.labels),
+                tolerance=config.tolerance,
+                config=path_config,
+                seed=config.seed,
+                progress=stage.progress,
+                cancelled=stage.cancelled,
+            )
     shot = zero_shot(test.embeddings, test.labels, class_text_embeddings) if class_text_embeddings is not None else None
     return HeadReport(dense, accuracy(dense.predict(test.codes), test.labels), path, probe, shot, random_path)
-
-
-@dataclass(frozen=True)
-class _Stages:
-    """One progress bar over several fits, in thousandths."""
-
-    progress: ProgressCallback | None
-    names: tuple[str, ...]
-
-    def callback(self, stage: int) -> ProgressCallback | None:
-        if self.progress is None:
-            return None
-        progress, names = self.progress, self.names
-
-        def tell(inner: Progress) -> None:
-            done = round(1000 * (stage + inner.fraction))
-            progress(Progress(done, 1000 * len(names), names[stage], inner.figures))
-
-        return tell
 
 
 __all__ = ["HeadReport", "HeadsConfig", "LabelledRows", "NecPath", "NecPoint", "compare_heads"]

@@ -58,9 +58,7 @@ def fit_heads(
     elif isinstance(own, SparseSettings):
         config = replace(config, tolerance=own.tolerance)
     rows = [LabelledRows(dictionary.encode(some.embeddings), some.embeddings, some.labels_among(classes)) for some in (training, test)]
-    report = compare_heads(
-        rows[0], rows[1], len(classes), class_text_embeddings=class_text, config=config, progress=run.progress, cancelled=run.cancelled
-    )
+    report = compare_heads(rows[0], rows[1], len(classes), class_text_embeddings=class_text, config=config, run=run)
     if part.dense:
         head = report.dense
     elif part is HEADS["sparse"]:

@@ -6,6 +6,7 @@ import scipy.sparse
 
 from cbm.core.codes import Codes
 from cbm.core.errors import Cancelled, InvalidInputError, MismatchError
+from cbm.core.run import Run
 from cbm.dictionaries.linear import RandomProjections
 from cbm.heads.base import LinearHead, stratified_split
 from cbm.heads.baselines import linear_probe, zero_shot
@@ -214,7 +215,7 @@ def test_one_call_compares_all_heads_with_rising_progress(train, test_rows):
     seen = []
     config = HeadsConfig(necs=(2, 4))
     texts = np.random.default_rng(0).standard_normal((CLASSES, DIM)).astype(np.float32)
-    report = compare_heads(train, test_rows, CLASSES, class_text_embeddings=texts, config=config, progress=seen.append)
+    report = compare_heads(train, test_rows, CLASSES, class_text_embeddings=texts, config=config, run=Run(seen.append))
     assert report.dense_accuracy > 0.98
     assert report.linear_probe.accuracy > 0.95
     assert 0 <= report.zero_shot <= 1
