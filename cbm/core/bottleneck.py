@@ -37,6 +37,8 @@ class Abilities:
     """Its concepts were learned from labels or given by name, not discovered."""
     dense: bool = False
     """Nearly every concept is active for every image."""
+    jumprelu: bool = False
+    """It is z = h · 1[h > θ] of one affine map h, which is what ONNX and SAELens exports hold; see `cbm.dictionaries.jumprelu`."""
 
 
 class Bottleneck(ABC):
@@ -46,8 +48,8 @@ class Bottleneck(ABC):
     stored of one is `tensors()` and `settings()`; `cbm.registry.BOTTLENECKS` finds the class by `kind` when it is loaded.
     """
 
-    kind: ClassVar[str]
-    """By which it is found when it is loaded."""
+    kind: ClassVar[str] = ""
+    """By which it is found when it is loaded; without one it cannot be saved in a model."""
     summary: ClassVar[str] = ""
     """One line in the user's words."""
     abilities: ClassVar[Abilities] = Abilities()

@@ -12,7 +12,9 @@ import torch
 from jaxtyping import Float, Float32, Int
 
 from cbm.core.arrays import unit_rows
+from cbm.core.bottleneck import Abilities, Bottleneck
 from cbm.core.codes import Codes
+from cbm.core.errors import InvalidInputError
 from cbm.dictionaries.base import Dictionary
 
 _TENSORS = ("encoder", "encoder_bias", "decoder", "decoder_bias", "threshold", "mean")
@@ -27,6 +29,7 @@ class JumpReluDictionary(Dictionary):
 
     kind: ClassVar[str] = "jumprelu"
     summary: ClassVar[str] = "Sparse autoencoder: concepts fire above a threshold of their own."
+    abilities: ClassVar[Abilities] = Abilities(directions=True, decodes=True, patches=True, jumprelu=True)
 
     encoder: Float32[np.ndarray, "dim size"]
     encoder_bias: Float32[np.ndarray, " size"]
@@ -106,6 +109,20 @@ class RandomDictionary(JumpReluDictionary):
 
     kind: ClassVar[str] = "random"
     summary: ClassVar[str] = "Random directions, with a threshold that leaves k of them active."
+
+
+def as_jumprelu(bottleneck: Bottleneck) -> JumpReluDictionary:
+    """The bottleneck of a model that is to be exported to ONNX or SAELens.
+
+    Raises:
+        InvalidInputError: it has no such form; see `abilities.jumprelu`.
+    """
+    if not isinstance(bottleneck, JumpReluDictionary):
+        raise InvalidInputError(
+            f"A model on a {bottleneck.kind or type(bottleneck).__name__} bottleneck cannot be exported to ONNX or SAELens, only sparse "
+            "autoencoders can; export it with the format bundle alone."
+        )
+    return bottleneck
 
 
 def _as_tensor(embeddings: Float32[np.ndarray, "batch dim"]) -> torch.Tensor:

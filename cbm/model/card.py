@@ -84,7 +84,7 @@ def _method(model: ConceptModel, base: str) -> dict[str, Any]:
         "backbone": base,
         "backbone fingerprint": fingerprint,
         "embedding space": f"{model.space}: {_SPACES[model.space]}",
-        "dictionary": f"{getattr(model.bottleneck, 'kind', 'other')}, {model.head.size} concepts of {model.bottleneck.dim} dimensions",
+        "dictionary": f"{model.bottleneck.kind}, {model.head.size} concepts of {model.bottleneck.dim} dimensions",
         "head": f"{model.head.kind}, {model.head.nec:.2f} non-zero weights per class (NEC) before edits",
     }
     return rows | {key: value for key, value in model.method.items() if key not in ("data", "metrics")}

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.editing.recipe import Recipe
 from cbm.model.bundle_archive import pack
 from cbm.model.card import write_card
@@ -63,8 +62,8 @@ class BuiltExport:
 
 
 def possible_formats(model: ConceptModel) -> tuple[str, ...]:
-    """Those that can hold the model: ONNX and SAELens want a JumpReLU dictionary."""
-    return FORMATS if isinstance(model.bottleneck, JumpReluDictionary) else ("bundle",)
+    """Those that can hold the model: ONNX and SAELens want a bottleneck of JumpReLU form."""
+    return FORMATS if model.bottleneck.abilities.jumprelu else ("bundle",)
 
 
 def planned_files(model: ConceptModel, formats: Sequence[str]) -> tuple[PlannedFile, ...]:

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from cbm.core.arrays import unit_rows
-from cbm.core.errors import CbmError, InvalidInputError
-from cbm.dictionaries.jumprelu import JumpReluDictionary
+from cbm.core.errors import CbmError
+from cbm.dictionaries.jumprelu import JumpReluDictionary, as_jumprelu
 from cbm.model.concept_model import ConceptModel
 
 if TYPE_CHECKING:
@@ -55,28 +55,13 @@ def export_onnx(model: ConceptModel, file: Path, check_on: Float32[np.ndarray, "
         check_on: embeddings to compare on (the first 256 are used); random ones near the dictionary's directions when absent.
 
     Raises:
-        InvalidInputError: the model's bottleneck is no JumpReLU dictionary.
+        InvalidInputError: the model's bottleneck has no JumpReLU form.
         ExportError: graph and model differ by more than rounding.
     """
-    dictionary = require_jumprelu(model)
+    dictionary = as_jumprelu(model.bottleneck)
     file.write_bytes(build_graph(model, dictionary).SerializeToString(deterministic=True))
     rows = _probe(model, dictionary) if check_on is None else np.ascontiguousarray(check_on[:CHECK_ROWS], dtype=np.float32)
     return check_onnx(model, file, rows)
-
-
-def require_jumprelu(model: ConceptModel) -> JumpReluDictionary:
-    """The model's dictionary, if ONNX and SAELens can express it.
-
-    Raises:
-        InvalidInputError: it is another kind.
-    """
-    if not isinstance(model.bottleneck, JumpReluDictionary):
-        kind = getattr(model.bottleneck, "kind", type(model.bottleneck).__name__)
-        raise InvalidInputError(
-            f"A model on a {kind} dictionary cannot be exported to ONNX or SAELens, only sparse autoencoders can; "
-            "export it with the format bundle alone."
-        )
-    return model.bottleneck
 
 
 def build_graph(model: ConceptModel, dictionary: JumpReluDictionary) -> onnx.ModelProto:
@@ -136,7 +121,7 @@ def check_onnx(model: ConceptModel, file: Path, embeddings: Float32[np.ndarray, 
     """
     import onnxruntime
 
-    dictionary = require_jumprelu(model)
+    dictionary = as_jumprelu(model.bottleneck)
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     logits, activations = session.run(["logits", "activations"], {"embeddings": embeddings})
     codes = dictionary.encode(embeddings)

@@ -15,6 +15,7 @@ from jaxtyping import Float32
 from cbm.core.errors import InvalidInputError
 from cbm.core.files import publish_folder
 from cbm.core.version import __version__
+from cbm.dictionaries.jumprelu import as_jumprelu
 from cbm.model.bundle_files import (
     CARD,
     CONFIG,
@@ -32,7 +33,7 @@ from cbm.model.bundle_files import (
 )
 from cbm.model.card import write_card
 from cbm.model.concept_model import ConceptModel
-from cbm.model.onnx import OnnxCheck, export_onnx, require_jumprelu
+from cbm.model.onnx import OnnxCheck, export_onnx
 from cbm.registry import BOTTLENECKS
 
 FORMATS = ("bundle", "onnx", "saelens")
@@ -78,7 +79,7 @@ def save_bundle(
     if unknown:
         raise InvalidInputError(f"Unknown export format {unknown[0]!r}; formats are {', '.join(FORMATS)}.")
     if {"onnx", "saelens"} & set(formats):
-        require_jumprelu(model)
+        as_jumprelu(model.bottleneck)
     _refuse_to_overwrite(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -104,7 +105,7 @@ def write_model(
     """Write the files of a bundle into an existing folder, such as the draft of a workspace's model artefact. See `save_bundle`."""
     from safetensors.numpy import save_file
 
-    if str(getattr(model.bottleneck, "kind", "")) not in BOTTLENECKS:
+    if model.bottleneck.kind not in BOTTLENECKS:
         raise InvalidInputError(
             f"A bottleneck of type {type(model.bottleneck).__name__} cannot be saved; only those of cbm.registry.BOTTLENECKS can."
         )
@@ -120,7 +121,7 @@ def write_model(
         from cbm.dictionaries.saelens import save_saelens
 
         save_saelens(
-            require_jumprelu(model),
+            as_jumprelu(model.bottleneck),
             folder / SAELENS,
             model_name=f"{model.backbone.architecture}/{model.backbone.pretrained}" if model.backbone else "",
             normalise_inputs=model.space == "l2",
@@ -132,14 +133,13 @@ def write_model(
 
 
 def _config(model: ConceptModel, data: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
-    kind = getattr(model.bottleneck, "kind", "other")
     return {
         "schema": SCHEMA_VERSION,
         "library": LIBRARY,
         "version": __version__,
         "backbone": model.backbone.to_dict() if model.backbone else None,
         "space": model.space,
-        "dictionary": {"kind": kind, "dim": model.bottleneck.dim, "size": model.bottleneck.size},
+        "dictionary": {"kind": model.bottleneck.kind, "dim": model.bottleneck.dim, "size": model.bottleneck.size},
         "head": {"kind": model.head.kind, "nec": model.head.nec, "details": dict(model.head.details)},
         "classes": list(model.classes),
         "concept_names_sha256": names_digest(model.concepts.names),

@@ -13,9 +13,10 @@ import pytest
 from cbm.bottlenecks.base import load_bottleneck
 from cbm.core.bottleneck import Bottleneck
 from cbm.core.codes import Codes
-from cbm.core.errors import MismatchError
+from cbm.core.errors import InvalidInputError, MismatchError
 from cbm.core.run import Run
 from cbm.core.settings import settings_fields
+from cbm.dictionaries.jumprelu import as_jumprelu
 from cbm.dictionaries.part import FittedDictionary
 from cbm.heads.base import LinearHead
 from cbm.heads.part import HeadRows
@@ -95,6 +96,13 @@ def test_a_bottleneck_can_do_what_it_declares_and_refuses_the_rest(kind: str) ->
         assert bottleneck.directions.shape == (bottleneck.size, DIM)
     if abilities.decodes:
         assert bottleneck.decode(codes).shape == embeddings.shape
+    if abilities.jumprelu:
+        form = as_jumprelu(bottleneck)
+        responses = form.preactivations(embeddings, np.arange(form.size))
+        np.testing.assert_allclose(np.where(responses > form.threshold, responses, 0), codes.to_dense(), rtol=1e-4, atol=1e-5)
+    else:
+        with pytest.raises(InvalidInputError, match="bundle alone"):
+            as_jumprelu(bottleneck)
     if abilities.patches:
         responses = bottleneck.preactivations(embeddings, some)
         np.testing.assert_allclose(responses[:, ::-1], bottleneck.preactivations(embeddings, some[::-1]), rtol=1e-5, atol=1e-6)
