@@ -118,8 +118,7 @@ def measure_recipe(
         InvalidInputError: no row has a label, or a label is not a class.
         MismatchError: labels or groups do not fit the rows.
     """
-    predicted_before, predicted_after = scored.apply(before).argmax(axis=1), scored.apply(after).argmax(axis=1)
-    return compare_predictions(predicted_before, predicted_after, labels, scored.classes, groups, group_names)
+    return compare_predictions(scored.predict(before), scored.predict(after), labels, scored.classes, groups, group_names)
 
 
 @dataclass(frozen=True)

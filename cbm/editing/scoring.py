@@ -273,6 +273,10 @@ class ScoredSet:
         recipe.check(len(self._base), self.classes)
         return self._apply(Recipe.of(*(edit for edit in recipe.active if not isinstance(edit, NameEdit))))
 
+    def predict(self, recipe: Recipe) -> Int[np.ndarray, " rows"]:
+        """Predicted class of every row under a recipe; the lower one among equals."""
+        return self.apply(recipe).argmax(axis=1)
+
     def head_for(self, recipe: Recipe, item: str | None = None) -> EffectiveHead:
         """`fold_recipe` for these weights, without converting them again; edits at image scope are those of `item`."""
         return _fold(self._base, self._bias, self.classes, recipe, item)

@@ -87,7 +87,7 @@ def suggest_concept_edits(
     labels = np.asarray(labels)
     if len(labels) != len(held_out):
         raise MismatchError(f"{len(labels)} labels do not fit {len(held_out)} held-out rows.")
-    predicted = held_out.apply(recipe).argmax(axis=1)
+    predicted = held_out.predict(recipe)
     focus = np.asarray((labels >= 0) & (predicted != labels))
     if true is not None:
         focus &= labels == true
@@ -107,7 +107,7 @@ def suggest_concept_edits(
         name = names[concept]
         scope: Scope = GlobalScope() if where is None else ClassScope(held_out.classes[where])
         edit = AblateConcept(concept, name, scope) if factor == 0 else ScaleConcept(concept, name, factor, scope)
-        after = held_out.apply(recipe.append(edit)).argmax(axis=1)
+        after = held_out.predict(recipe.append(edit))
         effect = compare_predictions(predicted, after, labels, held_out.classes)
         fixed = int(focus[effect.corrected].sum())
         suggestions.append(

@@ -74,7 +74,7 @@ def class_view(study: Study, target: int | str, recipe: Recipe | None = None, pi
     index = study.model.class_index(target)
     confusions = study.confusions(recipe)
     logits = study.logits(recipe)
-    predicted = logits.argmax(axis=1)
+    predicted = study.predicted(recipe)
     own = np.flatnonzero(study.labels == index)
     means = _means(study, recipe, index, own)
     concepts = _concepts(study, recipe, means, index)
