@@ -16,7 +16,7 @@ from cbm.core.errors import NotFoundError
 from cbm.editing.effect import EditEffect, MarginalEffect, marginal_effects, measure_recipe
 from cbm.editing.recipe import Recipe
 from cbm.editing.scoring import ScoredSet
-from cbm.embeddings.sets import EmbeddingSet, load_set
+from cbm.embeddings.sets import load_set
 from cbm.model.concept_model import ConceptModel
 from cbm.study.concept_view import ConceptSummary, ConceptView
 from cbm.study.confusions import ClassRow, Confusions, count_confusions
@@ -24,6 +24,7 @@ from cbm.study.evidence import Firing, class_weights, firing, known_concepts
 from cbm.study.groups import Groups, measure_groups
 from cbm.study.held_out import all_rows
 from cbm.study.images import JudgedImage, Subject
+from cbm.study.model_images import ModelImages
 from cbm.study.opened import load_model, require_model_world
 from cbm.study.prediction import Prediction, predict_image
 from cbm.workspace.workspace import Workspace
@@ -34,14 +35,17 @@ _CLASSES = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class Study(ModelImages):
     """One concept model on one held-out embedding set. It never changes and may be shared.
 
-    Recipes come in as arguments; without one, the edits that the model was stored with are in force.
+    Recipes are arguments; without one, the edits that the model was stored with are in force. In a notebook:
+
+        study = Study.open(model)
+        study.accuracy
+        study.concept("sea").top_images()
+        study.prediction("gulls/7.jpg").bars()
     """
 
-    model: ConceptModel
-    held_out: EmbeddingSet
     training_images: int | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """What the workspace records about the model."""
@@ -71,67 +75,6 @@ class Study:
         )
 
     # Images
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self.model.classes
-
-    @property
-    def concept_count(self) -> int:
-        return self.model.head.size
-
-    @property
-    def image_count(self) -> int:
-        return len(self.items)
-
-    @cached_property
-    def items(self) -> tuple[str, ...]:
-        return tuple(self.held_out.items["item"].astype(str))
-
-    @cached_property
-    def uris(self) -> tuple[str, ...]:
-        return tuple(self.held_out.items["uri"].astype(str))
-
-    @cached_property
-    def labels(self) -> Int[np.ndarray, " images"]:
-        """Class of every image as the model counts classes; −1 where it has no label, or one that the model does not know."""
-        known = {name: index for index, name in enumerate(self.model.classes)}
-        translate = np.array([*(known.get(name, -1) for name in self.held_out.classes), -1], dtype=np.int64)
-        return translate[self.held_out.items["label"].to_numpy(dtype=np.int64)]
-
-    @property
-    def labelled_images(self) -> int:
-        return int((self.labels >= 0).sum())
-
-    @cached_property
-    def group_labels(self) -> Int[np.ndarray, " images"] | None:
-        """Group of every image, −1 where it has none; None without groups."""
-        groups = self.held_out.items["group"].to_numpy(dtype=np.int64)
-        return groups if len(self.held_out.groups) and (groups >= 0).any() else None
-
-    @cached_property
-    def _row_of_item(self) -> dict[str, int]:
-        return {item: row for row, item in reversed(list(enumerate(self.items)))}
-
-    def row_of(self, item: str) -> int:
-        """The row of an item.
-
-        Raises:
-            NotFoundError: no held-out image is called so.
-        """
-        row = self._row_of_item.get(item)
-        if row is None:
-            raise NotFoundError(f"No held-out image is called {item!r}. Choose one of those shown.")
-        return row
-
-    def item(self, row: int) -> str:
-        return self.items[row]
-
-    def truth_of(self, row: int) -> str | None:
-        return None if self.labels[row] < 0 else self.class_names[self.labels[row]]
-
-    def group_of(self, row: int) -> str | None:
-        return None if self.group_labels is None or self.group_labels[row] < 0 else self.held_out.groups[self.group_labels[row]]
 
     def rows(self, *, wrong_only: bool = False, truth: str | None = None, search: str = "") -> list[int]:
         """Rows of the images to choose from.
@@ -197,18 +140,15 @@ class Study:
         # Asked again and again without edits, and as the model was stored.
         if recipe is None or recipe == self.model.recipe:
             return self._predicted_as_stored
-        return self._predicted_before if recipe == _NONE else self._argmax(recipe)
-
-    def _argmax(self, recipe: Recipe) -> Int[np.ndarray, " images"]:
-        return self.scored.apply(recipe).argmax(axis=1)
+        return self._predicted_before if recipe == _NONE else self.scored.predict(recipe)
 
     @cached_property
     def _predicted_before(self) -> Int[np.ndarray, " images"]:
-        return self._argmax(_NONE)
+        return self.scored.predict(_NONE)
 
     @cached_property
     def _predicted_as_stored(self) -> Int[np.ndarray, " images"]:
-        return self._argmax(self.model.recipe)
+        return self.scored.predict(self.model.recipe)
 
     @property
     def nec(self) -> float:
@@ -245,9 +185,8 @@ class Study:
 
     def confused_rows(self, truth: int, predicted: int, recipe: Recipe | None = None) -> list[int]:
         """The images of one class that are predicted as another (or as itself), the surest predictions first."""
-        logits = self.logits(recipe)
-        rows = np.flatnonzero((self.labels == truth) & (logits.argmax(axis=1) == predicted))
-        rest = logits[rows]
+        rows = np.flatnonzero((self.labels == truth) & (self.predicted(recipe) == predicted))
+        rest = self.logits(recipe)[rows]
         margin = rest[:, predicted] - np.delete(rest, predicted, axis=1).max(axis=1, initial=-np.inf)
         return rows[np.argsort(-margin, kind="stable")].tolist()
 
@@ -298,6 +237,10 @@ class Study:
         return marginal_effects(recipe, self.labels, predict or self.predicted)
 
     # Concepts
+
+    @property
+    def concept_count(self) -> int:
+        return self.model.head.size
 
     def check_concept(self, concept: int) -> None:
         """Make sure that there is such a concept.
@@ -380,15 +323,14 @@ class Study:
         """Everything about one concept.
 
         Args:
-            concept: its number, or its name; of several of one name, the one that decides most.
+            concept: its number, or its name, as "red" (of several of one name, the one that decides most) or "red #12".
 
         Raises:
             NotFoundError: there is no such concept; the message suggests similar names.
         """
         recipe = self.model.recipe if recipe is None else recipe
         if isinstance(concept, str):
-            named = {edit.concept for edit in self.edited(recipe).ablate(concept)}
-            concept = max(sorted(named), key=lambda index: self.unedited_concepts[index].predictiveness)
+            concept = self._called(concept, recipe)
         self.check_concept(concept)
         decisions = recipe.decisions()
         shown = decisions.standing_for.get(concept, concept)
@@ -409,6 +351,13 @@ class Study:
             items=self.items,
             uris=self.uris,
         )
+
+    def _called(self, name: str, recipe: Recipe) -> int:
+        model = self.edited(recipe)
+        if name in self.concept_names and not model.concepts_named(name):
+            return self.concept_names.index(name)
+        named = {edit.concept for edit in model.ablate(name)}
+        return max(sorted(named), key=lambda index: self.unedited_concepts[index].predictiveness)
 
     def warm(self) -> None:
         """Compute what every page needs, so that the first visitor's click does not wait for it."""

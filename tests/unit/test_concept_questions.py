@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 import planted
 
+from cbm.core.errors import NotFoundError
 from cbm.editing.recipe import HideConcept, MergeConcepts, Recipe, SetWeight, ZeroWeight
 from cbm.metrics.truth import area_under_roc
 from cbm.study import evidence, relations
@@ -171,3 +173,15 @@ def test_concepts_to_merge_with_are_found_by_name_and_number() -> None:
     assert relations.merge_candidates(names, "red", [0], 5) == (3, 1)
     assert relations.merge_candidates(names, "2", [0], 5) == (2,)
     assert relations.merge_candidates(names, " ", [0], 5) == ()
+
+
+def test_a_concept_is_found_by_its_name_and_by_its_name_with_its_number(study: Study) -> None:
+    names, twins = study.model.concepts.names, (4, 9)
+    frame = study.model.concepts.frame.assign(name=["twin" if index in twins else name for index, name in enumerate(names)], named=True)
+    twinned = Study(replace(study.model, concepts=replace(study.model.concepts, frame=frame)), study.held_out)
+    assert [twinned.concept(f"twin #{index}").asked for index in twins] == list(twins)
+    decides = np.asarray(np.abs(study.columns.toarray()).mean(axis=0) * np.abs(study.model.head.weight).mean(axis=0))
+    assert twinned.concept("Twin").asked == max(twins, key=lambda index: decides[index])
+    assert twinned.concept(names[0]).asked == 0
+    with pytest.raises(NotFoundError, match="twin"):
+        twinned.concept("twins")
