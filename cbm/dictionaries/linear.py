@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
+from cbm.core.arrays import unit_rows
 from cbm.core.codes import Codes
 from cbm.dictionaries.base import Dictionary
 
@@ -130,8 +131,7 @@ class RandomProjections(LinearDictionary):
     @classmethod
     def draw(cls, embeddings: Float[np.ndarray, "count dim"], *, size: int, k: int, seed: int) -> Self:
         """`size` directions uniform on the sphere, centred on the mean of `embeddings`."""
-        directions = np.random.default_rng(seed).standard_normal((size, embeddings.shape[1])).astype(np.float32)
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        directions = unit_rows(np.random.default_rng(seed).standard_normal((size, embeddings.shape[1])).astype(np.float32))
         return cls(directions, embeddings.mean(axis=0, dtype=np.float64).astype(np.float32), min(k, size))
 
     def _strength(self, responses: Float32[np.ndarray, "batch size"]) -> Float32[np.ndarray, "batch size"]:

@@ -8,7 +8,13 @@ from typing import Annotated, Any
 import numpy as np
 
 from cbm.core.settings import Range
-from cbm.metrics.classification import accuracy, confusion_matrix, number_of_contributing_concepts, per_class_accuracy
+from cbm.metrics.classification import (
+    accuracy,
+    confusion_matrix,
+    number_of_contributing_concepts,
+    number_of_effective_concepts,
+    per_class_accuracy,
+)
 from cbm.metrics.naming import best_latents
 from cbm.metrics.part import Evaluation, MetricPart
 from cbm.metrics.reconstruction import measure_reconstruction
@@ -20,7 +26,7 @@ def _sizes(evaluation: Evaluation, _: NoSettings) -> dict[str, Any]:
     named = evaluation.named.astype(np.float32)
     return {
         "images": len(evaluation.codes),
-        "nec": float(np.count_nonzero(evaluation.weight) / len(evaluation.weight)),
+        "nec": number_of_effective_concepts(evaluation.weight),
         "ncc_95": number_of_contributing_concepts(evaluation.weight, evaluation.codes),
         "share_named": float(evaluation.named.mean()),
         "images_with_a_named_concept": float((evaluation.codes.to_csr() @ named != 0).mean()),
@@ -131,7 +137,7 @@ KNOWN_CONCEPTS = MetricPart(
     "Share of the known concepts that one discovered concept separates (AUC above 0.9), and what each is named.",
     NoSettings,
     label="Known concepts",
-    needs="known concepts",
-    applies=lambda evaluation: bool(evaluation.known_concepts),
+    needs="known concepts that some of the images have",
+    applies=lambda evaluation: bool((evaluation.truth.any(axis=0) & ~evaluation.truth.all(axis=0)).any()),
     measure=_known_concepts,
 )
