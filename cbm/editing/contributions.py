@@ -58,6 +58,15 @@ def contributions(
 
     They are linear in the activations, so the mean activations of several images give the mean contributions.
 
+    >>> from cbm.editing.recipe import MergeConcepts, Recipe
+    >>> from cbm.editing.scoring import fold_recipe
+    >>> from cbm.heads.base import LinearHead
+    >>> head = LinearHead(np.array([[1, 2, 0], [0, 1, 3]], np.float32), np.zeros(2, np.float32), "dense")
+    >>> merged = Recipe.of(MergeConcepts((0, 1), ("sea", "ocean"), "sea"))
+    >>> found = contributions(fold_recipe(head, ("beach", "harbour"), merged), np.arange(3), np.array([2.0, 1, 1]), merged.decisions())
+    >>> found.members, found.contributions.tolist()
+    (((0, 1), (2,)), [[4.0, 1.0], [0.0, 3.0]])
+
     Args:
         head: with the edits that concern the image; concepts that it sets to a value are there even where they are not active.
         concepts: indices of the active concepts, each once.

@@ -137,7 +137,11 @@ def count_confusions(predicted: Int[np.ndarray, " images"], labels: Int[np.ndarr
 
 
 def similar_beside(matrix: Int[np.ndarray, "classes classes"]) -> list[int]:
-    """An order of the classes that puts those that are confused with each other side by side."""
+    """An order of the classes that puts those that are confused with each other side by side.
+
+    >>> similar_beside(np.array([[8, 0, 2], [0, 10, 0], [3, 0, 7]]))
+    [1, 0, 2]
+    """
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
 

@@ -148,6 +148,10 @@ def _digits(edges: Float64[np.ndarray, " edges"]) -> int:
 def high_and_low(fired: Firing, members: Int[np.ndarray, " some"], count: int) -> tuple[list[int], list[int]]:
     """Of some images, those on which the concept fires most and those on which it is weakest (silent ones first); never the same ones.
 
+    >>> fired = Firing((0,), np.array([2, 0]), np.array([3.0, 1.0], np.float32), images=4)
+    >>> high_and_low(fired, np.arange(4), 2)
+    ([2, 0], [3, 1])
+
     Args:
         members: rows of the images, such as those of one class.
     """
@@ -198,7 +202,11 @@ def known_concepts(fired: Firing, truth: Bool[np.ndarray, "images known"], names
 
 
 def best_cut(strengths: Float32[np.ndarray, " images"], present: Bool[np.ndarray, " images"]) -> float:
-    """The activation from which on "present" is said best: largest true positive rate minus false positive rate (Youden's J)."""
+    """The activation from which on "present" is said best: largest true positive rate minus false positive rate (Youden's J).
+
+    >>> best_cut(np.array([1.0, 0.25, 0.75, 0.0], np.float32), np.array([True, False, True, False]))
+    0.75
+    """
     order = np.argsort(-strengths, kind="stable")
     rates = np.cumsum(present[order]) / max(1, present.sum()) - np.cumsum(~present[order]) / max(1, (~present).sum())
     # Images of one strength are on the same side of any cut.

@@ -77,7 +77,11 @@ class Rows:
 
 
 def renumbered(labels: Int[np.ndarray, " rows"], names: Sequence[str], classes: Sequence[str]) -> Int[np.ndarray, " rows"]:
-    """Labels that count in `names`, counted in `classes` instead; -1 where there is no label, or its name is not among them."""
+    """Labels that count in `names`, counted in `classes` instead; -1 where there is no label, or its name is not among them.
+
+    >>> renumbered(np.array([0, 1, -1]), ("dog", "cow"), ("cat", "dog")).tolist()
+    [1, -1, -1]
+    """
     number = {name: index for index, name in enumerate(classes)}
     return np.array([*(number.get(name, -1) for name in names), -1])[labels]
 

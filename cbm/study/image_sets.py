@@ -245,6 +245,10 @@ def picture_tiles(embeddings: EmbeddingSet, found: Found) -> tuple[PictureTile, 
 
 
 def short_name(item: str, most: int = 24) -> str:
-    """The end of an item's name, which is where names differ."""
+    """The end of an item's name, which is where names differ.
+
+    >>> short_name("birds/gulls/0007.jpg"), short_name("scene:classes/7"), short_name("a-very-long-name-of-a-picture.jpg", most=12)
+    ('0007.jpg', 'scene 7', '…picture.jpg')
+    """
     name = item.rpartition("/")[2] if not item.startswith("scene:") else f"scene {item.rpartition('/')[2]}"
     return name if len(name) <= most else f"…{name[1 - most :]}"

@@ -80,7 +80,11 @@ def left_out(fired: Firing, decisions: Decisions) -> Sequence[int]:
 
 
 def merge_candidates(names: Sequence[str], wanted: str, left_out: Sequence[int], count: int) -> tuple[int, ...]:
-    """Concepts whose name holds what was typed, those that begin with it first; a number finds its concept."""
+    """Concepts whose name holds what was typed, those that begin with it first; a number finds its concept.
+
+    >>> merge_candidates(("sky", "deep sea", "sea", "seal"), "sea", left_out=(3,), count=2)
+    (2, 1)
+    """
     key = wanted.strip().casefold()
     if not key:
         return ()

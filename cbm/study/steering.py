@@ -174,7 +174,11 @@ def usual_strength(study: Study, concept: int) -> float:
 
 
 def scope_of(kind: ScopeKind, item: str, class_name: str) -> Scope:
-    """Where an edit that is made on an image applies."""
+    """Where an edit that is made on an image applies.
+
+    >>> scope_of("class", "gulls/7.jpg", "beach")
+    ClassScope(class_name='beach')
+    """
     if kind == "image":
         return ImageScope(item)
     return ClassScope(class_name) if kind == "class" else GlobalScope()
