@@ -20,7 +20,7 @@ _BLOCK = 1024
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """Pairs of concepts, and what stands alone. Shared by all visitors: the visitor's renames do not matter."""
+    """Pairs of concepts, and those without a partner. Shared by all visitors: the visitor's renames do not matter."""
 
     left: Int[np.ndarray, " pairs"]
     right: Int[np.ndarray, " pairs"]
@@ -32,9 +32,9 @@ class Matches:
     """Both have a good name, and it is the same."""
     by: str
     """`dictionary` (one and the same), `direction`, or `name` (no common embedding)."""
-    only_left: Int[np.ndarray, " some"]
+    only_left: Int[np.ndarray, " unpaired_left"]
     """Concepts that no pair has."""
-    only_right: Int[np.ndarray, " some"]
+    only_right: Int[np.ndarray, " unpaired_right"]
 
     def __len__(self) -> int:
         return len(self.left)
