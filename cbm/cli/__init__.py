@@ -15,8 +15,12 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 
-def command_line() -> typer.Typer:
-    """All commands, those of parts included that were registered since the program began."""
+def command_line(called: str | None = None) -> typer.Typer:
+    """All commands, those of parts included that were registered since the program began.
+
+    Args:
+        called: the one command that is about to run; the others then have no options, which take most of the start. None: all have.
+    """
     cli = typer.Typer(
         name="cbm",
         help="Discover, name, train, edit and export concept bottleneck models on frozen CLIP embeddings.",
@@ -24,7 +28,7 @@ def command_line() -> typer.Typer:
         pretty_exceptions_enable=False,
         add_completion=False,
     )
-    add_verbs(cli)
+    add_verbs(cli, called)
     cli.add_typer(artifacts.cli)
     cli.add_typer(serving.cli)
     return cli
@@ -33,7 +37,7 @@ def command_line() -> typer.Typer:
 def main() -> None:
     """Entry of `cbm`: errors that a user can mend are printed without a traceback, with exit status 2."""
     try:
-        command_line()()
+        command_line(sys.argv[1] if len(sys.argv) > 1 else "")()
     except CbmError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(EXIT_BAD_INPUT) from error

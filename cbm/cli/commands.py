@@ -25,10 +25,17 @@ from cbm.verbs.base import Argument, PartSetting, Verb, is_argument, open_worksp
 _PLAIN = (str, int, float, bool, Path)
 
 
-def add_verbs(cli: typer.Typer) -> None:
-    """A command for each verb of the registry."""
+def add_verbs(cli: typer.Typer, called: str | None = None) -> None:
+    """A command for each verb of the registry; see `cbm.cli.command_line` for `called`."""
     for verb in VERBS:
-        cli.command(verb.command, help=verb.summary, epilog=_parts_help(verb))(_command(verb))
+        if called in (None, verb.command):
+            cli.command(verb.command, help=verb.summary, epilog=_parts_help(verb))(_command(verb))
+        else:
+            cli.command(verb.command, help=verb.summary)(_not_called)
+
+
+def _not_called() -> None:
+    """Represents a command in the list of all."""
 
 
 def _command(verb: Verb[..., Any]) -> Callable[..., None]:
