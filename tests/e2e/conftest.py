@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
-from visits import ARGUMENTS, CHROMIUM, Server, Visit
+from visits import ARGUMENTS, CHROMIUM, Server, Visit, new_profile
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,9 +47,17 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+@pytest.fixture(scope="session")
+def profile(browser: Browser) -> Iterator[BrowserContext]:
+    """What the tabs of all tests share that need no stranger: the cache of the app's scripts."""
+    shared = new_profile(browser)
+    yield shared
+    shared.close()
+
+
 @pytest.fixture
-def visit(browser: Browser, server: Server) -> Iterator[Visit]:
-    visitor = Visit(browser, server.url)
+def visit(browser: Browser, server: Server, profile: BrowserContext) -> Iterator[Visit]:
+    visitor = Visit(browser, server.url, profile=profile)
     yield visitor
     visitor.close()
     assert not visitor.problems, visitor.problems

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import planted_seen
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from visits import Server, Visit
 
 from cbm.editing.recipe import Recipe
@@ -34,8 +34,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def seen_visit(browser: Browser, seen: Server) -> Iterator[Visit]:
-    visitor = Visit(browser, seen.url)
+def seen_visit(browser: Browser, seen: Server, profile: BrowserContext) -> Iterator[Visit]:
+    visitor = Visit(browser, seen.url, profile=profile)
     yield visitor
     visitor.close()
     assert not visitor.problems, visitor.problems

@@ -14,7 +14,7 @@ import urllib.request
 from functools import cached_property
 from pathlib import Path
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
 from cbm.study.study import Study
 from cbm.ui.frame import resources
@@ -87,14 +87,19 @@ class Server:
 
 
 class Visit:
-    """One visitor's tab, with everything that went wrong in it."""
+    """One visitor's tab, with everything that went wrong in it.
 
-    def __init__(self, browser: Browser, url: str, width: int = 1280) -> None:
-        self._context = browser.new_context(viewport={"width": width, "height": 900}, service_workers="block")
-        self._context.set_default_timeout(TIMEOUT)
+    Args:
+        profile: a browser profile that other tabs use too, so that the app's scripts are loaded once; a fresh one when absent.
+    """
+
+    def __init__(self, browser: Browser, url: str, width: int = 1280, profile: BrowserContext | None = None) -> None:
+        used = profile or new_profile(browser)
+        self._own = used if profile is None else None
         expect.set_options(timeout=TIMEOUT)
         self._url = url
-        self.page: Page = self._context.new_page()
+        self.page: Page = used.new_page()
+        self.page.set_viewport_size({"width": width, "height": 900})
         self.problems: list[str] = []
         self.page.on("pageerror", lambda error: self.problems.append(f"page error: {error}"))
         self.page.on("console", self._on_console)
@@ -120,4 +125,13 @@ class Visit:
         self.page.wait_for_function(_SETTLED, polling=100)
 
     def close(self) -> None:
-        self._context.close()
+        self.page.close()
+        if self._own is not None:
+            self._own.close()
+
+
+def new_profile(browser: Browser) -> BrowserContext:
+    """Without cookies, stored values or anything cached."""
+    profile = browser.new_context(service_workers="block", reduced_motion="reduce")
+    profile.set_default_timeout(TIMEOUT)
+    return profile
