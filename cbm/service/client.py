@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import io
-import itertools
 import json
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+import httpx2
 import numpy as np
 from jaxtyping import Float32
 
@@ -46,9 +44,18 @@ class EncoderClient:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidInputError(f"{url!r} is not the URL of an encoder; it looks like http://127.0.0.1:8700.")
         self.url = url.rstrip("/")
-        self._parts = parts
-        self._timeout = timeout
+        self._connection = httpx2.Client(base_url=self.url, timeout=timeout, headers={"Accept": ARRAYS}, trust_env=False)
         self._patience = patience
+
+    def close(self) -> None:
+        """Let go of the connections to the service, which are kept for the next request until then."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     @cached_property
     def info(self) -> dict[str, Any]:
@@ -114,9 +121,8 @@ class EncoderClient:
             # A file that no request can hold goes as an empty one, which keeps the rows in order.
             sizes = [len(file) for file in batch]
             batch = [file if len(file) <= most else b"" for file in batch]
-            boundary = secrets.token_hex(16)
-            kind = f"multipart/form-data; boundary={boundary}"
-            encoded = unpack(self._ask("POST", "/encode/images", _form(batch, boundary), kind))
+            form = [("images", (str(index), file, ARRAYS)) for index, file in enumerate(batch)]
+            encoded = unpack(self._ask("POST", "/encode/images", files=form))
             parts.append(encoded.embeddings)
             for item in encoded.rejected:
                 size = sizes[item.index]
@@ -134,34 +140,27 @@ class EncoderClient:
         size = max(1, min(batch_size, self.limits.prompts // max(1, len(templates))))
         parts = [np.zeros((0, self.dim), np.float32)]
         for start in range(0, max(1, len(texts)), size):
-            request = json.dumps({"texts": list(texts[start : start + size]), "templates": list(templates)})
-            parts.append(unpack(self._ask("POST", "/encode/texts", request.encode(), "application/json")).embeddings)
+            request = {"texts": list(texts[start : start + size]), "templates": list(templates)}
+            parts.append(unpack(self._ask("POST", "/encode/texts", json=request)).embeddings)
         return np.concatenate(parts)
 
-    def _ask(self, method: str, path: str, body: bytes | None = None, kind: str | None = None) -> bytes:
+    def _ask(self, method: str, path: str, **content: Any) -> bytes:
         """The body of a good answer; asks again while the service is busy."""
         end = time.monotonic() + self._patience
         while True:
-            status, answer, wait = self._request(method, path, body, kind)
-            if status == http.client.OK:
-                return answer
-            if status not in BUSY or time.monotonic() + wait > end:
-                raise ServiceError(f"The encoder at {self.url} refused {path} ({status}): {_reason(answer)}")
+            answer = self._request(method, path, **content)
+            if answer.is_success:
+                return answer.content
+            wait = _seconds(answer.headers.get("Retry-After"))
+            if answer.status_code not in BUSY or time.monotonic() + wait > end:
+                raise ServiceError(f"The encoder at {self.url} refused {path} ({answer.status_code}): {_reason(answer.content)}")
             time.sleep(wait)
 
-    def _request(self, method: str, path: str, body: bytes | None, kind: str | None) -> tuple[int, bytes, float]:
-        secure = self._parts.scheme == "https"
-        connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        connection = connect(str(self._parts.hostname), self._parts.port, timeout=self._timeout)
-        headers = {"Accept": ARRAYS, **({"Content-Type": kind} if kind else {})}
+    def _request(self, method: str, path: str, **content: Any) -> httpx2.Response:
         try:
-            connection.request(method, self._parts.path.rstrip("/") + path, body, headers)
-            response = connection.getresponse()
-            return response.status, response.read(), _seconds(response.headers.get("Retry-After"))
-        except (OSError, http.client.HTTPException) as error:
+            return self._connection.request(method, path, **content)
+        except httpx2.HTTPError as error:
             raise NotFoundError(f"No encoder answers at {self.url} ({error}). Start one with `cbm serve`, or correct the URL.") from error
-        finally:
-            connection.close()
 
 
 def _png(image: Image) -> bytes:
@@ -183,12 +182,6 @@ def _batches(files: Iterable[bytes], most: int, most_bytes: int) -> Iterator[lis
         size += cost
     if batch:
         yield batch
-
-
-def _form(files: Sequence[bytes], boundary: str) -> bytes:
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="images"; filename="{{}}"\r\nContent-Type: {ARRAYS}\r\n\r\n'
-    parts = ((head.format(index).encode(), file, b"\r\n") for index, file in enumerate(files))
-    return b"".join(itertools.chain(*parts, (f"--{boundary}--\r\n".encode(),)))
 
 
 def _reason(answer: bytes) -> str:

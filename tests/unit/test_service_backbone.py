@@ -30,7 +30,8 @@ def client() -> Iterator[EncoderClient]:
     found = re.search(r"http://\S+\d", line)
     assert found, (line, process.stderr.read() if process.stderr and process.poll() is not None else "")
     try:
-        yield EncoderClient(found.group())
+        with EncoderClient(found.group()) as connected:
+            yield connected
     finally:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)

@@ -111,6 +111,17 @@ def test_health_and_info_say_what_runs(url: str) -> None:
     assert (record["dim"], record["image_size"], record["limits"]["images"]) == (3, 4, 5)
 
 
+@pytest.fixture
+def client(url: str) -> Iterator[EncoderClient]:
+    with EncoderClient(url) as connected:
+        yield connected
+
+
+def encoded_texts(url: str, texts: list[str], patience: float = 60.0) -> np.ndarray:
+    with EncoderClient(url, patience=patience) as connected:
+        return connected.encode_texts(texts)
+
+
 def test_bad_images_are_reported_one_by_one_and_the_others_encoded(url: str) -> None:
     body = json.loads(in_base64(picture((10, 20, 30)), b"no picture", picture((40, 50, 60))))
     body["images"].append("not base64 §")
@@ -121,8 +132,7 @@ def test_bad_images_are_reported_one_by_one_and_the_others_encoded(url: str) -> 
     assert all(item["reason"] for item in record["rejected"])
 
 
-def test_files_go_as_a_form_and_come_back_as_an_array(url: str) -> None:
-    client = EncoderClient(url)
+def test_files_go_as_a_form_and_come_back_as_an_array(client: EncoderClient) -> None:
     encoded = client.encode_files([picture((1, 2, 3)), b"", *[picture((5, 6, value)) for value in range(9)]])
     assert encoded.embeddings.dtype == np.float32
     assert encoded.embeddings[0].tolist() == [1, 2, 3]
@@ -132,8 +142,7 @@ def test_files_go_as_a_form_and_come_back_as_an_array(url: str) -> None:
     assert "empty" in encoded.rejected[0].reason
 
 
-def test_the_client_encodes_pictures_or_says_which_one_is_bad(url: str) -> None:
-    client = EncoderClient(url)
+def test_the_client_encodes_pictures_or_says_which_one_is_bad(client: EncoderClient) -> None:
     pictures = [Image.new("RGB", (8, 8), (value, 0, 9)) for value in range(7)]
     assert client.encode_images(pictures)[:, 0].tolist() == list(range(7))
     assert client.encode_images([]).shape == (0, 3)
@@ -142,8 +151,7 @@ def test_the_client_encodes_pictures_or_says_which_one_is_bad(url: str) -> None:
         client.encode_images([pictures[0], Image.fromarray(noise)])
 
 
-def test_texts_and_templates(url: str) -> None:
-    client = EncoderClient(url)
+def test_texts_and_templates(client: EncoderClient) -> None:
     assert client.encode_texts(["a", "bcd"], ["{}", "a {}"]).tolist() == [[1, 2, 1.5], [3, 2, 1.5]]
     assert len(client.encode_texts([str(number) for number in range(40)])) == 40
     assert client.encode_texts([]).shape == (0, 3)
@@ -209,7 +217,7 @@ def test_a_body_without_a_length_is_counted_as_it_comes(url: str) -> None:
 def test_the_model_sees_one_request_at_a_time() -> None:
     encoder = MeanColour(seconds=0.02)
     with running(encoder) as url, ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda number: EncoderClient(url).encode_texts(["a" * number]), range(16)))
+        answers = list(pool.map(lambda number: encoded_texts(url, ["a" * number]), range(16)))
     assert [int(answer[0, 0]) for answer in answers] == list(range(16))
     assert encoder.most_inside == 1
 
@@ -218,13 +226,13 @@ def test_a_full_service_says_so_and_the_client_comes_again() -> None:
     encoder = MeanColour()
     encoder.hold.clear()
     with running(encoder, Limits(requests=1)) as url, ThreadPoolExecutor(2) as pool:
-        first = pool.submit(EncoderClient(url).encode_texts, ["a"])
+        first = pool.submit(encoded_texts, url, ["a"])
         while ask(url, "/health")[1]["under_way"] == 0:
             time.sleep(0.01)
         assert ask(url, "/encode/texts", b'{"texts": ["b"]}')[0] == 429
         with pytest.raises(ServiceError, match="429"):
-            EncoderClient(url, patience=0).encode_texts(["b"])
-        second = pool.submit(EncoderClient(url).encode_texts, ["bb"])
+            encoded_texts(url, ["b"], patience=0)
+        second = pool.submit(encoded_texts, url, ["bb"])
         encoder.hold.set()
         assert first.result()[0, 0] == 1
         assert second.result()[0, 0] == 2
@@ -237,8 +245,9 @@ def test_addresses_without_an_encoder_get_a_message() -> None:
         listen("127.0.0.1", port)
     listening.close()
     with pytest.raises(NotFoundError, match="cbm serve"):
-        EncoderClient(f"http://127.0.0.1:{port}").encode_texts(["a"])
-    assert not EncoderClient(f"http://127.0.0.1:{port}").healthy()
+        encoded_texts(f"http://127.0.0.1:{port}", ["a"])
+    with EncoderClient(f"http://127.0.0.1:{port}") as nobody:
+        assert not nobody.healthy()
     with pytest.raises(InvalidInputError, match="8700"):
         EncoderClient("localhost:8700")
 
