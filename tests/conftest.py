@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import jaxtyping
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -27,6 +28,11 @@ jaxtyping.install_import_hook([*LIBRARY, "cbm.registry"], "checked_shapes.check"
 
 from cbm.demo.pipeline import Demonstrated
 from cbm.workspace.workspace import Workspace
+
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 class ByFile(LoadScopeScheduling):

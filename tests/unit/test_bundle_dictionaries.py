@@ -49,7 +49,7 @@ def test_models_on_baselines_survive_the_round_trip(tmp_path: Path, kind: str) -
 @pytest.mark.parametrize("kind", ["kmeans", "pca", "neurons"])
 def test_baselines_that_are_no_autoencoders_are_refused_by_name(tmp_path: Path, kind: str) -> None:
     for format_name in ("onnx", "saelens"):
-        with pytest.raises(InvalidInputError, match=f"on a {kind} dictionary"):
+        with pytest.raises(InvalidInputError, match=f"on a {kind} bottleneck"):
             save_bundle(model_on(BASELINES[kind]()), tmp_path / "bundle", (format_name,))
     assert not list(tmp_path.iterdir())
 
