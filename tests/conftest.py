@@ -29,7 +29,6 @@ jaxtyping.install_import_hook([*LIBRARY, "cbm.registry"], "checked_shapes.check"
 from cbm.demo.pipeline import Demonstrated
 from cbm.workspace.workspace import Workspace
 
-
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
