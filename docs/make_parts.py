@@ -10,6 +10,7 @@ from typing import Any
 
 from cbm.core.bottleneck import Bottleneck
 from cbm.core.settings import Field, settings_fields
+from cbm.metrics.part import MetricPart
 from cbm.registry import LISTS, Registry
 
 PAGE = Path(__file__).with_name("parts.md")
@@ -38,7 +39,8 @@ def _section(parts: Registry[Any]) -> Iterator[str]:
         return
     yield from ("| name | | |", "| --- | --- | --- |")
     for part in parts:
-        yield f"| `{part.name}` | {part.label} | {part.summary} |"
+        needs = f" Needs {part.needs}." if isinstance(part, MetricPart) and part.needs else ""
+        yield f"| `{part.name}` | {part.label} | {part.summary}{needs} |"
     yield ""
     yield from ("| setting | of | default | |", "| --- | --- | --- | --- |")
     yield from _settings(parts)

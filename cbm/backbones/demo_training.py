@@ -1,7 +1,7 @@
 """Train the demo backbone, a tiny CLIP for the known-answer world: `python -m cbm.backbones.demo_training`.
 
 Captions are sampled as sets of claims, so a caption is a positive of every image of which all its claims are true: the sigmoid loss of
-SigLIP (Zhai et al. 2023, equation 1) with many positives a row. Further terms ask for what a yardstick needs: names that stand apart
+SigLIP (Zhai et al. 2023, equation 1) with many positives a row. Further terms ask for what a yardstick needs: names that are far apart
 (spread), the values of each factor and each extra told by name (softmax, presence), patches that name what they show (regions, grounding).
 """
 

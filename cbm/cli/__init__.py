@@ -37,7 +37,7 @@ def command_line(called: str | None = None) -> typer.Typer:
 def main() -> None:
     """Entry of `cbm`: errors that a user can mend are printed without a traceback, with exit status 2."""
     try:
-        command_line(sys.argv[1] if len(sys.argv) > 1 else "")()
+        command_line(next((word for word in sys.argv[1:] if not word.startswith("-")), ""))()
     except CbmError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(EXIT_BAD_INPUT) from error

@@ -35,7 +35,8 @@ def add_verbs(cli: typer.Typer, called: str | None = None) -> None:
 
 
 def _not_called() -> None:
-    """Represents a command in the list of all."""
+    """Represents a command in the list of all; the one that runs has a function of its own."""
+    raise AssertionError("a command ran whose options were not built")
 
 
 def _command(verb: Verb[..., Any]) -> Callable[..., None]:

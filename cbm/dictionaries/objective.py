@@ -43,7 +43,7 @@ class StepFigures(NamedTuple):
 
 
 class Objective(ABC):
-    """Loss and gradients of one variant. One without a state of its own and without resampling implements the first two methods only."""
+    """Loss and gradients of one variant. One without a state of its own implements the first two methods only."""
 
     @abstractmethod
     def initial_weights(self, generator: torch.Generator, rows: RowSource | None) -> Weights:
@@ -57,10 +57,22 @@ class Objective(ABC):
     def accumulate(self, weights: Weights, step: Step) -> StepFigures:
         """Add the gradient of the loss to each weight's `.grad`."""
 
+    def state(self) -> Mapping[str, torch.Tensor]:
+        """What the next step depends on besides the weights."""
+        return {}
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:  # noqa: B027 - most have no state, and nothing to restore
+        """Counterpart of `state`."""
+
+
+class ResamplingObjective(Objective):
+    """Of a variant that gives dead latents new weights at intervals."""
+
+    @abstractmethod
     def resampling_rows(self, count: int, generator: torch.Generator) -> Int[torch.Tensor, " rows"]:
         """Row numbers, of `count`, that `resample` wants to see."""
-        raise NotImplementedError("a variant that resamples says which rows it wants to see")
 
+    @abstractmethod
     def resample(
         self,
         weights: Weights,
@@ -73,11 +85,3 @@ class Objective(ABC):
         Args:
             moments: Adam's first and second of each weight.
         """
-        raise NotImplementedError("a variant that resamples says how")
-
-    def state(self) -> Mapping[str, torch.Tensor]:
-        """What the next step depends on besides the weights."""
-        return {}
-
-    def restore(self, state: Mapping[str, torch.Tensor]) -> None:  # noqa: B027 - most have no state, and nothing to restore
-        """Counterpart of `state`."""

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 
 from cbm.dictionaries.matryoshka import gradients_of_groups, prefix_ends, prefix_errors
-from cbm.dictionaries.objective import Objective, RowSource, Step, StepFigures
+from cbm.dictionaries.objective import ResamplingObjective, RowSource, Step, StepFigures
 from cbm.dictionaries.weights import Weights, kaiming_weights
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ ENCODER_SHARE = 0.2
 
 
 @dataclass
-class ReluL1Objective(Objective):
+class ReluL1Objective(ResamplingObjective):
     """Squared error plus the L1 penalty; counts which latents fired since the last resampling."""
 
     variant: ReluL1

@@ -18,7 +18,7 @@ from cbm.dictionaries.calibration import CALIBRATION_ROWS, calibrate_threshold
 from cbm.dictionaries.checkpoint import Checkpoint, read_checkpoint, training_identity, write_checkpoint
 from cbm.dictionaries.configs import TrainingConfig
 from cbm.dictionaries.jumprelu import JumpReluDictionary
-from cbm.dictionaries.objective import Step, StepFigures
+from cbm.dictionaries.objective import ResamplingObjective, Step, StepFigures
 from cbm.dictionaries.schedule import Schedule
 from cbm.dictionaries.weights import NAMES, Weights, normalise_decoder, remove_radial_gradient
 
@@ -161,8 +161,8 @@ class _Training:
     def advance(self) -> StepFigures:
         """One optimiser step."""
         schedule, config = self.schedule, self.config
-        if schedule.resamples_before(self.step):
-            self._resample()
+        if isinstance(self.objective, ResamplingObjective) and schedule.resamples_before(self.step):
+            self._resample(self.objective)
         targets = self._prepared(self.embeddings[self.rows[schedule.batch(self.step)]])
         inputs = targets
         if config.input_noise:
@@ -184,11 +184,11 @@ class _Training:
         self.step += 1
         return figures
 
-    def _resample(self) -> None:
+    def _resample(self, objective: ResamplingObjective) -> None:
         generator = _generator(self.config.seed, 3, self.step)
-        rows = self.rows[self.objective.resampling_rows(len(self.rows), generator)]
+        rows = self.rows[objective.resampling_rows(len(self.rows), generator)]
         moments = [(self.optimiser.state[tensor]["exp_avg"], self.optimiser.state[tensor]["exp_avg_sq"]) for tensor in self.weights.tensors]
-        self.objective.resample(
+        objective.resample(
             self.weights,
             moments,
             (self._prepared(self.embeddings[rows[start : start + 4096]]) for start in range(0, len(rows), 4096)),

@@ -84,7 +84,7 @@ class Decisions:
     """What the user decided to show: the sum of a recipe's renames, merges and hides."""
 
     names: Mapping[int, str]
-    """New names of concepts; a merged group's name stands at its first member."""
+    """New names of concepts; a merged group's name is that of its first member."""
     groups: Mapping[int, tuple[int, ...]]
     """First member of each merged group -> all its members, the first one first."""
     hidden: frozenset[int]
@@ -240,7 +240,7 @@ class Recipe:
         """Read a recipe.
 
         Args:
-            text: what `to_json` writes. An edit written by hand may leave out `concept`, and then represents every concept of its `name`.
+            text: what `to_json` writes. An edit written by hand may leave out `concept`, and then applies to every concept of its `name`.
             find_concepts: name -> indices of the concepts called so (`ConceptModel.concepts_named`); needed for such edits only.
 
         Raises:

@@ -32,7 +32,7 @@ class NecPathConfig:
     smallest_strength: float = 1 / 500
     """Where the path ends, as a share of λ_max (VLG-CBM, section 4)."""
     closeness: float = 1.03
-    """Bisection in λ resumes until an optimum has no more than this times the asked number of weights."""
+    """Bisection in λ continues until an optimum has no more than this times the asked number of weights."""
     max_bisections: int = 6
     refit: Literal["auto", "none", "ridge"] = "auto"
     """After truncation: keep everything ("none"), or refit the kept weights and bias with a weak L2 ("ridge"),

@@ -24,7 +24,7 @@ SEPARATOR = "::"
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """What an archive may hold; beyond that it is predicted as a decompression bomb."""
+    """What an archive may hold; beyond that it counts as a decompression bomb."""
 
     members: int = 2_000_000
     member_bytes: int = MAX_FILE_BYTES

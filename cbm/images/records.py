@@ -15,7 +15,7 @@ class KnownConcepts(Mapping[str, bool]):
     """Truth values of one picture in a byte each; a table of 200,000 pictures and 40 attributes would take a gigabyte as dictionaries.
 
     Args:
-        positions: where each concept's value stands; shared by all pictures of a source.
+        positions: where each concept's value is; shared by all pictures of a source.
         values: FALSE, TRUE or UNKNOWN for each, as bytes.
     """
 

@@ -133,7 +133,7 @@ class TableSource:
             if problem is None:
                 entries.append(self._record(item, row))
             else:
-                # A path may stand in several bad rows, so the row goes into the name.
+                # A path may appear in several bad rows, so the row goes into the name.
                 shown = printable(item) or "(no path)"
                 entries.append(Rejected(f"{shown} (row {row.number})", printable(self._locate(item)), f"row {row.number}: {problem}"))
         return entries

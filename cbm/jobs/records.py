@@ -61,7 +61,7 @@ class Job:
 
     @property
     def resuming(self) -> bool:
-        """Interrupted, but the next worker resumes with it without being asked."""
+        """Interrupted, but the next worker resumes it without being asked."""
         return self.state == "interrupted" and (
             self.interruption == "stopped" or (self.interruption == "died" and self.resumed < MAX_RESUMES)
         )

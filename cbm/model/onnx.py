@@ -25,7 +25,7 @@ TOLERANCE = 1e-5
 """Largest difference from the model that passes, relative to the largest logit (or activation)."""
 CHECK_ROWS = 256
 MOST_EXCUSED = 0.05
-"""Share of rows that may differ because a pre-activation stands at its threshold; more is no coincidence."""
+"""Share of rows that may differ because a pre-activation is at its threshold; more is no coincidence."""
 
 
 class ExportError(CbmError):
@@ -41,7 +41,7 @@ class OnnxCheck:
     """Of the logits."""
     max_abs_activation_difference: float
     boundary_rows: int
-    """Rows left out because they differ where a pre-activation stands so close to its threshold that rounding decides whether it counts."""
+    """Rows left out because they differ where a pre-activation is so close to its threshold that rounding decides whether it counts."""
 
 
 def export_onnx(model: ConceptModel, file: Path, check_on: Float32[np.ndarray, "rows dim"] | None = None) -> OnnxCheck:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
 
 import httpx2
 import numpy as np
@@ -40,8 +39,11 @@ class EncoderClient:
     """
 
     def __init__(self, url: str, *, timeout: float = 120.0, patience: float = 60.0) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = httpx2.URL(url)
+        except httpx2.InvalidURL:
+            parts = httpx2.URL("")
+        if parts.scheme not in ("http", "https") or not parts.host:
             raise InvalidInputError(f"{url!r} is not the URL of an encoder; it looks like http://127.0.0.1:8700.")
         self.url = url.rstrip("/")
         self._connection = httpx2.Client(base_url=self.url, timeout=timeout, headers={"Accept": ARRAYS}, trust_env=False)

@@ -274,6 +274,6 @@ def concept_frame(study: Study, shown: ShownConcepts, concepts: Int[np.ndarray, 
             "name_score": np.where(columns.named[concepts], columns.score[concepts], np.nan),
             "top_class": classes[columns.top_class[concepts]],
             "hidden": shown.hidden[concepts],
-            "stands_for": [len(shown.groups.get(int(concept), (0,))) for concept in concepts],
+            "represents": [len(shown.groups.get(int(concept), (0,))) for concept in concepts],
         }
     )

@@ -221,7 +221,7 @@ def name_regions(
 
     Args:
         names: a name for each concept; blank where it has none worth showing.
-        importance: which concepts represent their neighbourhood; not positive leaves the concept out.
+        importance: which concepts name their neighbourhood; not positive leaves the concept out.
     """
     from scipy.cluster.vq import kmeans2
 

@@ -32,8 +32,8 @@ class NecLevel:
 
 
 @dataclass(frozen=True)
-class NecStand:
-    """Where a model stands: a ring on the chart."""
+class NecMark:
+    """Where a model is: a ring on the chart."""
 
     name: str
     nec: float
@@ -47,7 +47,7 @@ class NecView:
 
     series: tuple[NecSeries, ...]
     levels: tuple[NecLevel, ...] = ()
-    stands: tuple[NecStand, ...] = ()
+    marks: tuple[NecMark, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -85,18 +85,18 @@ def levels_of(metrics: Mapping[str, Any], suffix: str = "", kinds: Sequence[str]
 
 
 def nec_view(metrics: Mapping[str, Any], nec: float, accuracy: float | None, *, edited: bool) -> NecView:
-    """The recorded path and baselines of a model, with a ring where it stands.
+    """The recorded path and baselines of a model, with a ring where it is.
 
     Args:
         accuracy: as it is now, the visitor's edits in force; None where it cannot be measured.
     """
     series = [NecSeries("named concepts", path_of(metrics.get("nec_path")))]
     series.append(NecSeries("random directions", path_of(metrics.get("random_concepts")), "random"))
-    stands = () if accuracy is None else (NecStand("this model with your edits" if edited else "this model", nec, accuracy),)
+    marks = () if accuracy is None else (NecMark("this model with your edits" if edited else "this model", nec, accuracy),)
     kept = tuple(entry for entry in series if entry.points)
     last = max((entry.points[-1][0] for entry in kept), default=nec)
-    # A dense head uses every concept: its ring would stand far off the path, so the level alone tells its accuracy.
-    return NecView(kept, levels_of(metrics), stands if nec <= last * 1.5 else ())
+    # A dense head uses every concept: its ring would be far off the path, so the level alone tells its accuracy.
+    return NecView(kept, levels_of(metrics), marks if nec <= last * 1.5 else ())
 
 
 def _levels(metrics: tuple[Mapping[str, Any], Mapping[str, Any]], kind: str) -> list[NecLevel]:
@@ -129,9 +129,9 @@ def compared_nec_view(
     shown = tuple(level for kind in ("linear probe", "dense head") for level in _levels(metrics, kind))
     last = max((entry.points[-1][0] for entry in kept), default=0.0)
     roles: tuple[Role, Role] = ("model", "other")
-    stands = tuple(
-        NecStand(f"{letter}, on the images in common", nec, accuracy, role)
+    marks = tuple(
+        NecMark(f"{letter}, on the images in common", nec, accuracy, role)
         for letter, nec, accuracy, role in zip("AB", necs, accuracies, roles, strict=True)
         if accuracy is not None and nec <= max(last * 1.5, 1.0)
     )
-    return NecView(kept, shown, stands)
+    return NecView(kept, shown, marks)

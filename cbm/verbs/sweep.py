@@ -84,7 +84,7 @@ def _figures(result: Mapping[str, Any]) -> str:
 def sweep(settings: Sweep, workspace: Workspace, run: Run) -> Swept:
     """Train a dictionary for every width, k and seed, and compare them; those that exist are not trained again.
 
-    Narrow ones come first. Stopped, every finished dictionary is kept, and the same request resumes with the next.
+    Narrow ones come first. Stopped, every finished dictionary is kept, and the same request continues with the next.
 
     Raises:
         InvalidInputError: nothing to train, or more than `MOST_RUNS` dictionaries.

@@ -38,7 +38,7 @@ class FakeConcepts:
         return len(self.names)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FakeBottleneck(Bottleneck):
     """Thresholded random projection: sparse, deterministic, not linear."""
 

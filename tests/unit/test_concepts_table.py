@@ -128,5 +128,5 @@ def test_a_selection_of_another_model_selects_nothing_beyond(study: Study) -> No
 def test_the_table_says_how_many_a_merged_concept_stands_for(study: Study) -> None:
     shown = shown_concepts(study, RECIPE)
     frame = concept_frame(study, shown, np.array([10, 3]))
-    assert frame["stands_for"].tolist() == [2, 1]
+    assert frame["represents"].tolist() == [2, 1]
     assert frame["name"].tolist() == ["both", "Red"]

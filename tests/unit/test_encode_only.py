@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,9 +13,10 @@ import scipy.sparse
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 import planted
+from model_fakes import FakeBottleneck
 
 from cbm import verbs
-from cbm.core.bottleneck import Abilities, Bottleneck
+from cbm.core.bottleneck import Abilities
 from cbm.core.codes import Codes
 from cbm.core.errors import InvalidInputError
 from cbm.editing.recipe import AblateConcept, MergeConcepts, Recipe
@@ -40,33 +40,16 @@ from cbm.workspace.workspace import Workspace
 SIZE = 20
 
 
-@dataclass(frozen=True, eq=False)
-class Detectors(Bottleneck):
+class Detectors(FakeBottleneck):
     """Thresholded answers of a black box, as a set of separately trained classifiers would give."""
 
     kind: ClassVar[str] = "detectors"
     summary: ClassVar[str] = "Detectors that were trained elsewhere."
     abilities: ClassVar[Abilities] = Abilities(supervised=True)
-    matrix: np.ndarray
-
-    @property
-    def size(self) -> int:
-        return self.matrix.shape[1]
-
-    @property
-    def dim(self) -> int:
-        return self.matrix.shape[0]
 
     def _encode_chunk(self, embeddings: np.ndarray) -> Codes:
         answers = np.tanh(embeddings @ self.matrix)
         return Codes.from_csr(scipy.sparse.csr_matrix(np.where(answers > 0.1, answers, 0).astype(np.float32)))
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        return {"matrix": self.matrix}
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Self:
-        return cls(tensors["matrix"])
 
 
 @pytest.fixture(scope="module")

@@ -248,8 +248,9 @@ def test_addresses_without_an_encoder_get_a_message() -> None:
         encoded_texts(f"http://127.0.0.1:{port}", ["a"])
     with EncoderClient(f"http://127.0.0.1:{port}") as nobody:
         assert not nobody.healthy()
-    with pytest.raises(InvalidInputError, match="8700"):
-        EncoderClient("localhost:8700")
+    for wrong in ("localhost:8700", "http://127.0.0.1:port", "http://", "ftp://127.0.0.1:8700"):
+        with pytest.raises(InvalidInputError, match="8700"):
+            EncoderClient(wrong)
 
 
 def test_arrays_survive_the_wire_and_other_bytes_do_not() -> None:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 
+FRAMES = "CBM_FRAME_ANCESTORS"
+"""Sites that may show the app in a frame of theirs, as Content-Security-Policy writes them; none but the app's own when absent."""
+
+
 def launch(host: str, port: int, open_browser: bool) -> None:
     """Serve until stopped. On one's own machine a worker runs from the start; visitors of a hosted app get one when they have work.
 
@@ -48,10 +52,6 @@ def launch(host: str, port: int, open_browser: bool) -> None:
 
 def _has_display() -> bool:
     return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-FRAMES = "CBM_FRAME_ANCESTORS"
-"""Sites that may show the app in a frame of theirs, as Content-Security-Policy writes them; none but the app's own when absent."""
 
 
 def inline_scripts() -> list[str]:

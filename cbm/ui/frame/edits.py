@@ -20,7 +20,7 @@ def recipe(model: str) -> Recipe:
 
 
 def start_from(model: str, stored: Recipe) -> None:
-    """Let a visitor's edits resume from those that the model was stored with, unless they have begun already."""
+    """Let a visitor's edits start from those that the model was stored with, unless they have begun already."""
     if not _RECIPES.has(model):
         _RECIPES.put(model, stored)
 

@@ -139,7 +139,7 @@ def chip(model: str, kind: Kind, key: str) -> None:
     """
     selection = current(model, kind)
     held = _held(model, kind)
-    # Always there, though empty: what stands below would be drawn anew by the browser if its place in the page changed.
+    # Always there, though empty: what is below would be drawn again by the browser if its place in the page changed.
     with st.container(gap=None):
         messages.show_refusal(at=_PLACE)
         if selection is not None or held.saved or held.previous is not None:

@@ -318,7 +318,7 @@ def _concept_table(frame: pd.DataFrame, *, model: str, largest: float, key: str)
     """One page of the table; ticked rows are picked."""
     # Streamlit sends what it is given as it is: what nobody sees here stays in the download.
     st.dataframe(
-        frame.drop(columns=["named", "hidden", "stands_for"]).assign(frequency=100 * frame["frequency"]),
+        frame.drop(columns=["named", "hidden", "represents"]).assign(frequency=100 * frame["frequency"]),
         key=key,
         hide_index=True,
         height=560,

@@ -54,7 +54,7 @@ def explained_bars(rows: Sequence[tuple[str, float, float, str]], own: int) -> F
 
 
 def frequency_histogram(frequency: np.ndarray, images: int) -> Figure:
-    """How many concepts fire how often, over powers of ten; those that never fire stand apart on the left."""
+    """How many concepts fire how often, over powers of ten; those that never fire have a place of their own on the left."""
     alive = frequency[frequency > 0]
     lowest = np.log10(1 / max(2, images))
     edges = np.linspace(lowest, 0, 25)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Int
 
-from cbm.study.nec_paths import NecLevel, NecSeries, NecStand, NecView, Role
+from cbm.study.nec_paths import NecLevel, NecMark, NecSeries, NecView, Role
 from cbm.ui.widgets import figures
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _FAR_BELOW = 0.15
 
 
 def nec_chart(view: NecView) -> Figure:
-    """The chart; rings represent `view.stands`."""
+    """The chart; rings represent `view.marks`."""
     low, high, pinned = _range(view)
     lines = [
         {
@@ -49,9 +49,9 @@ def nec_chart(view: NecView) -> Figure:
         for level in view.levels
         if level not in pinned
     ]
-    necs = [nec for entry in view.series for nec, _ in entry.points] + [stand.nec for stand in view.stands]
+    necs = [nec for entry in view.series for nec, _ in entry.points] + [mark.nec for mark in view.marks]
     return figures.plain_figure(
-        [*map(_curve, view.series), *map(_ring, view.stands)],
+        [*map(_curve, view.series), *map(_ring, view.marks)],
         {
             "height": _HEIGHT,
             "shapes": lines,
@@ -78,16 +78,16 @@ def _curve(entry: NecSeries) -> dict[str, Any]:
     }
 
 
-def _ring(stand: NecStand) -> dict[str, Any]:
+def _ring(mark: NecMark) -> dict[str, Any]:
     return {
         "type": "scatter",
-        "x": [stand.nec],
-        "y": [stand.accuracy],
-        "name": stand.name,
+        "x": [mark.nec],
+        "y": [mark.accuracy],
+        "name": mark.name,
         "mode": "markers",
         "cliponaxis": False,
-        "marker": {"symbol": "circle-open", "size": 17, "line": {"width": 2.5}, "color": _STYLES[stand.role][0]},
-        "hovertemplate": f"<b>{stand.name}</b><br>%{{x:.1f}} concepts per class<br>accuracy %{{y:.1%}}<extra></extra>",
+        "marker": {"symbol": "circle-open", "size": 17, "line": {"width": 2.5}, "color": _STYLES[mark.role][0]},
+        "hovertemplate": f"<b>{mark.name}</b><br>%{{x:.1f}} concepts per class<br>accuracy %{{y:.1%}}<extra></extra>",
     }
 
 
@@ -98,7 +98,7 @@ def _nec_range(necs: Sequence[float]) -> list[float]:
 
 
 def _range(view: NecView) -> tuple[float, float, tuple[NecLevel, ...]]:
-    curves = [accuracy for entry in view.series for _, accuracy in entry.points] + [stand.accuracy for stand in view.stands]
+    curves = [accuracy for entry in view.series for _, accuracy in entry.points] + [mark.accuracy for mark in view.marks]
     others = [level.accuracy for level in view.levels if level.kind != "zero-shot"]
     floor = min([*curves, *others], default=0.0)
     pinned = tuple(level for level in view.levels if level.kind == "zero-shot" and level.accuracy < floor - _FAR_BELOW)
