@@ -167,9 +167,9 @@ Kind: TypeAlias = Literal["concepts", "images"]
 LONGEST_NAME = 60
 """Characters of a selection's name."""
 LARGEST_MEMBER = 2_000_000
-"""Ids from here on are refused: an address must not make the server reserve memory at will."""
+"""Ids from here on are refused: a URL must not make the server reserve memory at will."""
 LONGEST_LINK = 8_000
-"""Characters of one selection in a URL; browsers and proxies cut longer addresses. Larger selections stay in the session."""
+"""Characters of one selection in a URL; browsers and proxies cut longer ones. Larger selections stay in the session."""
 _LETTERS: dict[Kind, str] = {"concepts": "c", "images": "i"}
 
 
@@ -207,7 +207,7 @@ def tidy_name(name: str | None) -> str:
 
 
 def encode_selection(selection: Selection, *, narrowed: bool = True) -> str | None:
-    """A selection as letters, digits, "-" and "_"; None where it would be too long for an address.
+    """A selection as letters, digits, "-" and "_"; None where it would be too long for a URL.
 
     The first letter says the kind, in upper case where the visitor keeps the selection but looks at everything.
     """

@@ -283,7 +283,7 @@ def worker_trouble(root: str) -> str | None:
 
 
 def take_up_jobs(root: str) -> None:
-    """Once for each workspace that this server sees: go on with the jobs that an earlier server left."""
+    """Once for each workspace that this server sees: resume the jobs that an earlier server left."""
     if not modes.may_write() or root in _TAKEN_UP:
         return
     _TAKEN_UP.add(root)

@@ -46,7 +46,7 @@ _HELD = PerModel("selections", _Held())
 def current(model: str, kind: Kind) -> Selection | None:
     """The selection in force, whether or not the visitor looks at it alone; the URL wins where it brings a new one.
 
-    An address whose selection cannot be read counts as one without; `chip` says so.
+    A URL whose selection cannot be read counts as one without; `chip` says so.
     """
     _adopt(model)
     return _held(model, kind).current

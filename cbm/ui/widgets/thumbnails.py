@@ -1,4 +1,4 @@
-"""Small encoded pictures, as data URLs, made once per address.
+"""Small encoded pictures, as data URLs, made once per URI.
 
 Streamlit would encode a PIL image again on every run of a page. Bytes it would serve as a file that it forgets as soon as the next run no
 longer shows it, so that a browser that is slower than the visitor finds nothing (404). A data URL has neither trouble.

@@ -185,7 +185,7 @@ def concept_map(
     Args:
         kept: the concepts that are listed; the others are faint.
         colour: a value of `COLOURS`.
-        pictures: concept -> address of a strip of its images, for those that were wanted; the browser keeps what it has.
+        pictures: concept -> URL of a strip of its images, for those that were wanted; the browser keeps what it has.
         on_event: called before the next run with what the visitor did.
     """
     size = len(kept)
