@@ -263,11 +263,11 @@ def _report(request: Request) -> None:
         "One HTML file to send to people who do not have this app: figures beside baselines, concepts with their images, classes, "
         "confusions and your edits. It opens from disk, without a network."
     )
-    title = request.name
+    title = resources.catalogue(request.root).models[request.model]
     st.download_button(
         "Download report",
-        lambda: report_html(resources.study(request.root, request.model), f"Concept model {title}", recipe=request.recipe).encode(),
-        f"report-{title}.html",
+        lambda: report_html(resources.study(request.root, request.model), title, recipe=request.recipe).encode(),
+        f"report-{request.name}.html",
         "text/html",
         key=ExportPage.key("report"),
         icon=":material/summarize:",
