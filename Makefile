@@ -14,7 +14,8 @@ app: $(VENV)/.installed
 	$(BIN)/cbm app
 
 test: $(VENV)/.installed-dev browser
-	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder tests/unit tests/real
+	CBM_CHECK_SHAPES=no $(BIN)/python -m pytest -n 2 --no-loadscope-reorder tests/app tests/e2e
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import hypothesis
 import jaxtyping
 import pytest
@@ -24,7 +26,8 @@ LIBRARY = [
     for room in (Path(__file__).resolve().parents[1] / "cbm").iterdir()
     if room.is_dir() and room.name not in ("ui", "__pycache__")
 ]
-jaxtyping.install_import_hook([*LIBRARY, "cbm.registry"], "checked_shapes.check")
+if os.environ.get("CBM_CHECK_SHAPES", "yes") == "yes":  # the Makefile leaves it out for the pages: it takes half of their time
+    jaxtyping.install_import_hook([*LIBRARY, "cbm.registry"], "checked_shapes.check")
 
 from cbm.demo.pipeline import Demonstrated
 from cbm.workspace.workspace import Workspace
@@ -61,8 +64,15 @@ def built_demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Dem
     """Every verb, run once on a few hundred scenes. Treat the workspace as read-only; `demo_copy` gives one to write to."""
     from cbm.demo import pipeline
 
-    workspace = Workspace(tmp_path_factory.mktemp("demo") / "workspace")
-    return workspace, pipeline.demo(workspace=workspace, settings=pipeline.TINY, device="cpu")
+    home = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        home = home.parent  # of all processes
+    workspace, result = Workspace(home / "demo" / "workspace"), home / "demo" / "result.json"
+    with filelock.FileLock(home / "demo.lock"):
+        if not result.exists():
+            built = pipeline.demo(workspace=workspace, settings=pipeline.TINY, device="cpu")
+            result.write_text(json.dumps(built.record()))
+    return workspace, pipeline.Demonstrated(**json.loads(result.read_text()))
 
 
 @pytest.fixture

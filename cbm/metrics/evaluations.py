@@ -51,8 +51,8 @@ RECONSTRUCTION = MetricPart(
     "How much of the embeddings the concepts keep (FVU, cosine), how sparsely (L0), and how many are dead.",
     NoSettings,
     label="Reconstruction",
-    needs="concepts that decode",
-    applies=lambda evaluation: evaluation.bottleneck.abilities.decodes,
+    needs="concepts that decode, and images that differ",
+    applies=lambda evaluation: evaluation.bottleneck.abilities.decodes and bool((evaluation.embeddings != evaluation.embeddings[:1]).any()),
     measure=_reconstruction,
 )
 

@@ -142,6 +142,12 @@ class ConceptModel:
         return tuple(names)
 
     @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """As `names`, but what several concepts are called by themselves carries the concept's number: "red #12"."""
+        own = zip(self.concepts.names, self.concepts.labels, strict=True)
+        return tuple(label if shown == name else shown for shown, (name, label) in zip(self.names, own, strict=True))
+
+    @cached_property
     def concept_table(self) -> ConceptTable:
         """The concepts as the user wants them shown: renamed, merged, hidden."""
         decisions = self.decisions

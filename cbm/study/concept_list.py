@@ -15,7 +15,7 @@ import pandas as pd
 import scipy.sparse
 from jaxtyping import Bool, Float32, Int
 
-from cbm.editing.recipe import Recipe
+from cbm.editing.recipe import Decisions, Recipe
 from cbm.names.names import same_name_key
 from cbm.study.concept_view import ConceptSummary
 from cbm.study.study import Study
@@ -60,7 +60,7 @@ FILTERS_EXPLAINED = (
 
 @dataclass(frozen=True, eq=False)
 class ConceptColumns:
-    """What all visitors share: one entry for each concept, in the dictionary's order."""
+    """One entry for each concept, in the dictionary's order."""
 
     names: tuple[str, ...]
     named: Bool[np.ndarray, " concepts"]
@@ -128,19 +128,17 @@ class ShownConcepts:
     """False for those that another represents since a merge."""
     renamed: Mapping[int, str]
     """Concept -> its new name, where that differs."""
-    groups: Mapping[int, tuple[int, ...]]
+    decisions: Decisions
 
     def tile(self, study: Study, concept: int) -> ConceptSummary:
         """One of them as a card shows it, without pictures."""
-        tile = study.unedited_concepts[concept]
-        name = self.names[concept]
-        return replace(tile, name=name, hidden=bool(self.hidden[concept]), renamed_from=tile.name if name != tile.name else None)
+        return study.summary(concept, self.decisions)
 
 
 def shown_concepts(study: Study, recipe: Recipe) -> ShownConcepts:
     """All concepts under a recipe."""
-    columns = concept_columns(study)
     decisions = recipe.decisions()
+    columns = _with_merged(concept_columns(study), study, decisions)
     names, named = list(columns.names), columns.named.copy()
     renamed = {concept: name for concept, name in decisions.names.items() if name != columns.names[concept]}
     for concept, name in renamed.items():
@@ -149,7 +147,17 @@ def shown_concepts(study: Study, recipe: Recipe) -> ShownConcepts:
     hidden[list(decisions.hidden)] = True
     standing = np.ones(len(columns), bool)
     standing[[member for member, first in decisions.standing_for.items() if member != first]] = False
-    return ShownConcepts(columns, names, named, hidden, standing, renamed, decisions.groups)
+    return ShownConcepts(columns, names, named, hidden, standing, renamed, decisions)
+
+
+def _with_merged(columns: ConceptColumns, study: Study, decisions: Decisions) -> ConceptColumns:
+    if not decisions.groups:
+        return columns
+    frequency, predictiveness, used = columns.frequency.copy(), columns.predictiveness.copy(), columns.used.copy()
+    for first in decisions.groups:
+        merged = study.summary(first, decisions)
+        frequency[first], predictiveness[first], used[first] = merged.frequency, merged.predictiveness, merged.used
+    return replace(columns, frequency=frequency, predictiveness=predictiveness, used=used)
 
 
 def filter_masks(
@@ -274,6 +282,6 @@ def concept_frame(study: Study, shown: ShownConcepts, concepts: Int[np.ndarray, 
             "name_score": np.where(columns.named[concepts], columns.score[concepts], np.nan),
             "top_class": classes[columns.top_class[concepts]],
             "hidden": shown.hidden[concepts],
-            "represents": [len(shown.groups.get(int(concept), (0,))) for concept in concepts],
+            "represents": [len(shown.decisions.groups.get(int(concept), (0,))) for concept in concepts],
         }
     )

@@ -9,7 +9,7 @@ from cbm.study.evidence import Firing, Known
 
 @dataclass(frozen=True)
 class ConceptSummary:
-    """One concept in a list."""
+    """One concept in a list, or several that were merged."""
 
     index: int
     name: str
@@ -29,6 +29,8 @@ class ConceptSummary:
     renamed_from: str | None = None
     used: bool = True
     """Whether any class has a weight for it, be it a negative one."""
+    members: tuple[int, ...] = ()
+    """The concepts that it represents since a merge, itself first; empty when it is one concept."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class ConceptView:
     """Everything about one concept."""
 
     summary: ConceptSummary
-    """The concept as the recipe shows it; of merged ones, the one that represents all."""
+    """The concept as the recipe shows it."""
     asked: int
     """The concept that was asked for; it may be merged into another."""
     fired: Firing

@@ -14,7 +14,7 @@ from jaxtyping import Float32, Int
 
 from cbm.core.errors import NotFoundError
 from cbm.editing.effect import EditEffect, MarginalEffect, marginal_effects, measure_recipe
-from cbm.editing.recipe import Recipe
+from cbm.editing.recipe import Decisions, Recipe
 from cbm.editing.scoring import ScoredSet
 from cbm.embeddings.sets import load_set
 from cbm.model.concept_model import ConceptModel
@@ -291,20 +291,34 @@ class Study(ModelImages):
         )
 
     def concepts(self, recipe: Recipe | None = None) -> list[ConceptSummary]:
-        """Every concept as a recipe shows it; of merged ones, the one that represents all."""
+        """Every concept as a recipe shows it, merged ones as one."""
         decisions = (self.model.recipe if recipe is None else recipe).decisions()
-        standing_for = decisions.standing_for
-        found = list(self.unedited_concepts)
-        for index in decisions.names.keys() | decisions.hidden:
-            concept = found[index]
-            name = decisions.names.get(index, concept.name)
-            renamed_from = concept.name if name != concept.name else None
-            found[index] = replace(concept, name=name, hidden=index in decisions.hidden, renamed_from=renamed_from)
-        return [concept for concept in found if standing_for.get(concept.index, concept.index) == concept.index]
+        merged = {member for first, members in decisions.groups.items() for member in members if member != first}
+        return [self.summary(index, decisions) for index in range(len(self.unedited_concepts)) if index not in merged]
+
+    def summary(self, concept: int, decisions: Decisions) -> ConceptSummary:
+        """A concept as it is shown; one that represents others since a merge has the frequency and the weight of all."""
+        found = self.unedited_concepts[concept]
+        name = decisions.names.get(concept, found.name)
+        if name != found.name or concept in decisions.hidden:
+            renamed_from = found.name if name != found.name else None
+            found = replace(found, name=name, hidden=concept in decisions.hidden, renamed_from=renamed_from)
+        members = decisions.groups.get(concept, ())
+        if not members:
+            return found
+        each = [self.unedited_concepts[member] for member in members]
+        return replace(
+            found,
+            members=members,
+            frequency=self.firing(members).frequency,
+            predictiveness=sum(member.predictiveness for member in each),
+            used=any(member.used for member in each),
+        )
 
     def with_pictures(self, concepts: Sequence[ConceptSummary], count: int = 6) -> list[ConceptSummary]:
         """The concepts with the images on which each is strongest."""
-        return [replace(concept, uris=tuple(self.uris[row] for row in self.strongest_rows(concept.index, count))) for concept in concepts]
+        rows = [self.firing(concept.members or (concept.index,)).rows[:count].tolist() for concept in concepts]
+        return [replace(concept, uris=tuple(self.uris[row] for row in shown)) for concept, shown in zip(concepts, rows, strict=True)]
 
     def firing_pictures(self, fired: Firing, rows: Sequence[int], recipe: Recipe | None = None) -> list[JudgedImage]:
         """Images titled by how strongly a concept fires on them: 0.00 where it is silent."""
@@ -339,7 +353,7 @@ class Study(ModelImages):
         position = next(position for position, entry in enumerate(listed) if entry.index == shown)
         fired = self.firing(members)
         return ConceptView(
-            summary=replace(listed[position], frequency=fired.frequency),
+            summary=listed[position],
             asked=concept,
             fired=fired,
             names=tuple((member, self.concept_names[member]) for member in members),

@@ -73,7 +73,7 @@ def explain(settings: Explain, workspace: Workspace, run: Run) -> Explained:
     explanation = opened.model.explain(embedding, found, settings.target)
     counterfactual = opened.model.counterfactual(embedding, found)
     lines = tuple(
-        ContributionLine(part.concept, part.name, part.activation, part.weight, part.contribution, part.share)
+        ContributionLine(part.concept, opened.model.labels[part.concept], part.activation, part.weight, part.contribution, part.share)
         for part in explanation.top(settings.top)
     )
     return Explained(
@@ -85,7 +85,7 @@ def explain(settings: Explain, workspace: Workspace, run: Run) -> Explained:
         bias=explanation.bias,
         contributions=lines,
         rest=explanation.rest(settings.top),
-        counterfactual=counterfactual.names if counterfactual.possible else None,
+        counterfactual=tuple(opened.model.labels[concept] for concept in counterfactual.concepts) if counterfactual.possible else None,
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from planted import correctable
 from playwright.sync_api import Locator, Page, expect
-from visits import Server, Visit
+from visits import TIMEOUT, Server, Visit
 
 from cbm.editing.recipe import AblateConcept, Recipe
 
@@ -26,8 +27,16 @@ def open_correctable(visit: Visit, server: Server) -> tuple[Page, Locator, int, 
 
 def scores(page: Page) -> dict[str, str]:
     """Class to probability, of the classes that the panel shows."""
-    names = page.locator(".steering .class .name").all_inner_texts()
-    return dict(zip(names, page.locator(".steering .class .value").all_inner_texts(), strict=True))
+    of_rows = "rows => rows.map(row => [row.querySelector('.name').innerText, row.querySelector('.value').innerText])"
+    return dict(page.locator(".steering .class").evaluate_all(of_rows))
+
+
+def expect_scores(page: Page, expected: dict[str, str]) -> None:
+    """Wait for them: what the server answers to a slider arrives after the slider has moved."""
+    end = time.monotonic() + TIMEOUT / 1000
+    while (shown := scores(page)) != expected and time.monotonic() < end:
+        page.wait_for_timeout(100)
+    assert shown == expected
 
 
 def drag(page: Page, slider: Locator, share: float) -> None:
@@ -64,7 +73,7 @@ def test_scores_move_while_the_thumb_is_held_and_letting_go_corrects_the_predict
     expect(page.get_by_text("Nothing has been changed")).to_be_visible()
     expect(slider).to_have_value("1")
     visit.settle()
-    assert scores(page) == before
+    expect_scores(page, before)
 
 
 def test_keyboard_steers_commits_and_puts_back(visit: Visit, server: Server) -> None:
@@ -77,7 +86,7 @@ def test_keyboard_steers_commits_and_puts_back(visit: Visit, server: Server) -> 
     expect(page.get_by_text("Not applied yet")).to_be_visible()
     slider.press("Escape")
     expect(slider).to_have_value("1")
-    assert scores(page) == before
+    expect_scores(page, before)
     for _ in range(4):
         slider.press("ArrowLeft")
     expect(slider).to_have_value("0.8")
@@ -95,7 +104,7 @@ def test_keyboard_steers_commits_and_puts_back(visit: Visit, server: Server) -> 
     slider.dblclick()
     expect(slider).to_have_value("1")
     visit.settle()
-    assert scores(page) == before
+    expect_scores(page, before)
 
 
 def test_edit_of_one_image_changes_no_other(visit: Visit, server: Server) -> None:

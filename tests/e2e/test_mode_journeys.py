@@ -15,23 +15,26 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from visits import Server, Visit
 
-StartServer = Callable[[str], Server]
+ServerOf = Callable[[str], Server]
 
 
-@pytest.fixture
-def start_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StartServer]:
-    """Starts the app in a mode, on a workspace of its own."""
-    running: list[Server] = []
+@pytest.fixture(scope="module")
+def server_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerOf]:
+    """The app's server in a mode, on a workspace of its own; the tests of a mode share it, as strangers do."""
+    running: dict[str, Server] = {}
 
     def start(mode: str) -> Server:
-        planted.build(tmp_path / "workspace")
-        monkeypatch.setenv("CBM_MODE", mode)
-        running.append(Server(tmp_path / "workspace", tmp_path / "server.log"))
-        running[-1].wait()
-        return running[-1]
+        if mode not in running:
+            folder = tmp_path_factory.mktemp(mode)
+            planted.build(folder / "workspace")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("CBM_MODE", mode)
+                running[mode] = Server(folder / "workspace", folder / "server.log")
+            running[mode].wait()
+        return running[mode]
 
     yield start
-    for server in running:
+    for server in running.values():
         server.stop()
 
 
@@ -71,8 +74,8 @@ def upload_archive(page: Page, visit: Visit, name: str) -> None:
     page.get_by_role("button", name="Build a model").click()
 
 
-def test_demo_mode_shows_the_result_and_has_no_place_to_write(start_server: StartServer, visitors: Callable[[Server], Visit]) -> None:
-    visit = visitors(start_server("demo"))
+def test_demo_mode_shows_the_result_and_has_no_place_to_write(server_of: ServerOf, visitors: Callable[[Server], Visit]) -> None:
+    visit = visitors(server_of("demo"))
     page = visit.open()
     sidebar = page.get_by_test_id("stSidebar")
     expect(sidebar.get_by_text("Demo, read only").first).to_be_visible()
@@ -90,8 +93,8 @@ _LISTEN = """
 
 
 @pytest.mark.parametrize("address", ["/data", "/discover", "/jobs"])
-def test_addresses_of_pages_that_write_lead_nowhere_in_a_demo(start_server: StartServer, browser: Browser, address: str) -> None:
-    visit = Visit(browser, start_server("demo").url)
+def test_addresses_of_pages_that_write_lead_nowhere_in_a_demo(server_of: ServerOf, browser: Browser, address: str) -> None:
+    visit = Visit(browser, server_of("demo").url)
     visit.page.add_init_script(_LISTEN)
     page = visit.open(address)
     # Heard as it is said: a browser that has to connect again runs the main page once more, without the message.
@@ -102,11 +105,10 @@ def test_addresses_of_pages_that_write_lead_nowhere_in_a_demo(start_server: Star
 
 
 def test_demo_started_by_the_command_has_headers_that_every_page_can_live_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, browser: Browser
+    server_of: ServerOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, browser: Browser
 ) -> None:
-    planted.build(tmp_path / "workspace")
     monkeypatch.setenv("CBM_MODE", "demo")
-    server = Server(tmp_path / "workspace", tmp_path / "server.log", by_command=True)
+    server = Server(server_of("demo").workspace, tmp_path / "server.log", by_command=True)
     try:
         server.wait()
         visit = Visit(browser, server.url)
@@ -124,8 +126,8 @@ def test_demo_started_by_the_command_has_headers_that_every_page_can_live_with(
         server.stop()
 
 
-def test_edits_in_a_demo_stay_in_the_visitors_tab(start_server: StartServer, visitors: Callable[[Server], Visit]) -> None:
-    server = start_server("demo")
+def test_edits_in_a_demo_stay_in_the_visitors_tab(server_of: ServerOf, visitors: Callable[[Server], Visit]) -> None:
+    server = server_of("demo")
     before = {file: file.stat().st_mtime_ns for file in server.workspace.rglob("*")}
     anna, bert = visitors(server), visitors(server)
     page = anna.open("/concept?concept=3")
@@ -137,8 +139,8 @@ def test_edits_in_a_demo_stay_in_the_visitors_tab(start_server: StartServer, vis
     assert {file: file.stat().st_mtime_ns for file in server.workspace.rglob("*")} == before
 
 
-def test_two_hosted_visitors_at_once_never_see_each_others_work(start_server: StartServer, visitors: Callable[[Server], Visit]) -> None:
-    server = start_server("hosted")
+def test_two_hosted_visitors_at_once_never_see_each_others_work(server_of: ServerOf, visitors: Callable[[Server], Visit]) -> None:
+    server = server_of("hosted")
     anna, bert = visitors(server), visitors(server)
     hers, his = anna.open(), bert.open()
     upload_archive(hers, anna, "anna")
@@ -160,8 +162,8 @@ def test_two_hosted_visitors_at_once_never_see_each_others_work(start_server: St
     expect(bert.open(f"/concept?concept=3&workspace={_workspace(his)}").get_by_role("heading", level=1)).not_to_have_text("anna's name")
 
 
-def test_hosted_visitor_comes_back_and_deletes_their_data(start_server: StartServer, visitors: Callable[[Server], Visit]) -> None:
-    server = start_server("hosted")
+def test_hosted_visitor_comes_back_and_deletes_their_data(server_of: ServerOf, visitors: Callable[[Server], Visit]) -> None:
+    server = server_of("hosted")
     visit = visitors(server)
     page = visit.open()
     upload_archive(page, visit, "anna")
@@ -181,8 +183,8 @@ def test_hosted_visitor_comes_back_and_deletes_their_data(start_server: StartSer
 
 
 @pytest.mark.parametrize("address", ["/", "/concept?concept=3"])
-def test_wrong_mode_is_told_in_the_page(start_server: StartServer, visitors: Callable[[Server], Visit], address: str) -> None:
-    page = visitors(start_server("public")).open(address)
+def test_wrong_mode_is_told_in_the_page(server_of: ServerOf, visitors: Callable[[Server], Visit], address: str) -> None:
+    page = visitors(server_of("public")).open(address)
     expect(page.get_by_text("CBM_MODE is 'public'; it must be local, hosted or demo.")).to_be_visible()
 
 

@@ -20,7 +20,8 @@ from cbm.study.study import Study
 from cbm.ui.frame import resources
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+_BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",

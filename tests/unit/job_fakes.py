@@ -53,8 +53,11 @@ def child_of(job: Job) -> int:
 
 
 def gone(process: int) -> bool:
-    status = Path(f"/proc/{process}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # the latter when it ends between the opening and the reading
+        return True
+    return status.rpartition(")")[2].split()[0] == "Z"
 
 
 def until_gone(process: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -19,6 +21,21 @@ Built = tuple[Workspace, Demonstrated]
 
 
 def cbm(*arguments: str, workspace: Workspace) -> subprocess.CompletedProcess[str]:
+    """The command as its entry point runs it, in this process, which has its libraries loaded already."""
+    command, output, errors = ["cbm", *arguments], io.StringIO(), io.StringIO()
+    status = 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        patch.setattr(sys, "argv", command)
+        patch.setenv("CBM_WORKSPACE", str(workspace.root))
+        try:
+            main()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+    return subprocess.CompletedProcess(command, status, output.getvalue(), errors.getvalue())
+
+
+def shell(*arguments: str, workspace: Workspace) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
     environment = {**os.environ, "CBM_WORKSPACE": str(workspace.root)}
     return subprocess.run([sys.executable, "-m", "cbm", *arguments], capture_output=True, text=True, check=False, env=environment)
 
@@ -30,7 +47,7 @@ def last_line(result: subprocess.CompletedProcess[str]) -> dict:
 
 def test_list_and_show_print_json(built_demo: Built) -> None:
     workspace, result = built_demo
-    listed = last_line(cbm("list", "model", "--json", workspace=workspace))["artifacts"]
+    listed = last_line(shell("list", "model", "--json", workspace=workspace))["artifacts"]
     assert result.model in [artifact["id"] for artifact in listed]
     shown = last_line(cbm("show", result.model.partition("-")[2][:10], "--json", workspace=workspace))
     assert shown["id"] == result.model
@@ -80,6 +97,13 @@ def test_mistakes_get_a_message_and_exit_code_2(arguments: list[str], message: s
     assert "Traceback" not in result.stderr
 
 
+def test_a_mistake_ends_the_process_with_exit_code_2(tmp_path: Path) -> None:
+    result = shell("show", "nothing", workspace=Workspace(tmp_path))
+    assert result.returncode == 2
+    assert "cbm list" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_workspace_that_cannot_be_written_is_a_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = cbm("embed", "scenes:classes?count=2", workspace=Workspace(tmp_path / "file" / "workspace"))
@@ -114,7 +138,7 @@ def test_ctrl_c_says_that_what_was_finished_is_kept(monkeypatch: pytest.MonkeyPa
 
 
 def test_help_lists_every_verb(tmp_path: Path) -> None:
-    text = cbm("--help", workspace=Workspace(tmp_path)).stdout
+    text = shell("--help", workspace=Workspace(tmp_path)).stdout
     verbs = "demo embed import vocabulary discover sweep name build train evaluate explain edit export list show remove app serve worker"
     for verb in verbs.split():
         assert f" {verb} " in text, verb

@@ -39,6 +39,16 @@ def test_tiles_are_those_of_the_study(study: Study, recipe: Recipe) -> None:
     assert mine == study.concepts(recipe)
 
 
+def test_merged_concepts_are_one_with_what_fires_for_any_of_them(study: Study) -> None:
+    ((first, members),) = RECIPE.decisions().groups.items()
+    dense = np.asarray(study.scored.codes.todense())[:, list(members)]
+    shown = study.summary(first, RECIPE.decisions())
+    assert shown.frequency == (dense.sum(axis=1) != 0).mean()
+    (pictured,) = study.with_pictures([shown], 1)
+    assert pictured.uris == (study.uris[int(dense.sum(axis=1).argmax())],)
+    assert shown_concepts(study, RECIPE).columns.frequency[first] == np.float32(shown.frequency)
+
+
 def test_filters_are_what_their_words_say(study: Study) -> None:
     shown = shown_concepts(study, RECIPE)
     masks = filter_masks(shown, pins=(4, 999_999))

@@ -11,6 +11,7 @@ import streamlit as st
 
 from cbm.core.errors import CbmError, InvalidInputError
 from cbm.jobs import Job, Jobs, State
+from cbm.jobs.history import Reported
 from cbm.registry import VERBS
 from cbm.ui.access import modes, quotas
 from cbm.ui.frame import messages, resources
@@ -20,7 +21,7 @@ from cbm.ui.frame.state import JOB
 from cbm.ui.widgets import figures
 from cbm.ui.widgets.figures.discovery import reported_curve
 
-EVERY = "500ms"
+EVERY = "1s"
 MANY_CURVES = 6
 _SEEN_LIVE = Slot[tuple[str, ...]]("jobs_seen_live", ())
 """Jobs that this visitor saw alive."""
@@ -54,7 +55,6 @@ _FIGURES: Mapping[str, str] = {
     "encoded": "Newly encoded",
     "rejected": "Rejected",
 }
-_ORDINALS = {2: "second", 3: "third"}
 
 
 def submit(kind: str, parameters: Mapping[str, Any], *, title: str) -> str:
@@ -206,6 +206,8 @@ def _curves(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> Non
     if curves is not None and not curves:
         return
     reported = jobs.history(job.id)
+    if job.live:
+        reported = _until_last_redraw(reported)
     if curves is None:
         curves = list({name: None for entry in reported for name in entry.figures})[:MANY_CURVES]
     drawn = [name for name in curves if sum(name in entry.figures for entry in reported) > 1]
@@ -221,6 +223,13 @@ def _curves(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> Non
                 config=figures.CHART_OPTIONS,
                 alt=f"{label} over time, now {values[-1]:.3g}",
             )
+
+
+def _until_last_redraw(reported: Sequence[Reported]) -> Sequence[Reported]:
+    """What the charts of a running job show: drawn with every report, they would keep a core of the visitor's machine busy."""
+    newest = reported[-1].seconds if reported else 0.0
+    between = min(30.0, max(4.0, newest / 10))
+    return [entry for entry in reported if entry.seconds <= newest // between * between]
 
 
 def _ended(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> None:
@@ -342,8 +351,8 @@ def pace_line(job: Job, remaining: float | None) -> str:
 def resumed_line(job: Job) -> str:
     """Why a job did not run in one go, for one whose worker ended."""
     if job.interruption == "died":
-        times = f" (for the {_ORDINALS.get(job.resumed, f'{job.resumed}th')} time)" if job.resumed > 1 else ""
-        return f":material/restart_alt: Resumed after its worker died{times}."
+        times = f" {job.resumed} times" if job.resumed > 1 else ""
+        return f":material/restart_alt: Resumed{times} after its worker died."
     return ":material/restart_alt: Resumed after the app was restarted."
 
 
