@@ -1,4 +1,4 @@
-"""Parts by name: dictionaries, bottlenecks, naming rules, heads, metrics, sources and verbs.
+"""Parts by name: dictionaries, bottlenecks and their methods, naming rules, heads, metrics, sources and verbs.
 
 A part is one file and one line here. The command line, the forms, the jobs, the hosted limits, the docs' tables and the lineage are
 derived from what the file says; nothing else lists the parts. A line names the module and the attribute that holds the `Part`, so that
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from cbm.core.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from cbm.bottlenecks.part import MethodPart
     from cbm.core.bottleneck import Bottleneck
     from cbm.dictionaries.part import DictionaryPart
     from cbm.heads.part import HeadPart
@@ -112,9 +113,20 @@ BOTTLENECKS: Registry[type[Bottleneck]] = Registry(
         "pca": "cbm.dictionaries.linear:PcaDictionary",
         "random": "cbm.dictionaries.jumprelu:RandomDictionary",
         "neurons": "cbm.dictionaries.linear:NeuronDictionary",
+        "linear": "cbm.bottlenecks.linear:LinearConcepts",
     },
 )
-"""The classes that a stored bottleneck may be of; what is learned as one of `DICTIONARIES` ends as one of these."""
+"""The classes that a stored bottleneck may be of; what `DICTIONARIES` and `METHODS` learn ends as one of these."""
+
+METHODS: Registry[MethodPart] = Registry(
+    "method",
+    {
+        "words": "cbm.bottlenecks.words:PART",
+        "posthoc": "cbm.bottlenecks.posthoc:PART",
+        "label-free": "cbm.bottlenecks.label_free:PART",
+    },
+)
+"""Ways to make a bottleneck whose concepts have names from the start."""
 
 HEADS: Registry[HeadPart] = Registry(
     "head",
@@ -167,6 +179,7 @@ VERBS: Registry[Verb[..., Any]] = Registry(
         "discover": "cbm.verbs.discover:discover",
         "sweep": "cbm.verbs.sweep:sweep",
         "name": "cbm.verbs.name:name",
+        "bottleneck": "cbm.verbs.bottleneck:bottleneck",
         "build": "cbm.verbs.build:build",
         "train": "cbm.verbs.train:train",
         "evaluate": "cbm.verbs.evaluate:evaluate",
@@ -178,5 +191,5 @@ VERBS: Registry[Verb[..., Any]] = Registry(
     },
 )
 
-LISTS: tuple[Registry[Any], ...] = (SOURCES, DICTIONARIES, RULES, BOTTLENECKS, HEADS, METRICS)
+LISTS: tuple[Registry[Any], ...] = (SOURCES, DICTIONARIES, RULES, METHODS, BOTTLENECKS, HEADS, METRICS)
 """All but the verbs, in the order in which the pipeline uses them."""

@@ -173,23 +173,32 @@ class ConceptTable:
     @classmethod
     def unnamed(cls, statistics: ActivationStatistics) -> ConceptTable:
         """A table without any name: what a dictionary has before naming."""
+        return cls._given(None, statistics, {})
+
+    @classmethod
+    def named_by_method(cls, names: Sequence[str], statistics: ActivationStatistics, details: Mapping[str, Any]) -> ConceptTable:
+        """A table of the names that a bottleneck's own method gave; they have no rivals and no score."""
+        return cls._given(names, statistics, details)
+
+    @classmethod
+    def _given(cls, names: Sequence[str] | None, statistics: ActivationStatistics, details: Mapping[str, Any]) -> ConceptTable:
         import pandas as pd
 
         size = len(statistics.density)
         frame = pd.DataFrame(
             {
                 "index": np.arange(size, dtype=np.int32),
-                "name": [""] * size,
-                "candidates": [[] for _ in range(size)],
-                "scores": [[] for _ in range(size)],
+                "name": [""] * size if names is None else list(names),
+                "candidates": [[] for _ in range(size)] if names is None else [[name] for name in names],
+                "scores": [[] for _ in range(size)] if names is None else [[0.0] for _ in names],
                 "score": np.zeros(size, np.float32),
-                "named": np.zeros(size, bool),
+                "named": np.full(size, names is not None),
                 "density": statistics.density,
                 "mean_activation": statistics.mean_activation,
                 "max_activation": statistics.max_activation,
             }
         )
-        return cls(frame)
+        return cls(frame, details)
 
     def save(self, folder: Path) -> None:
         """Write `concepts.parquet` into `folder`: the rows, and details, hidden and merged in the file's metadata."""

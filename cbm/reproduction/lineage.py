@@ -22,12 +22,15 @@ from cbm.workspace.requests import (
     Editing,
     EncodedImages,
     EncodedNames,
+    Fitting,
     ImportedNames,
     ImportedVectors,
     LoadedBundle,
     Naming,
+    OwnNames,
     Training,
 )
+from cbm.workspace.rows import RowSelection
 from cbm.workspace.workspace import Workspace
 
 _CHECKPOINTS = (".safetensors", ".pt", ".pth", ".bin")
@@ -63,8 +66,14 @@ class Lineage:
                     self._names(artifact.id, request)
                 case Discovery() as request:
                     self._discovery(artifact.id, request)
+                case Fitting() as request:
+                    self._fitting(artifact.id, request, "dictionary")
                 case Naming() as request:
                     self._naming(artifact.id, request)
+                case OwnNames() as request:
+                    made = self._workspace.get(request.dictionary, DictionaryArtifact).fitting
+                    assert made is not None, "only methods name their concepts"
+                    self._fitting(artifact.id, made, "concepts")
                 case Training() as request:
                     self._training(artifact.id, request)
                 case Editing() as request:
@@ -125,6 +134,15 @@ class Lineage:
         sets = [self.require(embeddings) for embeddings in request.sets]
         dim = load_set(self._workspace, request.sets[0]).dim
         self._add("discover", "dictionary", "dictionary", identifier, (sets,), training_arguments(request.training, dim))
+
+    def _fitting(self, identifier: str, request: Fitting, result: str) -> None:
+        """The one step that makes a bottleneck and its names; `result` says which of the two the identifier is."""
+        options: dict[str, Any] = {"method": request.method, "seed": request.seed, "options": dict(request.options)}
+        if request.vocabulary is not None:
+            options["words"] = self.require(request.vocabulary)
+        if request.on.selection == RowSelection():
+            options["whole"] = True
+        self._add("bottleneck", result, result, identifier, (self.require(request.on.embeddings),), options)
 
     def _naming(self, identifier: str, request: Naming) -> None:
         made = self.require(request.dictionary)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from cbm.core.bottleneck import Bottleneck
 from cbm.core.errors import InvalidInputError
 from cbm.core.run import Run
 from cbm.core.settings import make_settings, settings_fields
-from cbm.dictionaries.base import Dictionary
 from cbm.heads.base import LinearHead
 from cbm.heads.fit import HeadReport, HeadsConfig, LabelledRows, compare_heads
 from cbm.heads.nec_path import NecPath
@@ -34,7 +34,7 @@ class FittedHeads:
 
 
 def fit_heads(
-    dictionary: Dictionary,
+    bottleneck: Bottleneck,
     training: Rows,
     test: Rows,
     classes: Sequence[str],
@@ -57,7 +57,7 @@ def fit_heads(
         config = replace(config, dense=part.name, dense_settings=own)
     elif isinstance(own, SparseSettings):
         config = replace(config, tolerance=own.tolerance)
-    rows = [LabelledRows(dictionary.encode(some.embeddings), some.embeddings, some.labels_among(classes)) for some in (training, test)]
+    rows = [LabelledRows(bottleneck.encode(some.embeddings), some.embeddings, some.labels_among(classes)) for some in (training, test)]
     report = compare_heads(rows[0], rows[1], len(classes), class_text_embeddings=class_text, config=config, run=run)
     if part.dense:
         head = report.dense

@@ -6,21 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cbm.core.errors import MissingWeightsError, NotFoundError
 from cbm.core.run import Run
 from cbm.core.settings import make_settings, settings_fields
 from cbm.core.wording import percent
 from cbm.editing.recipe import NameEdit, Recipe
-from cbm.registry import HEADS
+from cbm.registry import HEADS, METHODS
 from cbm.verbs.base import AsJob, Hosted, OnDevice, Option, Seeded, SettingsOf, VerbResult, verb
-from cbm.workspace.artifacts import ConceptsArtifact, ModelArtifact
+from cbm.verbs.class_texts import class_texts
+from cbm.workspace.artifacts import ConceptsArtifact, DictionaryArtifact, ModelArtifact
 from cbm.workspace.requests import Training
 from cbm.workspace.workspace import Draft, Workspace
 
 if TYPE_CHECKING:
-    import numpy as np
-    from jaxtyping import Float32
-
     from cbm.embeddings.sets import EmbeddingSet
     from cbm.names.concepts import ConceptTable
 
@@ -83,6 +80,7 @@ def train(settings: Train, workspace: Workspace, run: Run) -> Trained:
     from cbm.study.held_out import training_and_test
 
     source = workspace.get(settings.concepts, ConceptsArtifact)
+    made_by = workspace.get(source.dictionary, DictionaryArtifact)
     table = ConceptTable.load(source.path)
     images = load_set(workspace, settings.on)
     tests = load_set(workspace, settings.test) if settings.test else None
@@ -95,17 +93,19 @@ def train(settings: Train, workspace: Workspace, run: Run) -> Trained:
     request = Training(source.id, training_rows.chosen, test_rows.chosen, settings.head, necs, run.seed, names, _own_options(settings))
 
     def write(draft: Draft) -> None:
-        from cbm.dictionaries.base import load_dictionary
+        from cbm.bottlenecks.base import load_bottleneck
         from cbm.model.concept_model import ConceptModel
         from cbm.model.save import write_model
+        from cbm.names.vocabulary import Vocabulary
         from cbm.verbs.fitting import fit_heads
 
-        dictionary = load_dictionary(workspace.get(source.dictionary).path)
-        text = _class_embeddings(workspace, source, images, run.device)
+        dictionary = load_bottleneck(made_by.path)
+        vocabulary = None if source.vocabulary is None else Vocabulary.load(workspace.get(source.vocabulary))
+        text = class_texts(images, vocabulary, run.device)
         fitted = fit_heads(dictionary, training_rows, test_rows, images.classes, request, text, run)
         draft.metrics.update(fitted.metrics)
         method = {
-            "name": "Discover-then-Name",
+            "name": "Discover-then-Name" if made_by.fitting is None else METHODS[made_by.fitting.method].label,
             "head": settings.head,
             "seed": run.seed,
             "concepts": source.id,
@@ -142,32 +142,6 @@ def _require_same_world(images: EmbeddingSet, table: ConceptTable, concepts: str
 
     BackboneReference.from_dict(table.details["backbone"]).require_match(images.backbone, f"{concepts} and {images.id}")
     require_space(images.space, table.details["space"], images.id, concepts)
-
-
-def _class_embeddings(
-    workspace: Workspace, concepts: ConceptsArtifact, images: EmbeddingSet, device: str
-) -> Float32[np.ndarray, "classes dim"] | None:
-    """Text embeddings of the class names, for zero-shot: from the vocabulary if it holds them all, else from the backbone if it is here."""
-    from cbm.names.vocabulary import Vocabulary
-    from cbm.study.opened import backbone_of
-
-    names = [name.replace("_", " ").casefold() for name in images.classes]
-    if concepts.vocabulary is not None:
-        vocabulary = Vocabulary.load(workspace.get(concepts.vocabulary))
-        rows = {word.casefold(): row for row, word in enumerate(vocabulary.names)}
-        if all(name in rows for name in names):
-            return vocabulary.embeddings[[rows[name] for name in names]]
-    if images.backbone.is_foreign:
-        # Whoever brings vectors asked for no weights, and loading the stated tag might download them.
-        return None
-    try:
-        backbone = backbone_of(images.backbone, None, device)
-    except (MissingWeightsError, NotFoundError):
-        return None
-    # A checkpoint is remembered by its file name, and another file of that name may lie here.
-    if not backbone.reference.matches(images.backbone):
-        return None
-    return backbone.encode_texts(names, templates=("a photo of a {}.",))
 
 
 def _trained(artifact: ModelArtifact) -> Trained:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from cbm.core.errors import CorruptArtifactError, InvalidInputError
 from cbm.workspace.figures import ConceptsFigures, DictionaryFigures, EmbeddingsFigures, ModelFigures, VocabularyFigures
 from cbm.workspace.ids import ArtifactId
-from cbm.workspace.requests import KINDS, Discovery, Editing, Kind, LoadedBundle, Naming, Request, Training
+from cbm.workspace.requests import KINDS, Discovery, Editing, Fitting, Kind, LoadedBundle, Naming, OwnNames, Request, Training
 from cbm.workspace.rows import ChosenRows
 from cbm.workspace.schema import read_record
 
@@ -124,8 +124,13 @@ class DictionaryArtifact(Artifact):
 
     @property
     def discovery(self) -> Discovery | None:
-        """How it was learnt; None for one that no verb made."""
+        """How it was discovered; None for one that was not."""
         return self.made if isinstance(self.made, Discovery) else None
+
+    @property
+    def fitting(self) -> Fitting | None:
+        """How its method learned it; None for one that was discovered."""
+        return self.made if isinstance(self.made, Fitting) else None
 
     @property
     def sets(self) -> tuple[ArtifactId, ...]:
@@ -154,8 +159,8 @@ class ConceptsArtifact(Artifact):
 
     @property
     def vocabulary(self) -> ArtifactId | None:
-        """None where the names were not taken from a vocabulary."""
-        return self.naming.vocabulary if self.naming else None
+        """None where the names do not come from a vocabulary."""
+        return self.made.vocabulary if isinstance(self.made, Naming | OwnNames) else None
 
     @property
     def on(self) -> tuple[ArtifactId, ...]:

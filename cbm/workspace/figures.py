@@ -67,6 +67,8 @@ class DictionaryFigures(Figures):
     held_out: int | None = None
     samples_per_second: float | None = None
     seconds: float | None = None
+    method: Mapping[str, float] | None = None
+    """What a method with named concepts says of itself."""
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Self:
@@ -84,6 +86,8 @@ class ConceptsFigures(Figures):
     mean_score: float | None = None
     hubs: int | None = None
     threshold: float | None = None
+    active: float | None = None
+    """Mean number of concepts that are active per image, where that was measured."""
 
 
 @dataclass(frozen=True)

@@ -207,6 +207,73 @@ class Discovery(Request["DictionaryArtifact"]):
 
 
 @dataclass(frozen=True)
+class Fitting(Request["DictionaryArtifact"]):
+    """A bottleneck whose method names its concepts."""
+
+    kind: ClassVar[Kind] = "dictionary"
+    way: ClassVar[str] = "fitted"
+
+    method: str
+    options: Mapping[str, Any]
+    """Every setting of the method."""
+    seed: int
+    on: ChosenRows
+    """The images that it learned from."""
+    vocabulary: ArtifactId | None
+    space: str
+    backbone: Mapping[str, str]
+
+    def parameters(self) -> dict[str, Any]:
+        return {
+            "method": self.method,
+            "options": dict(self.options),
+            "seed": self.seed,
+            "on": self.on.selection,
+            "space": self.space,
+            "backbone": dict(self.backbone),
+        }
+
+    def named_parents(self) -> Parents:
+        return {"on": self.on.embeddings} | ({} if self.vocabulary is None else {"vocabulary": self.vocabulary})
+
+    @classmethod
+    def read(cls, parameters: Mapping[str, Any], parents: Parents) -> Self:
+        return cls(
+            parameters["method"],
+            parameters["options"],
+            parameters["seed"],
+            ChosenRows(_one(parents, "on"), RowSelection.from_json(parameters["on"])),
+            _one(parents, "vocabulary") if "vocabulary" in parents else None,
+            parameters["space"],
+            parameters["backbone"],
+        )
+
+
+@dataclass(frozen=True)
+class OwnNames(Request["ConceptsArtifact"]):
+    """The names that a bottleneck's method gave its concepts."""
+
+    kind: ClassVar[Kind] = "concepts"
+    way: ClassVar[str] = "own"
+
+    dictionary: ArtifactId
+    on: tuple[ArtifactId, ...]
+    """Embedding sets on which the concepts' activations were measured."""
+    vocabulary: ArtifactId | None
+
+    def parameters(self) -> dict[str, Any]:
+        return {}
+
+    def named_parents(self) -> Parents:
+        parents: Parents = {"dictionary": self.dictionary, "on": self.on}
+        return {**parents} | ({} if self.vocabulary is None else {"vocabulary": self.vocabulary})
+
+    @classmethod
+    def read(cls, parameters: Mapping[str, Any], parents: Parents) -> Self:
+        return cls(_one(parents, "dictionary"), _several(parents, "on"), _one(parents, "vocabulary") if "vocabulary" in parents else None)
+
+
+@dataclass(frozen=True)
 class Naming(Request["ConceptsArtifact"]):
     """Names from a vocabulary for the latents of a dictionary."""
 
@@ -357,7 +424,9 @@ _REQUESTS: tuple[type[Request[Any]], ...] = (
     EncodedNames,
     ImportedNames,
     Discovery,
+    Fitting,
     Naming,
+    OwnNames,
     Training,
     Editing,
     LoadedBundle,

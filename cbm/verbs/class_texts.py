@@ -1,0 +1,40 @@
+"""Text embeddings of class names, for zero-shot and for telling words that say the class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cbm.core.errors import MissingWeightsError, NotFoundError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float32
+
+    from cbm.embeddings.sets import EmbeddingSet
+    from cbm.names.vocabulary import Vocabulary
+
+TEMPLATE = "a photo of a {}."
+
+
+def class_texts(images: EmbeddingSet, vocabulary: Vocabulary | None, device: str) -> Float32[np.ndarray, "classes dim"] | None:
+    """From the vocabulary if it holds them all, else from the backbone if it is here; None where they cannot be had."""
+    from cbm.study.opened import backbone_of
+
+    names = [name.replace("_", " ").casefold() for name in images.classes]
+    if not names:
+        return None
+    if vocabulary is not None:
+        rows = {word.casefold(): row for row, word in enumerate(vocabulary.names)}
+        if all(name in rows for name in names):
+            return vocabulary.embeddings[[rows[name] for name in names]]
+    if images.backbone.is_foreign:
+        # Whoever brings vectors asked for no weights, and loading the stated tag might download them.
+        return None
+    try:
+        backbone = backbone_of(images.backbone, None, device)
+    except (MissingWeightsError, NotFoundError):
+        return None
+    # A checkpoint is remembered by its file name, and another file of that name may lie here.
+    if not backbone.reference.matches(images.backbone):
+        return None
+    return backbone.encode_texts(names, templates=(TEMPLATE,))
