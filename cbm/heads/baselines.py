@@ -9,13 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int
 
+from cbm.bottlenecks.linear import LinearConcepts
 from cbm.core.arrays import unit_rows
+from cbm.core.bottleneck import Bottleneck
 from cbm.core.errors import MismatchError
 from cbm.core.progress import CancelCheck, ProgressCallback
 from cbm.dictionaries.linear import RandomProjections
 from cbm.heads.base import checked_labels
 from cbm.heads.dense_probe import ROW_NORM, ConvergedProbeConfig, fit_logistic_regression, spread_over_classes
 from cbm.heads.nec_path import NecPath, NecPathConfig, fit_nec_path
+from cbm.heads.problem import DENSE_ABOVE
 from cbm.metrics.classification import STANDARD_NECS, accuracy
 
 
@@ -89,8 +92,14 @@ def random_concept_path(
     progress: ProgressCallback | None = None,
     cancelled: CancelCheck | None = None,
 ) -> NecPath:
-    """The NEC path on as many random directions as there are concepts, the baseline of every NEC curve (VLG-CBM, section 5)."""
-    concepts = RandomProjections.draw(embeddings, size=size, k=active, seed=seed)
+    """The NEC path on as many random directions as there are concepts, the baseline of every NEC curve (VLG-CBM, section 5).
+
+    They are as sparse as the concepts: the `active` largest projections of each image, or all of them where most concepts are active.
+    """
+    concepts: Bottleneck = RandomProjections.draw(embeddings, size=size, k=active, seed=seed)
+    if active > DENSE_ABOVE * size:
+        directions = np.random.default_rng(seed).standard_normal((size, embeddings.shape[1]))
+        concepts = LinearConcepts.standardised(directions, [f"direction {number}" for number in range(size)], embeddings)
     encoded_test = (concepts.encode(test[0]), test[1]) if test is not None else None
     return fit_nec_path(
         concepts.encode(embeddings),

@@ -23,6 +23,9 @@ import torch
 import torch.nn.functional as F
 from scipy import sparse
 
+DENSE_ABOVE = 0.3
+"""Share of activations that are not zero from which concepts count as dense."""
+
 
 @dataclass(frozen=True)
 class Penalty:
@@ -78,6 +81,8 @@ class SparseProblem:
         """μ/σ."""
         columns.data *= np.repeat(self.inverse_deviation, np.diff(columns.indptr))
         self.columns = sparse.csc_matrix((columns.data.astype(self.dtype), columns.indices, columns.indptr), shape=columns.shape)
+        self.full = torch.from_numpy(self.columns.toarray()) if self.columns.nnz > DENSE_ABOVE * self.rows * self.concepts else None
+        """[rows, concepts], where so few activations are zero that dense products are faster than gathers."""
         self.label_share = np.bincount(labels, minlength=classes) / self.rows
 
     def evaluate(self, logits: torch.Tensor) -> State:
@@ -100,6 +105,9 @@ class SparseProblem:
 
     def full_gradient(self, residual: torch.Tensor) -> np.ndarray:
         """Gradient of the loss for every weight, [classes, concepts] float64, through one transposed gather over the stored columns."""
+        mean_residual = residual.double().mean(dim=1).numpy()
+        if self.full is not None:
+            return (residual @ self.full).numpy().astype(np.float64) / self.rows - np.outer(mean_residual, self.shift)
         gathered = F.embedding_bag(
             torch.from_numpy(self.columns.indices.astype(np.int64)),
             residual.T.contiguous(),
@@ -107,7 +115,6 @@ class SparseProblem:
             per_sample_weights=torch.from_numpy(self.columns.data),
             mode="sum",
         )
-        mean_residual = residual.double().mean(dim=1).numpy()
         return gathered.numpy().T / self.rows - np.outer(mean_residual, self.shift)
 
     def smallest_strength_without_weights(self, l1_share: float) -> float:

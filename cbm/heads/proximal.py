@@ -48,6 +48,10 @@ class SolverConfig:
     preconditioned: bool = True
 
 
+_ROOM, _ROOM_DENSE = 1000, 200
+"""Pairs that may join the working set at once, or as many as it has."""
+
+
 def solve(
     problem: SparseProblem,
     penalty: Penalty,
@@ -81,7 +85,7 @@ def solve(
         if len(fresh) == 0:
             inner_tolerance *= 0.3
             continue
-        room = max(1000, len(pairs))
+        room = max(_ROOM_DENSE if problem.full is not None else _ROOM, len(pairs))
         if len(fresh) > room:
             fresh = fresh[np.argsort(-np.abs(gradient[fresh]), kind="stable")[:room]]
         joined = np.union1d(pairs, fresh)
@@ -102,7 +106,12 @@ def _starting_point(
     else:
         bias, gradient, previous, held, values = start.bias, start.gradient, start.penalty.l1, start.pairs, start.weights
     bound = max(2 * penalty.l1 - previous, 0.5 * penalty.l1)
-    pairs = np.union1d(held, np.flatnonzero(np.abs(gradient) >= bound))
+    likely = np.flatnonzero(np.abs(gradient) >= bound)
+    if problem.full is not None:
+        # Dense concepts resemble each other, so that the rule keeps nearly all of them; a full gradient costs no more than a few steps.
+        most = max(_ROOM_DENSE, len(held))
+        likely = likely[np.argsort(-np.abs(gradient[likely]), kind="stable")[:most]]
+    pairs = np.union1d(held, likely)
     weights = np.zeros(len(pairs))
     weights[np.searchsorted(pairs, held)] = values
     return weights, bias, pairs, gradient

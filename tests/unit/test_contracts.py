@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cbm.bottlenecks.base import load_bottleneck
+from cbm.bottlenecks.linear import LinearConcepts
 from cbm.core.bottleneck import Bottleneck
 from cbm.core.codes import Codes
 from cbm.core.errors import InvalidInputError, MismatchError
@@ -56,6 +57,10 @@ def with_random_parameters(kind: str) -> Bottleneck:
                 for name, tensor in found.tensors().items()
             }
             return BOTTLENECKS[kind].from_tensors(tensors, found.settings())
+    if kind == LinearConcepts.kind:
+        generator = np.random.default_rng(8)
+        weight, bias = generator.normal(size=(WIDTH, DIM)), generator.normal(size=WIDTH)
+        return LinearConcepts(weight.astype(np.float32), bias.astype(np.float32), [f"word {number}" for number in range(WIDTH)])
     raise AssertionError(f"no variant makes a bottleneck of kind {kind}: let this test know how one is made")
 
 
