@@ -134,6 +134,11 @@ HEADS: Registry[HeadPart] = Registry(
         "sparse": "cbm.heads.sparse:PART",
         "dense": "cbm.heads.dense:PART",
         "dn-cbm": "cbm.heads.dn_cbm:PART",
+        "elastic-net": "cbm.heads.elastic_net:PART",
+        "association": "cbm.heads.association:PART",
+        "signs": "cbm.heads.signs:PART",
+        "gated": "cbm.heads.gated:PART",
+        "closed-form": "cbm.heads.closed_form:PART",
     },
 )
 

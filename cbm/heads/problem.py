@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from scipy import sparse
 
+from cbm.heads.scaling import Scaling
+
 DENSE_ABOVE = 0.3
 """Share of activations that are not zero from which concepts count as dense."""
 
@@ -71,13 +73,10 @@ class SparseProblem:
         self.labels = torch.from_numpy(np.ascontiguousarray(labels, dtype=np.int64))
         self.dtype = dtype
         columns = sparse.csc_matrix(matrix, dtype=np.float64)
-        total = np.asarray(columns.sum(axis=0)).ravel()
-        mean = total / self.rows
-        variance = np.asarray(columns.multiply(columns).sum(axis=0)).ravel() / self.rows - mean**2
-        alive = variance > 1e-12 * np.maximum(mean**2, np.finfo(np.float32).tiny)
-        self.inverse_deviation = np.where(alive, 1 / np.sqrt(np.where(alive, variance, 1)), 0.0)
-        """1/σ, and 0 for a concept that never varies: it can tell no two rows apart, so its weight stays zero."""
-        self.shift = mean * self.inverse_deviation
+        scaling = Scaling.standard(columns)
+        self.inverse_deviation = scaling.factor
+        """1/σ, and 0 for a concept that never varies."""
+        self.shift = scaling.shift
         """μ/σ."""
         columns.data *= np.repeat(self.inverse_deviation, np.diff(columns.indptr))
         self.columns = sparse.csc_matrix((columns.data.astype(self.dtype), columns.indices, columns.indptr), shape=columns.shape)

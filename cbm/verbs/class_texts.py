@@ -1,7 +1,8 @@
-"""Text embeddings of class names, for zero-shot and for telling words that say the class."""
+"""Text embeddings of the names of classes and concepts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cbm.core.errors import MissingWeightsError, NotFoundError
@@ -38,3 +39,16 @@ def class_texts(images: EmbeddingSet, vocabulary: Vocabulary | None, device: str
     if not backbone.reference.matches(images.backbone):
         return None
     return backbone.encode_texts(names, templates=(TEMPLATE,))
+
+
+def concept_texts(names: Sequence[str], vocabulary: Vocabulary | None) -> Float32[np.ndarray, "concepts dim"] | None:
+    """From the vocabulary, with zeros for a name that it lacks; None where it has none of them."""
+    import numpy as np
+
+    if vocabulary is None:
+        return None
+    rows = {word.casefold(): row for row, word in enumerate(vocabulary.names)}
+    found = np.array([rows.get(name.casefold(), -1) for name in names], np.int64)
+    if not (found >= 0).any():
+        return None
+    return np.where(found[:, None] >= 0, vocabulary.embeddings[found], np.float32(0))

@@ -41,11 +41,16 @@ def fit_heads(
     request: Training,
     class_text: Float32[np.ndarray, "classes dim"] | None,
     run: Run,
+    *,
+    concepts: Sequence[str] = (),
+    concept_text: Float32[np.ndarray, "concepts dim"] | None = None,
 ) -> FittedHeads:
     """Fit and measure all heads; see `cbm.heads.fit.compare_heads`.
 
     Args:
         request: says which of `HEADS` the model is to hold, with its settings; the sparse one is that of the first NEC.
+        concepts: the concepts' names, for heads that go by them.
+        concept_text: the names' text embeddings, with zeros for those that have none.
     """
     part, necs = HEADS[request.head], tuple(map(float, request.necs))
     if not necs:
@@ -53,18 +58,19 @@ def fit_heads(
     takes_necs = any(field.name == "necs" for field in settings_fields(part.settings))
     own = make_settings(part.settings, {**request.options, **({"necs": necs} if takes_necs else {})}, f"the head {part.name}")
     config = HeadsConfig(necs=necs, seed=run.seed)
-    if part.dense:
+    if part.dense and not part.bound:
         config = replace(config, dense=part.name, dense_settings=own)
     elif isinstance(own, SparseSettings):
         config = replace(config, tolerance=own.tolerance)
     rows = [LabelledRows(bottleneck.encode(some.embeddings), some.embeddings, some.labels_among(classes)) for some in (training, test)]
+    head = None
+    if part.bound or not (part.dense or part is HEADS["sparse"]):
+        # Before the comparison, which takes longer: what the head lacks is said at once.
+        known = rows[0].labelled()
+        head = part.fit(HeadRows(known.codes, known.labels, len(classes), tuple(classes), tuple(concepts), class_text, concept_text), own, run)
     report = compare_heads(rows[0], rows[1], len(classes), class_text_embeddings=class_text, config=config, run=run)
-    if part.dense:
-        head = report.dense
-    elif part is HEADS["sparse"]:
-        head = report.head("sparse", necs[0])
-    else:
-        head = part.fit(HeadRows(rows[0].codes, rows[0].labels, len(classes)), own, run)
+    if head is None:
+        head = report.dense if part.dense else report.head("sparse", necs[0])
     return FittedHeads(head, plain(_figures(report, head, rows[1], test)))
 
 

@@ -12,7 +12,7 @@ from cbm.core.wording import percent
 from cbm.editing.recipe import NameEdit, Recipe
 from cbm.registry import HEADS, METHODS
 from cbm.verbs.base import AsJob, Hosted, OnDevice, Option, Seeded, SettingsOf, VerbResult, verb
-from cbm.verbs.class_texts import class_texts
+from cbm.verbs.class_texts import class_texts, concept_texts
 from cbm.workspace.artifacts import ConceptsArtifact, DictionaryArtifact, ModelArtifact
 from cbm.workspace.requests import Training
 from cbm.workspace.workspace import Draft, Workspace
@@ -102,7 +102,18 @@ def train(settings: Train, workspace: Workspace, run: Run) -> Trained:
         dictionary = load_bottleneck(made_by.path)
         vocabulary = None if source.vocabulary is None else Vocabulary.load(workspace.get(source.vocabulary))
         text = class_texts(images, vocabulary, run.device)
-        fitted = fit_heads(dictionary, training_rows, test_rows, images.classes, request, text, run)
+        shown = table.with_names(kept.decisions().names).names if len(kept) else table.names
+        fitted = fit_heads(
+            dictionary,
+            training_rows,
+            test_rows,
+            images.classes,
+            request,
+            text,
+            run,
+            concepts=shown,
+            concept_text=concept_texts(shown, vocabulary),
+        )
         draft.metrics.update(fitted.metrics)
         method = {
             "name": "Discover-then-Name" if made_by.fitting is None else METHODS[made_by.fitting.method].label,

@@ -171,13 +171,18 @@ def labelled_rows(count: int = 120) -> HeadRows:
     dense = np.where(generator.random((count, 12)) < 0.2, generator.uniform(0.1, 1, (count, 12)), 0)
     dense[np.arange(count), labels * 4 + generator.integers(0, 4, count)] += 2
     kept = np.sort(np.argpartition(-dense, 5, axis=1)[:, :5], axis=1)
-    return HeadRows(Codes(kept.astype(np.int32), np.take_along_axis(dense, kept, axis=1).astype(np.float32), 12), labels, CLASSES)
+    codes = Codes(kept.astype(np.int32), np.take_along_axis(dense, kept, axis=1).astype(np.float32), 12)
+    return HeadRows(codes, labels, CLASSES, ("plum", "ball", "brick"), tuple(f"concept {number}" for number in range(12)))
+
+
+HEAD_NEEDS = {"signs": {"signs": {"plum": {"concept 0": 1, "concept 4": -1}}}}
+"""What heads need that have no default for it."""
 
 
 @pytest.mark.parametrize("name", HEADS.names)
 def test_a_head_is_linear_and_the_same_for_the_same_seed(name: str) -> None:
     part, training = HEADS[name], labelled_rows()
-    head, again = (part.fit(training, part.settings(), Run(seed=3)) for _ in range(2))
+    head, again = (part.fit(training, part.settings(**HEAD_NEEDS.get(name, {})), Run(seed=3)) for _ in range(2))
     assert head.weight.shape == (CLASSES, 12)
     assert head.bias.shape == (CLASSES,)
     np.testing.assert_array_equal(head.weight, again.weight)
