@@ -71,7 +71,8 @@ def _ridge(classes: int, matrix: sparse.csr_matrix, labels: np.ndarray, settings
         left = leave_one_out(found, targets, strength)
         if best is None or left.squared_error < best[1].squared_error:
             best = (strength, left)
-    assert best is not None, "settings name at least one share"
+    if best is None:
+        raise InvalidInputError("The head closed-form has no strength to choose from; give at least one of --ridge-shares, such as 0.01.")
     strength, left = best
     factor = confidence(left.predictions, compact)
     weight, bias = ridge(found, matrix, targets, strength)

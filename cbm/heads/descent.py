@@ -58,11 +58,13 @@ def descend(
     run: Run,
     message: str,
     watch: Callable[[], float] | None = None,
+    after: Callable[[int], None] | None = None,
 ) -> int:
     """Minimise `loss(rows of a batch)` over `parameters`, in place; the order of the rows comes from `run.seed`.
 
     Args:
         watch: a figure that falls while the parameters get better, asked for after every epoch; they end as they were at its lowest.
+        after: called with the number of every epoch once it is done.
 
     Returns:
         The epochs after which the parameters are as they end.
@@ -80,6 +82,8 @@ def descend(
             optimiser.step()
             total += float(value.detach()) * len(batch)
         run.report(epoch, how.epochs, message, loss=total / rows)
+        if after is not None:
+            after(epoch)
         if watch is None:
             continue
         with torch.no_grad():

@@ -71,7 +71,9 @@ def fit(rows: HeadRows, settings: ElasticNetSettings, run: Run) -> LinearHead:
     return LinearHead(full.astype(np.float32), full_bias.astype(np.float32), "dense", details)
 
 
-def one_against_the_rest(features: sparse.csr_matrix | np.ndarray, is_class: np.ndarray, settings: ElasticNetSettings, seed: int) -> OneClass:
+def one_against_the_rest(
+    features: sparse.csr_matrix | np.ndarray, is_class: np.ndarray, settings: ElasticNetSettings, seed: int
+) -> OneClass:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import SGDClassifier
 

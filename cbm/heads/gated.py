@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
+from cbm.core.errors import InvalidInputError
 from cbm.core.run import Run
 from cbm.core.settings import Range
 from cbm.heads.part import HeadPart, HeadRows
@@ -16,15 +18,15 @@ if TYPE_CHECKING:
 
     from cbm.heads.base import LinearHead
 
-_OPEN = 2.0
-"""Where every gate starts: sigmoid(2) = 0.88."""
+_NARROWEST = 1e-3
+"""A gate never closes altogether, or its concept could not come back."""
 
 
 @dataclass(frozen=True)
 class GatedSettings:
-    """`cross-entropy + l1 · mean over classes Σ |W| + gate_penalty · Σ sigmoid(g)` on logits `(sigmoid(g) · x) · Wᵀ + b`, by Adam."""
+    """`cross-entropy + l1 · mean over classes Σ |W| + gate_penalty · Σ o` on logits `(o · x) · Wᵀ + b`, a gate o of 0 to 1 per concept."""
 
-    gate_penalties: Annotated[tuple[float, ...], Range(0)] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+    gate_penalties: Annotated[tuple[float, ...], Range(0)] = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
     """Cost of an open gate: those to choose from. The largest is taken that loses no more than `loss` on held-out training rows."""
     loss: Annotated[float, Range(0, 1)] = 0.01
     """Accuracy, as a share of the held-out rows, that may be lost against the best of them for having fewer concepts."""
@@ -33,9 +35,9 @@ class GatedSettings:
     l1: Annotated[float, Range(0)] = 1e-3
     """Weight of the absolute weights. Without it, weights would grow while gates close."""
     gate_step: Annotated[float, Range(0)] = 0.03
-    """Adam's learning rate for gates and weights."""
-    gate_passes: Annotated[int, Range(1)] = 300
-    """Passes over the training rows."""
+    """Adam's learning rate."""
+    gate_passes: Annotated[int, Range(2)] = 300
+    """Passes over the training rows; gates stay open during the first half."""
     gate_rows: Annotated[int, Range(1)] = 2048
     """Training rows in each step of Adam."""
     gate_held_out: Annotated[float, Range(0, 0.9)] = 0.2
@@ -45,12 +47,11 @@ class GatedSettings:
 class Gates(NamedTuple):
     """What the first stage learned, on activations of deviation 1."""
 
-    open: np.ndarray
-    """[concepts]: sigmoid(g), 0 to 1."""
-    weight: np.ndarray
-    """[classes, concepts], before the gates."""
-    bias: np.ndarray
-    """[classes]"""
+    open: Float[np.ndarray, " concepts"]
+    """0 to 1."""
+    weight: Float[np.ndarray, "classes concepts"]
+    """As the logits see it: the gate times W."""
+    bias: Float[np.ndarray, " classes"]
 
 
 def fit(rows: HeadRows, settings: GatedSettings, run: Run) -> LinearHead:
@@ -86,6 +87,8 @@ def choose_penalty(
     from cbm.metrics.classification import accuracy
 
     penalties = sorted(set(settings.gate_penalties))
+    if not penalties:
+        raise InvalidInputError("The head gated has no gate penalty to choose from; give at least one, such as 0.0001.")
     kept, held = stratified_split(labels, settings.gate_held_out, run.seed)
     if len(penalties) == 1 or not len(held):
         return penalties[0], {}
@@ -100,7 +103,11 @@ def choose_penalty(
 
 
 def learn_gates(matrix: sparse.csr_matrix, labels: np.ndarray, classes: int, penalty: float, settings: GatedSettings, run: Run) -> Gates:
-    """The first stage. At its optimum a gate is √(l1 · M / penalty), where M is the mean over classes of the concept's |gate · W|."""
+    """The first stage, over the product P of gate and W.
+
+    Adam on gates and weights together needs thousands of passes to trade one for the other. For a given product, the best gate has a closed
+    form, which is put in after every pass of the second half.
+    """
     import torch
     import torch.nn.functional as F
 
@@ -109,18 +116,27 @@ def learn_gates(matrix: sparse.csr_matrix, labels: np.ndarray, classes: int, pen
 
     activations = Activations(matrix, Scaling.standard(matrix))
     targets = torch.from_numpy(labels)
-    gate = torch.full((matrix.shape[1], 1), _OPEN, requires_grad=True)
-    weight = torch.zeros(matrix.shape[1], classes, requires_grad=True)
+    opened = np.ones(matrix.shape[1])
+    price = torch.full((matrix.shape[1], 1), settings.l1 / classes)
+    product = torch.zeros(matrix.shape[1], classes, requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
 
     def loss(batch: torch.Tensor) -> torch.Tensor:
-        opened = torch.sigmoid(gate)
-        error = F.cross_entropy(activations.logits(opened * weight, batch) + bias, targets[batch])
-        return error + settings.l1 * weight.abs().sum() / classes + penalty * opened.sum()
+        return F.cross_entropy(activations.logits(product, batch) + bias, targets[batch]) + (price * product.abs()).sum()
+
+    def adjust(passed: int) -> None:
+        if 2 * passed >= settings.gate_passes:
+            opened[:] = best_gates(np.abs(product.detach().numpy()).mean(axis=1), settings.l1, penalty)
+            price[:, 0] = torch.from_numpy(settings.l1 / classes / opened)
 
     how = Descent(settings.gate_step, settings.gate_passes, settings.gate_rows)
-    descend([gate, weight, bias], loss, len(labels), how, run, f"gates at {penalty:g}")
-    return Gates(torch.sigmoid(gate).detach().numpy().ravel(), weight.detach().numpy().T, bias.detach().numpy())
+    descend([product, bias], loss, len(labels), how, run, f"gates at {penalty:g}", after=adjust)
+    return Gates(opened, product.detach().numpy().T, bias.detach().numpy())
+
+
+def best_gates(worth: Float[np.ndarray, " concepts"], l1: float, penalty: float) -> Float[np.ndarray, " concepts"]:
+    """The gate o that makes `l1 · M / o + penalty · o` least, √(l1 · M / penalty), for each concept's mean |P| over the classes, M."""
+    return np.clip(np.sqrt(l1 * worth.astype(np.float64) / max(penalty, 1e-30)), _NARROWEST, 1)
 
 
 def survivors(open_: np.ndarray, most: int | None) -> np.ndarray:

@@ -18,7 +18,7 @@ class Scaling:
     shift: Float64[np.ndarray, " concepts"]
 
     @classmethod
-    def standard(cls, matrix: sparse.spmatrix) -> Self:
+    def standard(cls, matrix: sparse.csr_matrix | sparse.csc_matrix) -> Self:
         """Mean 0 and deviation 1: factor 1/σ and shift μ/σ.
 
         Both are 0 for a concept that never varies: it can tell no two rows apart, so its weight stays zero.
@@ -31,7 +31,7 @@ class Scaling:
         return cls(factor, mean * factor)
 
     @classmethod
-    def common(cls, matrix: sparse.spmatrix, norm: float) -> Self:
+    def common(cls, matrix: sparse.csr_matrix, norm: float) -> Self:
         """One factor for all concepts, by which the rows have this root-mean-square norm; no shift."""
         mean_square = float(np.square(matrix.data, dtype=np.float64).sum()) / max(1, matrix.shape[0])
         return cls(np.full(matrix.shape[1], norm / np.sqrt(max(mean_square, 1e-30))), np.zeros(matrix.shape[1]))

@@ -15,7 +15,7 @@ from jaxtyping import Float32
 from cbm.core.errors import InvalidInputError
 
 SIGNS = (-1, 0, 1)
-_SHAPE = "Give a .csv with a row for each class and a column for each concept, or a .json such as {\"zebra\": {\"striped\": 1}}"
+_SHAPE = 'Give a .csv with a row for each class and a column for each concept, or a .json such as {"zebra": {"striped": 1}}'
 
 
 def read_signs(given: str | Path | Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, int]]:

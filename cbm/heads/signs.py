@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from jaxtyping import Float32
+    from scipy import sparse
 
     from cbm.heads.base import LinearHead
+    from cbm.heads.scaling import Scaling
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class SignSettings:
     """Training rows in each step of Adam."""
 
     def __post_init__(self) -> None:
-        """A file is read at once and kept as text: a model's request then says its signs, and a later change of the file changes nothing."""
+        """A file is read at once and kept as text: a model's request then says its signs, whatever becomes of the file."""
         from cbm.heads.sign_table import as_text, read_signs
 
         if self.signs is not None:
@@ -81,8 +83,8 @@ def wanted_signs(rows: HeadRows, settings: SignSettings) -> Float32[np.ndarray, 
     if settings.signs is None:
         examples = f" Classes: {', '.join(rows.class_names[:3])}, …; concepts: {', '.join(rows.concept_names[:3])}, …."
         raise InvalidInputError(
-            "The head signs needs a table of signs; give --signs with a .csv: a row for each class, a column for each concept, and 1, 0, -1 "
-            f"or nothing in each cell.{examples if rows.class_names and rows.concept_names else ''}"
+            "The head signs needs a table of signs; give --signs with a .csv: a row for each class, a column for each concept, and 1, 0, "
+            f"-1 or nothing in each cell.{examples if rows.class_names and rows.concept_names else ''}"
         )
     if len(rows.class_names) != rows.classes or len(rows.concept_names) != rows.codes.size:
         raise InvalidInputError(
@@ -98,7 +100,9 @@ def penalty(weight: Float32[torch.Tensor, "concepts classes"], wanted: Float32[t
     return (weight.tanh()[named] - wanted[named]).abs().sum() / named.sum().clamp(min=1)
 
 
-def _descend(matrix, labels: np.ndarray, wanted: np.ndarray, scaling, settings: SignSettings, run: Run) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[no-untyped-def]
+def _descend(
+    matrix: sparse.csr_matrix, labels: np.ndarray, wanted: np.ndarray, scaling: Scaling, settings: SignSettings, run: Run
+) -> tuple[np.ndarray, np.ndarray]:
     import numpy as np
     import torch
     import torch.nn.functional as F

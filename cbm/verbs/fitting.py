@@ -67,7 +67,9 @@ def fit_heads(
     if part.bound or not (part.dense or part is HEADS["sparse"]):
         # Before the comparison, which takes longer: what the head lacks is said at once.
         known = rows[0].labelled()
-        head = part.fit(HeadRows(known.codes, known.labels, len(classes), tuple(classes), tuple(concepts), class_text, concept_text), own, run)
+        head = part.fit(
+            HeadRows(known.codes, known.labels, len(classes), tuple(classes), tuple(concepts), class_text, concept_text), own, run
+        )
     report = compare_heads(rows[0], rows[1], len(classes), class_text_embeddings=class_text, config=config, run=run)
     if head is None:
         head = report.dense if part.dense else report.head("sparse", necs[0])

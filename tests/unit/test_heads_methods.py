@@ -182,7 +182,9 @@ def test_signs_are_read_from_all_that_may_hold_them(tmp_path: Path) -> None:
     kept = signs.SignSettings(signs=str(table))
     table.unlink()
     assert kept == signs.SignSettings(signs=expected)
-    matrix = sign_matrix(read_signs({"Red_Ball": {"Very  red": 1, "new": -1}}), ("plum", "red ball"), ("very red", "new", "very_red", "old"))
+    matrix = sign_matrix(
+        read_signs({"Red_Ball": {"Very  red": 1, "new": -1}}), ("plum", "red ball"), ("very red", "new", "very_red", "old")
+    )
     np.testing.assert_array_equal(matrix, [[np.nan] * 4, [1, -1, 1, np.nan]])
 
 
@@ -204,7 +206,10 @@ def test_what_is_no_table_of_signs_is_refused(given: str, says: str) -> None:
 
 def test_signs_of_unknown_classes_and_concepts_are_refused() -> None:
     rows = planted(30)
-    for table, says in (({"pear": {"red": 1}}, "'pear': there is no such class"), ({"plum": {"rde": 1}}, "'rde': there is no such concept")):
+    for table, says in (
+        ({"pear": {"red": 1}}, "'pear': there is no such class"),
+        ({"plum": {"rde": 1}}, "'rde': there is no such concept"),
+    ):
         with pytest.raises(InvalidInputError, match=says):
             HEADS["signs"].fit(rows, signs.SignSettings(signs=table), Run())
     with pytest.raises(InvalidInputError, match=r"give --signs .* Classes: plum, ball, brick"):
@@ -242,17 +247,39 @@ def test_gates_close_on_concepts_that_say_nothing() -> None:
     assert (head.predict(rows.codes) == rows.labels).mean() > 0.95
 
 
-def test_a_gate_is_open_as_far_as_its_concept_is_worth() -> None:
+def test_the_best_gate_for_given_weights_costs_least() -> None:
+    worth = np.array([0.0, 0.1, 0.5, 2.0, 50.0])
+    grid = np.linspace(1e-3, 1, 5000)
+    cost = 2e-3 * worth[:, None] / grid + 3e-3 * grid
+    np.testing.assert_allclose(gated.best_gates(worth, 2e-3, 3e-3), grid[cost.argmin(axis=1)], atol=3e-4)
+
+
+def test_gates_end_where_no_other_gates_and_weights_are_better() -> None:
     rows = planted()
-    settings = gated.GatedSettings(gate_passes=1500, l1=1e-3)
-    matrix = rows.codes.to_csr()
-    gates = gated.learn_gates(matrix, rows.labels, 3, 8e-3, settings, Run())
-    # A gate o and weights W give the product P = o · W, whose cost l1 · |P| / o + penalty · o is least at this o.
-    worth = np.abs(gates.open * gates.weight).mean(axis=0)
-    expected = np.sqrt(settings.l1 * worth / 8e-3)
-    inner = (gates.open > 0.2) & (gates.open < 0.98)
-    assert inner[:3].all(), (gates.open, expected)
-    np.testing.assert_allclose(gates.open[inner], expected[inner], rtol=0.03)
+    l1, cost = 1e-3, 8e-3
+    gates = gated.learn_gates(
+        rows.codes.to_csr(), rows.labels, 3, cost, gated.GatedSettings(gate_step=0.01, gate_passes=2000, l1=l1), Run()
+    )
+    assert (gates.open[:3] > 0.3).all()
+    assert (gates.open[:3] < 0.6).all()
+    dense = rows.codes.to_dense().astype(np.float64)
+    standard = (dense - dense.mean(axis=0)) / dense.std(axis=0)
+
+    def objective(opened: np.ndarray, weight: np.ndarray) -> float:
+        scores = log_softmax((opened * standard) @ weight.T + gates.bias, axis=1)
+        return float(-scores[np.arange(len(scores)), rows.labels].mean() + l1 * np.abs(weight).sum() / 3 + cost * opened.sum())
+
+    weight = gates.weight / gates.open
+    found = objective(gates.open, weight)
+    for concept in range(3):
+        for factor in (0.7, 1.4):
+            opened, other = gates.open.copy(), weight.copy()
+            opened[concept] *= factor
+            assert objective(opened, weight) > found
+            other[:, concept] *= factor
+            assert objective(gates.open, other) > found
+            other[:, concept] = weight[:, concept] / factor
+            assert objective(opened, other) > found
 
 
 def test_the_largest_gate_penalty_that_costs_no_accuracy_is_taken() -> None:
