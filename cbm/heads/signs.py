@@ -125,7 +125,7 @@ def _descend(
 
 PART = HeadPart(
     "signs",
-    "Weights follow a table that says which concepts support a class and which count against it: what you know, beside what the labels say.",
+    "Weights follow a table that says which concepts support a class and which count against it: your knowledge beside the labels.",
     SignSettings,
     label="Signs",
     fit=fit,
