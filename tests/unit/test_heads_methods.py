@@ -191,7 +191,7 @@ def test_signs_are_read_from_all_that_may_hold_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ("/etc/passwd", "not a table of signs"),
+        ("notes.txt", "not a table of signs"),
         ("nowhere.csv", "cannot be read"),
         ("{", "not valid JSON"),
         ('{"plum": 1}', "no concepts for 'plum'"),
