@@ -161,6 +161,13 @@ METRICS: Registry[MetricPart] = Registry(
         "groups": "cbm.metrics.evaluations:GROUPS",
         "class-names": "cbm.metrics.evaluations:CLASS_NAMES",
         "known-concepts": "cbm.metrics.evaluations:KNOWN_CONCEPTS",
+        "efficiency": "cbm.metrics.concept_evaluations:EFFICIENCY",
+        "permuted-names": "cbm.metrics.concept_evaluations:PERMUTED_NAMES",
+        "monosemanticity": "cbm.metrics.concept_evaluations:MONOSEMANTICITY",
+        "one-latent-probes": "cbm.metrics.concept_evaluations:ONE_LATENT_PROBES",
+        "grounding": "cbm.metrics.concept_evaluations:GROUNDING",
+        "leakage": "cbm.metrics.concept_evaluations:LEAKAGE",
+        "interventions": "cbm.metrics.concept_evaluations:INTERVENTIONS",
     },
 )
 

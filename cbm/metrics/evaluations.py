@@ -18,7 +18,6 @@ from cbm.metrics.classification import (
 from cbm.metrics.naming import best_latents
 from cbm.metrics.part import Evaluation, MetricPart
 from cbm.metrics.reconstruction import measure_reconstruction
-from cbm.metrics.truth import match_known_concepts
 from cbm.registry import NoSettings
 
 
@@ -39,6 +38,7 @@ SIZES = MetricPart(
     NoSettings,
     label="Concepts in use",
     measure=_sizes,
+    words={"ncc_95": "Concepts that make up 95 % of a class's score (NCC)"},
 )
 
 
@@ -122,7 +122,7 @@ CLASS_NAMES = MetricPart(
 
 
 def _known_concepts(evaluation: Evaluation, _: NoSettings) -> dict[str, Any]:
-    match = match_known_concepts(evaluation.codes, evaluation.truth, evaluation.known_concepts)
+    match = evaluation.known_match
     return {
         "concepts_discovered": match.concepts_discovered,
         "known_concepts": [

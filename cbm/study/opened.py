@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cbm.backbones.architectures import DEMO
 from cbm.backbones.reference import BackboneReference
@@ -16,7 +17,7 @@ from cbm.study.held_out import Rows, find_rows
 from cbm.workspace.artifacts import ModelArtifact
 from cbm.workspace.ids import ArtifactId
 from cbm.workspace.requests import Editing
-from cbm.workspace.rows import ChosenRows
+from cbm.workspace.rows import AllRows, ChosenRows
 from cbm.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -43,6 +44,23 @@ class OpenedModel:
 
     def has_test_rows(self, workspace: Workspace) -> bool:
         return self.test is not None and workspace.has(self.test.embeddings)
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """What was recorded when the model was made."""
+        recorded: Mapping[str, Any] = self.model.method.get("metrics", {}) if self.artifact is None else self.artifact.metrics
+        return recorded
+
+    @property
+    def linear_probe(self) -> float | None:
+        """Accuracy of a linear probe on the images that the model was tested on, where it was measured on them."""
+        return None if self.metrics.get("measured_elsewhere") else self.metrics.get("linear_probe")
+
+    def linear_probe_on(self, embeddings: str) -> float | None:
+        """The same, where those images are all labelled ones of this set."""
+        tested = self.test
+        whole = tested is not None and tested.embeddings == embeddings and tested.selection.choice == AllRows()
+        return self.linear_probe if whole else None
 
     def test_rows(self, workspace: Workspace) -> Rows:
         """The images the model was tested on.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from cbm.embeddings.sets import set_title
 from cbm.study.class_view import ClassConcept, class_view
 from cbm.study.concept_view import ConceptSummary
 from cbm.study.confusions import Confusions, similar_beside
+from cbm.study.evaluation import concept_figures
 from cbm.study.nec_paths import NecSeries, levels_of, path_of
 from cbm.study.report_charts import confusion_chart, nec_chart
 from cbm.study.study import Study
@@ -59,6 +60,7 @@ def report_html(study: Study, title: str, run: Run | None = None, recipe: Recipe
         ("figures", "Figures", _figures),
         ("classes", "Classes", _classes),
         ("concepts", "Concepts", _concepts),
+        ("measures", "Measures of the concepts", _measures),
         ("confusions", "Confusions", _confusions),
         ("edits", "Edits", _edits),
     )
@@ -217,6 +219,22 @@ def _picture(uri: str, name: str) -> str:
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=82)
     return f'<img loading="lazy" alt="{alt}" src="data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}">'
+
+
+# Measures
+
+
+def _measures(page: _Page) -> str:
+    study = page.study
+    figures = concept_figures(replace(study, model=study.model.with_recipe(page.recipe)))
+    rows = "".join(f'<tr><td>{escape(figure.words)}</td><td class="number">{_short(figure.value)}</td></tr>' for figure in figures)
+    return (
+        f'<div class="card"><table><thead><tr><th>Measure</th><th class="number">Value</th></tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) and abs(value) > 1 else f"{value:.3f}".replace("-", "−")
 
 
 # Confusions and edits

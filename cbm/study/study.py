@@ -49,6 +49,8 @@ class Study(ModelImages):
     training_images: int | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """What the workspace records about the model."""
+    linear_probe: float | None = None
+    """Accuracy of a linear probe on these very images; None where it was not measured on them."""
 
     @classmethod
     def open(cls, model: str | Path, *, workspace: Workspace | str | Path | None = None, on: str | None = None) -> Study:
@@ -71,7 +73,8 @@ class Study(ModelImages):
             opened.model,
             replace(rows.source, embeddings=rows.embeddings, items=rows.source.items.iloc[rows.rows].reset_index(drop=True)),
             training_images=None if opened.training is None else opened.training.count,
-            metrics=opened.model.method.get("metrics", {}) if opened.artifact is None else opened.artifact.metrics,
+            metrics=opened.metrics,
+            linear_probe=opened.linear_probe_on(rows.source.id) if on else opened.linear_probe,
         )
 
     # Images
