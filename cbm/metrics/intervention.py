@@ -103,7 +103,7 @@ def values_of_truth(
 
     Trap: percentiles of test images are close to cheating where there are few; take those of training images where you have them. A
     sparse concept that is active on fewer than one image in twenty would never be present by that percentile: its own greatest
-    activation stands in then.
+    activation is used then.
     """
     absent, present = np.percentile(activations, (low, high), axis=0)
     present = np.where(present > absent, present, activations.max(axis=0))

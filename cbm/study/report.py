@@ -226,7 +226,8 @@ def _picture(uri: str, name: str) -> str:
 
 def _measures(page: _Page) -> str:
     study = page.study
-    figures = concept_figures(replace(study, model=study.model.with_recipe(page.recipe)))
+    edited = study if page.recipe == study.model.recipe else replace(study, model=study.model.with_recipe(page.recipe))
+    figures = concept_figures(edited)
     rows = "".join(f'<tr><td>{escape(figure.words)}</td><td class="number">{_short(figure.value)}</td></tr>' for figure in figures)
     return (
         f'<div class="card"><table><thead><tr><th>Measure</th><th class="number">Value</th></tr></thead><tbody>{rows}</tbody></table></div>'

@@ -20,7 +20,7 @@ def planted(seed, rows=300):
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 4, rows)
     dense = generator.exponential(size=(rows, 8)) * (generator.random((rows, 8)) < 0.3)
-    dense[:, 2] = np.where(labels == 0, 1 + generator.random(rows), 0.2 * dense[:, 2])
+    dense[:, 2] = np.where(labels == 0, 1 + generator.random(rows), np.minimum(0.2 * dense[:, 2], 0.5))
     dense[:, 5] = np.where(labels == 1, 0, 1 + generator.random(rows))
     return dense.astype(np.float32), labels
 
