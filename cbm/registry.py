@@ -114,6 +114,7 @@ BOTTLENECKS: Registry[type[Bottleneck]] = Registry(
         "random": "cbm.dictionaries.jumprelu:RandomDictionary",
         "neurons": "cbm.dictionaries.linear:NeuronDictionary",
         "linear": "cbm.bottlenecks.linear:LinearConcepts",
+        "splice": "cbm.bottlenecks.sparse_words:SparseWords",
     },
 )
 """The classes that a stored bottleneck may be of; what `DICTIONARIES` and `METHODS` learn ends as one of these."""
@@ -124,6 +125,8 @@ METHODS: Registry[MethodPart] = Registry(
         "words": "cbm.bottlenecks.words:PART",
         "posthoc": "cbm.bottlenecks.posthoc:PART",
         "label-free": "cbm.bottlenecks.label_free:PART",
+        "splice": "cbm.bottlenecks.splice:PART",
+        "z-cbm": "cbm.bottlenecks.z_cbm:PART",
     },
 )
 """Ways to make a bottleneck whose concepts have names from the start."""

@@ -12,6 +12,8 @@ import pytest
 
 from cbm.bottlenecks.base import load_bottleneck
 from cbm.bottlenecks.linear import LinearConcepts
+from cbm.bottlenecks.sparse_words import SparseWords
+from cbm.core.arrays import unit_rows
 from cbm.core.bottleneck import Bottleneck
 from cbm.core.codes import Codes
 from cbm.core.errors import InvalidInputError, MismatchError
@@ -61,6 +63,10 @@ def with_random_parameters(kind: str) -> Bottleneck:
         generator = np.random.default_rng(8)
         weight, bias = generator.normal(size=(WIDTH, DIM)), generator.normal(size=WIDTH)
         return LinearConcepts(weight.astype(np.float32), bias.astype(np.float32), [f"word {number}" for number in range(WIDTH)])
+    if kind == SparseWords.kind:
+        generator = np.random.default_rng(9)
+        atoms, mean = unit_rows(generator.normal(size=(WIDTH, DIM))), generator.normal(0, 0.2, DIM).astype(np.float32)
+        return SparseWords(atoms, mean, [f"word {number}" for number in range(WIDTH)], 0.3, 10, 1.7)
     raise AssertionError(f"no variant makes a bottleneck of kind {kind}: let this test know how one is made")
 
 
