@@ -90,7 +90,9 @@ def main() -> None:
         ours = solvers["ours, working set 128"]["rows_per_second"]
         for name, figures in solvers.items():
             ratio = ours / figures["rows_per_second"]
-            print(f"λ {penalty:<5} {name:36} {figures['rows_per_second']:9.1f} rows/s  default ours {ratio:6.1f}x  gap {figures['gap']:.1e}")
+            print(
+                f"λ {penalty:<5} {name:36} {figures['rows_per_second']:9.1f} rows/s  default ours {ratio:6.1f}x  gap {figures['gap']:.1e}"
+            )
     published = np.load(options.data / "means/splice_image_means.npz", allow_pickle=False)["clip_vitb32"].astype(np.float32)
     for centre, about in (("images of the set", mean), ("published", published)):
         for penalty in PENALTIES:

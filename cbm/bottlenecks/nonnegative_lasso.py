@@ -103,8 +103,10 @@ class NonNegativeLasso:
 
     def _gram_of(self, chosen: torch.Tensor) -> torch.Tensor:
         """[rows, set, set]: inner products among the chosen atoms of each row."""
-        # The Gram matrix of all atoms costs as much as those of (atoms / set)² rows.
-        if "_gram" in self.__dict__ or (len(self._atoms) <= _SHARED_GRAM_ATOMS and len(chosen) * chosen.shape[1] ** 2 >= len(self._atoms) ** 2 / 8):
+        count = len(self._atoms)
+        # The Gram matrix of all atoms costs as much as those of (atoms / set)² rows: too much for a single image.
+        pays = count <= _SHARED_GRAM_ATOMS and 8 * chosen.numel() * chosen.shape[1] >= count**2
+        if pays or "_gram" in self.__dict__:
             return self._gram[chosen[:, :, None], chosen[:, None, :]]
         some = self._atoms[chosen]
         return some @ some.mT
@@ -150,7 +152,9 @@ class NonNegativeLasso:
         return weights, gap.clamp(min=0)
 
 
-def _compressed(dense: Float64[np.ndarray, "rows some"], allowed: Int64[np.ndarray, "rows some"] | None, atoms: int) -> scipy.sparse.csr_matrix:
+def _compressed(
+    dense: Float64[np.ndarray, "rows some"], allowed: Int64[np.ndarray, "rows some"] | None, atoms: int
+) -> scipy.sparse.csr_matrix:
     rows, columns = np.nonzero(dense)
     where = columns if allowed is None else allowed[rows, columns]
     matrix = scipy.sparse.csr_matrix((dense[rows, columns], (rows, where)), shape=(len(dense), atoms))
