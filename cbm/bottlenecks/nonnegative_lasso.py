@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     import torch
 
 _BLOCK = 128
-"""Rows solved together: their Gram matrices (16 MB at 128 atoms a row) stay near the cache."""
+"""Rows solved together: their Gram matrices (2 MB at 48 atoms a row) stay near the cache."""
 _SHARED_GRAM_ATOMS = 4096
 """Up to so many atoms, the Gram matrix of all of them (134 MB) is computed once and read from."""
-_GRADIENT_STEPS = 12
+_GRADIENT_STEPS = 16
 """Accelerated steps between two exact minimisations over the atoms in use."""
-_SWEEPS = 200
+_SWEEPS = 4
+"""Exact minimisations before the whole dictionary is looked at again: a working set that lacks atoms is not worth solving exactly."""
 _RIDGE = 1e-12
 """Makes the system of two equal atoms solvable: they share the weight."""
 
@@ -30,9 +31,9 @@ class SolverConfig:
 
     tolerance: float = 1e-8
     """Largest relative duality gap."""
-    working_set: int = 128
-    """Atoms that a row starts with: those most correlated with it. Doubled each time atoms outside it turn out to be needed."""
-    rounds: int = 30
+    working_set: int = 48
+    """Atoms that a row starts with, those most correlated with it; as many join in each round that finds them needed."""
+    rounds: int = 200
     """Working sets tried at most; a row that has not converged by then says so by its gap."""
 
 
@@ -148,7 +149,8 @@ class NonNegativeLasso:
             todo = todo[gap[todo] > self.config.tolerance]
             if not len(todo):
                 break
-            size = max(2 * size, 2 * int((weights[todo] > 0).sum(dim=1).max()))
+            # By rounds, not by the atoms that other rows of the block use: a row's course is its own.
+            size += self.config.working_set
         return weights, gap.clamp(min=0)
 
 
