@@ -29,7 +29,7 @@ class WordSettings:
     keep_class_names: bool = False
     """Keep even the class names among the concepts. Accuracy then says how well CLIP knows the classes, not how good the concepts are."""
     most_words: Annotated[int | None, Range(1)] = 2000
-    """At most so many words, those that these images tell apart best: their scores vary most between images."""
+    """At most so many words, those whose scores vary most between these images."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from cbm.core.settings import Range
 @dataclass(frozen=True)
 class ZCbmSettings(WordSettings):
     most_words: Annotated[int | None, Range(1)] = None
-    """At most so many words of the bank, those that these images tell apart best; all of them when absent."""
+    """At most so many words of the bank, those whose scores vary most between these images; all of them when absent."""
     nearest: Annotated[int, Range(1)] = 2048
     """Words of the bank that an image may use: those of highest cosine with it."""
     penalty: Annotated[float, Range(0.001, 2)] = 0.25
