@@ -30,7 +30,7 @@ from cbm.core.arrays import unit_rows
 
 PENALTIES = (0.35, 0.25, 0.15, 0.1)
 """As SpLiCE counts: ‖z − wD‖² + λ Σw."""
-WORKING_SETS = (32, SolverConfig().working_set, 128)
+WORKING_SETS = (SolverConfig().working_set, 48, 128)
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 _BLOCK = 128
-"""Rows solved together: their Gram matrices (2 MB at 48 atoms a row) stay near the cache."""
+"""Rows solved together: their Gram matrices (4 MB at 64 atoms a row) stay near the cache."""
 _SHARED_GRAM_ATOMS = 4096
 """Up to so many atoms, the Gram matrix of all of them (134 MB) is computed once and read from."""
 _GRADIENT_STEPS = 16
@@ -31,7 +31,7 @@ class SolverConfig:
 
     tolerance: float = 1e-8
     """Largest relative duality gap."""
-    working_set: int = 48
+    working_set: int = 16
     """Atoms that a row starts with, those most correlated with it; as many join in each round that finds them needed."""
     rounds: int = 200
     """Working sets tried at most; a row that has not converged by then says so by its gap."""
