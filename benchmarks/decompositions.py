@@ -1,4 +1,4 @@
-"""Sparse decompositions of images into words: rows a second of the batched solver beside scikit-learn's Lasso, in one run on one core.
+"""Sparse decompositions of images into words: rows per second of the batched solver beside scikit-learn's Lasso, in one run on one core.
 
     python benchmarks/decompositions.py --data ../shared/clip-data [--rows 512] [--peer-rows 100]
 
@@ -51,7 +51,7 @@ def by_scikit_learn(targets: np.ndarray, atoms: np.ndarray, penalty: float, *, t
 
 
 def compare(targets: np.ndarray, atoms: np.ndarray, penalty: float, peer_rows: int) -> dict[str, Any]:
-    """Each solver's rows a second and its worst gap."""
+    """Each solver's rows per second and its worst gap."""
     solvers: dict[str, dict[str, float]] = {}
     exact = atoms.astype(np.float64)
     for size in WORKING_SETS:
