@@ -109,6 +109,7 @@ BOTTLENECKS: Registry[type[Bottleneck]] = Registry(
     "kind of bottleneck",
     {
         "jumprelu": "cbm.dictionaries.jumprelu:JumpReluDictionary",
+        "topk": "cbm.dictionaries.topk_dictionary:TopKDictionary",
         "kmeans": "cbm.dictionaries.clusters:KMeansDictionary",
         "pca": "cbm.dictionaries.linear:PcaDictionary",
         "random": "cbm.dictionaries.jumprelu:RandomDictionary",
@@ -193,6 +194,7 @@ VERBS: Registry[Verb[..., Any]] = Registry(
         "vocabulary": "cbm.verbs.vocabulary:vocabulary",
         "discover": "cbm.verbs.discover:discover",
         "sweep": "cbm.verbs.sweep:sweep",
+        "load_dictionary": "cbm.verbs.load_dictionary:load_dictionary",
         "name": "cbm.verbs.name:name",
         "bottleneck": "cbm.verbs.bottleneck:bottleneck",
         "build": "cbm.verbs.build:build",

@@ -17,7 +17,7 @@ from cbm.core.codes import Codes
 from cbm.core.errors import InvalidInputError
 from cbm.dictionaries.base import Dictionary
 
-_TENSORS = ("encoder", "encoder_bias", "decoder", "decoder_bias", "threshold", "mean")
+TENSORS = ("encoder", "encoder_bias", "decoder", "decoder_bias", "threshold", "mean")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +72,13 @@ class JumpReluDictionary(Dictionary):
         bias = self.encoder_bias - (self.mean.astype(np.float64) * self.scale + self.decoder_bias) @ encoder
         return torch.from_numpy(np.ascontiguousarray(weight, np.float32)), torch.from_numpy(bias.astype(np.float32))
 
-    def _encode_chunk(self, embeddings: Float32[np.ndarray, "batch dim"]) -> Codes:
+    def _responses(self, embeddings: Float32[np.ndarray, "batch dim"]) -> torch.Tensor:
+        """h, before ReLU and threshold."""
         weight, bias = self._folded_encoder
-        responses = torch.addmm(bias, _as_tensor(embeddings), weight.T)
+        return torch.addmm(bias, _as_tensor(embeddings), weight.T)
+
+    def _encode_chunk(self, embeddings: Float32[np.ndarray, "batch dim"]) -> Codes:
+        responses = self._responses(embeddings)
         rows, columns = (responses > torch.from_numpy(self.threshold)).nonzero(as_tuple=True)
         values = responses[rows, columns]
         return pack_codes(rows.numpy(), columns.numpy(), values.numpy(), len(embeddings), self.size)
@@ -94,14 +98,14 @@ class JumpReluDictionary(Dictionary):
         return np.concatenate(parts) if parts else np.zeros((0, len(chosen)), np.float32)
 
     def tensors(self) -> dict[str, np.ndarray]:
-        return {name: getattr(self, name) for name in _TENSORS}
+        return {name: getattr(self, name) for name in TENSORS}
 
     def settings(self) -> dict[str, Any]:
         return {"scale": self.scale}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Self:
-        return cls(**{name: tensors[name] for name in _TENSORS}, scale=float(settings["scale"]))
+        return cls(**{name: tensors[name] for name in TENSORS}, scale=float(settings["scale"]))
 
 
 class RandomDictionary(JumpReluDictionary):
@@ -117,7 +121,7 @@ def as_jumprelu(bottleneck: Bottleneck) -> JumpReluDictionary:
     Raises:
         InvalidInputError: it has no such form; see `abilities.jumprelu`.
     """
-    if not isinstance(bottleneck, JumpReluDictionary):
+    if not (isinstance(bottleneck, JumpReluDictionary) and bottleneck.abilities.jumprelu):
         raise InvalidInputError(
             f"A model on a {bottleneck.kind or type(bottleneck).__name__} bottleneck cannot be exported to ONNX or SAELens, only sparse "
             "autoencoders can; export it with the format bundle alone."

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cbm.core.errors import CorruptArtifactError, InvalidInputError, NotFoundError
+from cbm.core.errors import InvalidInputError, NotFoundError
 from cbm.dictionaries.base import Dictionary
 from cbm.dictionaries.jumprelu import JumpReluDictionary
+from cbm.dictionaries.published import Published, Weights, read_config, read_safetensors, told_as_damaged
 
 CONFIG_FILE = "cfg.json"
 WEIGHTS_FILE = "sae_weights.safetensors"
@@ -41,8 +43,8 @@ def save_saelens(
     """
     from safetensors.numpy import save_file
 
-    if not isinstance(dictionary, JumpReluDictionary):
-        raise InvalidInputError(f"A {dictionary.kind} dictionary has no SAELens form; export a sparse autoencoder instead.")
+    if not (isinstance(dictionary, JumpReluDictionary) and dictionary.abilities.jumprelu):
+        raise InvalidInputError(f"A {dictionary.kind} dictionary has no JumpReLU form for SAELens; export a sparse autoencoder instead.")
     scale = dictionary.scale / (np.sqrt(dictionary.dim) if normalise_inputs else 1.0)
     weights = {
         "W_enc": dictionary.encoder.astype(np.float64) * scale,
@@ -72,54 +74,126 @@ def save_saelens(
 
 
 def load_saelens(folder: Path) -> JumpReluDictionary:
-    """The dictionary in a SAELens folder of architecture "jumprelu" or "standard".
+    """The dictionary of `read_saelens`, alone."""
+    return read_saelens(folder).dictionary
 
-    Where the folder rescales its inputs ("constant_norm_rescale"), the result expects L2-normalised embeddings.
+
+def read_saelens(folder: Path) -> Published:
+    """The dictionary in a SAELens folder, as SAELens 3 to 6 write them.
+
+    Architectures: standard (with ReLU or TopK), topk, jumprelu (`threshold` or `log_threshold`), gated, and batchtopk where the file has
+    its threshold. What changes activations is folded into the weights: fine-tuned scaling factors, and rescaling by the decoder's norms.
 
     Raises:
         NotFoundError: a file is missing.
-        InvalidInputError: an architecture or normalisation that does not encode each embedding on its own as JumpReLU does.
+        InvalidInputError: it does something else to its inputs or activations, which the message names.
         CorruptArtifactError: the files cannot be read or do not fit each other.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     folder = Path(folder)
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise NotFoundError(f"{folder} is not a SAELens folder: {name} is missing.")
-    try:
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        weights = {name: tensor.astype(np.float32) for name, tensor in load_file(str(folder / WEIGHTS_FILE)).items()}
-        scale = _input_scale(config)
-        return _from_weights(config, weights, scale)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
-        raise CorruptArtifactError(f"The SAELens dictionary in {folder} cannot be read ({error}); export or download it again.") from error
+    with told_as_damaged(folder):
+        config = read_config(folder / CONFIG_FILE)
+        weights = read_safetensors(folder / WEIGHTS_FILE)
+        architecture = _architecture(config)
+        unit_inputs = _unit_inputs(config)
+        dictionary = _ARCHITECTURES[architecture](config, weights).dictionary(np.sqrt(int(config["d_in"])) if unit_inputs else 1.0)
+    metadata = config.get("metadata") or {}
+    hook = str(metadata.get("hook_name") or config.get("hook_name") or config.get("hook_point") or "")
+    return Published(dictionary, "SAELens", hook, str(metadata.get("model_name") or config.get("model_name") or ""), unit_inputs)
 
 
-def _input_scale(config: Mapping[str, Any]) -> float:
-    if config["architecture"] not in ("jumprelu", "standard"):
+def _architecture(config: Mapping[str, Any]) -> str:
+    if "architecture" not in config:
         raise InvalidInputError(
-            f"SAELens architecture {config['architecture']!r} is not supported; export the autoencoder as jumprelu (or standard) first."
+            "cfg.json does not say its architecture: it was written by SAELens 2 or older. Load it with a newer SAELens and save it again."
         )
-    normalisation = config.get("normalize_activations", "none")
-    if normalisation == "none":
-        return 1.0
-    if normalisation == "constant_norm_rescale":
-        return float(np.sqrt(config["d_in"]))
-    raise InvalidInputError(f"SAELens normalisation {normalisation!r} is not supported; fold it into the weights and export again.")
+    architecture = str(config["architecture"]).removeprefix("matryoshka_")
+    if architecture == "standard":
+        activation = str(config.get("activation_fn_str") or config.get("activation_fn") or "relu")
+        architecture = {"relu": "standard", "topk": "topk"}.get(activation, f"standard with {activation}")
+    if architecture not in _ARCHITECTURES:
+        raise InvalidInputError(
+            f"SAELens architecture {architecture!r} is not supported; {', '.join(_ARCHITECTURES)} are. Export it as jumprelu if it can be."
+        )
+    reshaped = config.get("reshape_activations") or "none"
+    if reshaped != "none":
+        raise InvalidInputError(
+            f"reshape_activations {reshaped!r} of SAELens is not supported: the dictionary reads the heads of a language model's attention."
+        )
+    return architecture
 
 
-def _from_weights(config: Mapping[str, Any], weights: Mapping[str, np.ndarray], scale: float) -> JumpReluDictionary:
-    encoder_bias = weights["b_enc"]
-    if not config.get("apply_b_dec_to_input", True):
-        encoder_bias = (encoder_bias + weights["b_dec"].astype(np.float64) @ weights["W_enc"]).astype(np.float32)
-    return JumpReluDictionary(
+def _unit_inputs(config: Mapping[str, Any]) -> bool:
+    normalisation = config.get("normalize_activations") or "none"
+    if normalisation not in ("none", "constant_norm_rescale"):
+        raise InvalidInputError(f"SAELens normalisation {normalisation!r} is not supported; fold it into the weights and export again.")
+    return bool(normalisation == "constant_norm_rescale")
+
+
+_AFFINE = frozenset({"W_enc", "b_enc", "W_dec", "b_dec"})
+
+
+def _affine(config: Mapping[str, Any], weights: Mapping[str, np.ndarray], *extra: str) -> Weights:
+    """What all architectures share.
+
+    Raises:
+        InvalidInputError: the file has tensors that nobody here knows the meaning of.
+    """
+    scaled = bool(config.get("finetuning_scaling_factor"))
+    unknown = sorted(weights.keys() - _AFFINE - {*extra} - ({"scaling_factor"} if scaled else set()))
+    if unknown:
+        raise InvalidInputError(f"The SAELens dictionary has tensors whose use is not known here: {', '.join(unknown)}.")
+    found = Weights(
         encoder=weights["W_enc"],
-        encoder_bias=encoder_bias,
+        encoder_bias=weights["b_enc"] if "b_enc" in weights else np.zeros(weights["W_enc"].shape[1], np.float32),
         decoder=weights["W_dec"],
         decoder_bias=weights["b_dec"],
-        threshold=np.maximum(weights.get("threshold", np.zeros_like(encoder_bias)), 0),
-        mean=np.zeros(weights["W_enc"].shape[0], np.float32),
-        scale=scale,
+        subtracts_bias=bool(config.get("apply_b_dec_to_input", True)),
     )
+    if scaled:
+        found = found.amplified(weights["scaling_factor"])
+    return found
+
+
+def _standard(config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> Weights:
+    return _affine(config, weights)
+
+
+def _topk(config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> Weights:
+    k = config["k"] if "k" in config else config["activation_fn_kwargs"]["k"]
+    found = replace(_affine(config, weights), k=int(k))
+    return found.in_units_of_the_decoder() if config.get("rescale_acts_by_decoder_norm") else found
+
+
+def _jumprelu(config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> Weights:
+    threshold = weights["threshold"] if "threshold" in weights else np.exp(weights["log_threshold"].astype(np.float64))
+    found = _affine(config, weights, "threshold", "log_threshold")
+    if config.get("finetuning_scaling_factor"):
+        threshold = threshold * weights["scaling_factor"]
+    return replace(found, threshold=np.asarray(threshold, np.float32))
+
+
+def _batchtopk(config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> Weights:
+    if "threshold" in weights:
+        return _jumprelu(config, weights)
+    if "topk_threshold" not in weights:
+        raise InvalidInputError("The SAELens dictionary is a batchtopk without its threshold; export it for inference, as jumprelu.")
+    found = _affine(config, weights, "topk_threshold")
+    found = found.in_units_of_the_decoder() if config.get("rescale_acts_by_decoder_norm") else found
+    return replace(found, threshold=np.full(len(found.encoder_bias), float(weights["topk_threshold"]), np.float32))
+
+
+def _gated(config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> Weights:
+    found = _affine(config, weights, "b_gate", "r_mag", "b_mag")
+    return found.gated(weights["b_gate"], weights["r_mag"], weights["b_mag"])
+
+
+_ARCHITECTURES: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, np.ndarray]], Weights]] = {
+    "standard": _standard,
+    "topk": _topk,
+    "jumprelu": _jumprelu,
+    "batchtopk": _batchtopk,
+    "gated": _gated,
+}

@@ -26,6 +26,7 @@ from cbm.workspace.requests import (
     ImportedNames,
     ImportedVectors,
     LoadedBundle,
+    LoadedDictionary,
     Naming,
     OwnNames,
     Training,
@@ -68,6 +69,8 @@ class Lineage:
                     self._discovery(artifact.id, request)
                 case Fitting() as request:
                     self._fitting(artifact.id, request, "dictionary")
+                case LoadedDictionary() as request:
+                    self._loaded_dictionary(artifact.id, request)
                 case Naming() as request:
                     self._naming(artifact.id, request)
                 case OwnNames() as request:
@@ -143,6 +146,12 @@ class Lineage:
         if request.on.selection == RowSelection():
             options["whole"] = True
         self._add("bottleneck", result, result, identifier, (self.require(request.on.embeddings),), options)
+
+    def _loaded_dictionary(self, identifier: str, request: LoadedDictionary) -> None:
+        source = self._ask("DICTIONARY", None, f"The dictionary that was loaded from the files of {request.format}")
+        # What was accepted once is accepted again.
+        options = {"on": self.require(request.measured_on), "same_hook": True}
+        self._add("load_dictionary", "dictionary", "dictionary", identifier, (source,), options)
 
     def _naming(self, identifier: str, request: Naming) -> None:
         made = self.require(request.dictionary)

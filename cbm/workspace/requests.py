@@ -250,6 +250,33 @@ class Fitting(Request["DictionaryArtifact"]):
 
 
 @dataclass(frozen=True)
+class LoadedDictionary(Request["DictionaryArtifact"]):
+    """A dictionary that others trained."""
+
+    kind: ClassVar[Kind] = "dictionary"
+    way: ClassVar[str] = "loaded"
+
+    contents: str
+    """Digest of what it computes."""
+    format: str
+    """The library that wrote it."""
+    measured_on: ArtifactId
+    space: str
+    backbone: Mapping[str, str]
+
+    def parameters(self) -> dict[str, Any]:
+        return {"contents": self.contents, "format": self.format, "space": self.space, "backbone": dict(self.backbone)}
+
+    def named_parents(self) -> Parents:
+        return {"measured_on": self.measured_on}
+
+    @classmethod
+    def read(cls, parameters: Mapping[str, Any], parents: Parents) -> Self:
+        on = _one(parents, "measured_on")
+        return cls(parameters["contents"], parameters["format"], on, parameters["space"], parameters["backbone"])
+
+
+@dataclass(frozen=True)
 class OwnNames(Request["ConceptsArtifact"]):
     """The names that a bottleneck's method gave its concepts."""
 
@@ -426,6 +453,7 @@ _REQUESTS: tuple[type[Request[Any]], ...] = (
     Discovery,
     Fitting,
     Naming,
+    LoadedDictionary,
     OwnNames,
     Training,
     Editing,

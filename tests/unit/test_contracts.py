@@ -21,6 +21,7 @@ from cbm.core.run import Run
 from cbm.core.settings import settings_fields
 from cbm.dictionaries.jumprelu import as_jumprelu
 from cbm.dictionaries.part import FittedDictionary
+from cbm.dictionaries.topk_dictionary import TopKDictionary
 from cbm.heads.base import LinearHead
 from cbm.heads.part import HeadRows
 from cbm.model.concept_model import ConceptModel
@@ -63,6 +64,9 @@ def with_random_parameters(kind: str) -> Bottleneck:
         generator = np.random.default_rng(8)
         weight, bias = generator.normal(size=(WIDTH, DIM)), generator.normal(size=WIDTH)
         return LinearConcepts(weight.astype(np.float32), bias.astype(np.float32), [f"word {number}" for number in range(WIDTH)])
+    if kind == TopKDictionary.kind:
+        found = with_random_parameters("jumprelu")
+        return TopKDictionary.from_tensors(found.tensors(), {**found.settings(), "k": K})
     if kind == SparseWords.kind:
         generator = np.random.default_rng(9)
         atoms, mean = unit_rows(generator.normal(size=(WIDTH, DIM))), generator.normal(0, 0.2, DIM).astype(np.float32)

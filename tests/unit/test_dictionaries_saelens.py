@@ -113,7 +113,15 @@ def test_a_standard_autoencoder_that_does_not_subtract_its_bias_loads(
     np.testing.assert_allclose(load_saelens(tmp_path).encode(embeddings).to_dense(), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("change", [{"architecture": "topk"}, {"normalize_activations": "layer_norm"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architecture": "temporal"},
+        {"architecture": "standard", "activation_fn_str": "tanh-relu"},
+        {"normalize_activations": "layer_norm"},
+        {"reshape_activations": "hook_z"},
+    ],
+)
 def test_what_cannot_be_computed_faithfully_is_refused(dictionary: JumpReluDictionary, tmp_path: Path, change: dict[str, str]) -> None:
     save_saelens(dictionary, tmp_path)
     config = json.loads((tmp_path / "cfg.json").read_text())
