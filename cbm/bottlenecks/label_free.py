@@ -97,7 +97,7 @@ def _project(
     order = np.random.default_rng(run.seed).permutation(len(embeddings))
     count = max(2, round(settings.held_out * len(order)))
     held, training = torch.from_numpy(order[:count]), torch.from_numpy(order[count:])
-    x, target = torch.from_numpy(embeddings), torch.from_numpy(similarities)
+    x, target = torch.from_numpy(np.array(embeddings, np.float32)), torch.from_numpy(similarities)
     x = x - x[training].mean(dim=0)
     generator = torch.Generator().manual_seed(run.seed)
     weight = (torch.randn(similarities.shape[1], embeddings.shape[1], generator=generator) / embeddings.shape[1] ** 0.5).requires_grad_()
