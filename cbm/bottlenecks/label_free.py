@@ -33,6 +33,7 @@ class LabelFreeSettings(WordSettings):
 
 _VALIDATED_EVERY = 50
 _NEAREST = 5
+_LEAST_IMAGES = 10
 
 
 def fit(material: Material, settings: LabelFreeSettings, run: Run) -> FittedBottleneck:
@@ -42,6 +43,7 @@ def fit(material: Material, settings: LabelFreeSettings, run: Run) -> FittedBott
     from cbm.bottlenecks.linear import LinearConcepts
     from cbm.bottlenecks.word_filters import choose_words
     from cbm.core.arrays import unit_rows
+    from cbm.core.errors import InvalidInputError
 
     chosen = choose_words(material, settings)
     texts = material.required_words().embeddings[chosen.rows]
@@ -50,16 +52,23 @@ def fit(material: Material, settings: LabelFreeSettings, run: Run) -> FittedBott
     shown = _nearest_mean(similarities)
     limit = settings.activated if settings.activated is not None else float(np.quantile(shown, 0.1))
     kept = np.flatnonzero(shown >= limit)
+    if len(kept) == 0:
+        raise InvalidInputError(f"No word reaches a mean cosine of {limit:g} on its nearest images; the highest is {shown.max():.2f}.")
+    if len(embeddings) < _LEAST_IMAGES:
+        raise InvalidInputError(f"{len(embeddings)} images are too few to learn the projection from; give {_LEAST_IMAGES} or more.")
     weight, faithfulness = _project(embeddings, np.ascontiguousarray(similarities[:, kept]), settings, run)
     good = faithfulness > settings.faithful
     if not good.any():
-        good = faithfulness >= np.quantile(faithfulness, 0.9)
+        raise InvalidInputError(
+            f"The projection follows no word at {settings.faithful:g} on held-out images; the best reaches {faithfulness.max():.2f}. Give "
+            "more images or steps, or a lower value for faithful."
+        )
     rows = kept[good]
     bottleneck = LinearConcepts.standardised(weight[good], [chosen.names[row] for row in rows], embeddings)
     return FittedBottleneck(
         bottleneck,
         {
-            "class_like_words": chosen.class_like,
+            **chosen.figures,
             "not_shown": len(shown) - len(kept),
             "not_faithful": int((~good).sum()),
             "faithfulness": float(faithfulness[good].mean()),
@@ -103,8 +112,8 @@ def _project(
     weight = (torch.randn(similarities.shape[1], embeddings.shape[1], generator=generator) / embeddings.shape[1] ** 0.5).requires_grad_()
     optimizer = torch.optim.Adam([weight], lr=settings.learning_rate)
     best, best_weight = torch.full((similarities.shape[1],), -1.0), weight.detach().clone()
-    for step in range(settings.steps):
-        if step % _VALIDATED_EVERY == 0:
+    for step in range(settings.steps + 1):
+        if step % _VALIDATED_EVERY == 0 or step == settings.steps:
             run.check()
             run.report(step, settings.steps, "Learning the projection")
             with torch.no_grad():
@@ -112,6 +121,8 @@ def _project(
             if step and now.mean() < best.mean():
                 break
             best, best_weight = now, weight.detach().clone()
+            if step == settings.steps:
+                break
         optimizer.zero_grad()
         (-cos_cubed(x[training] @ weight.T, target[training]).mean()).backward()
         optimizer.step()

@@ -17,8 +17,8 @@ from cbm.registry import Part
 if TYPE_CHECKING:
     from cbm.names.vocabulary import Vocabulary
 
-Need = Literal["labels", "words", "known concepts"]
-"""labels: images with a class each · words: a list of names with text embeddings · known concepts: which concept is in which image."""
+Need = Literal["words", "known concepts"]
+"""words: a list of names with text embeddings · known concepts: which concept is in which image."""
 
 
 @dataclass(frozen=True)
@@ -62,21 +62,10 @@ class Material:
             )
         return self.known
 
-    def labelled(self) -> tuple[Float32[np.ndarray, "some dim"], Int[np.ndarray, " some"]]:
-        """Embeddings and labels of the rows that have one.
-
-        Raises:
-            InvalidInputError: fewer than two classes have images.
-        """
-        rows = np.flatnonzero(self.labels >= 0)
-        if len(np.unique(self.labels[rows])) < 2:
-            raise InvalidInputError("This method learns from labels; give images of at least two classes, such as a folder for each.")
-        return np.asarray(self.embeddings[rows], np.float32), self.labels[rows]
-
 
 @dataclass(frozen=True)
 class FittedBottleneck:
-    """A bottleneck, and what its method says of it."""
+    """A bottleneck, and the figures that its method reports."""
 
     bottleneck: Bottleneck
     figures: dict[str, float]

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Bool, Float
 
-    from cbm.bottlenecks.linear import LinearConcepts
-
 
 @dataclass(frozen=True)
 class PosthocSettings(WordSettings):
@@ -37,15 +35,23 @@ def fit(material: Material, settings: PosthocSettings, run: Run) -> FittedBottle
 
     chosen = choose_words(material, settings)
     weight = material.required_words().embeddings[chosen.rows]
-    return FittedBottleneck(LinearConcepts.standardised(weight, chosen.names, material.embeddings), {"class_like_words": chosen.class_like})
+    return FittedBottleneck(LinearConcepts.standardised(weight, chosen.names, material.embeddings), chosen.figures)
 
 
 def _from_known(material: Material, settings: PosthocSettings, run: Run) -> FittedBottleneck:
     import numpy as np
 
+    from cbm.bottlenecks.linear import LinearConcepts
+    from cbm.bottlenecks.word_filters import class_like_names
+    from cbm.core.errors import InvalidInputError
+
     known = material.required_known()
+    class_like = class_like_names(known.names, material.classes) & (not settings.keep_class_names)
+    if not settings.inverse_strengths or min(settings.inverse_strengths) <= 0:
+        raise InvalidInputError("inverse_strengths of the post-hoc method must name at least one number above 0.")
     vectors, names, scores = [], [], []
-    for number, name in enumerate(known.names):
+    for number in np.flatnonzero(~class_like).tolist():
+        name = known.names[number]
         run.check()
         run.report(number, len(known.names), "Learning concept vectors")
         found = concept_vector(material.embeddings, known.present[:, number], settings, run.seed)
@@ -53,14 +59,11 @@ def _from_known(material: Material, settings: PosthocSettings, run: Run) -> Fitt
             vectors.append(found[0])
             scores.append(found[1])
             names.append(name)
-    bottleneck = _standardised(np.stack(vectors), names, material)
-    return FittedBottleneck(bottleneck, {"svm_accuracy": float(np.mean(scores)), "left_out": len(known.names) - len(names)})
-
-
-def _standardised(weight: Float[np.ndarray, "concepts dim"], names: list[str], material: Material) -> LinearConcepts:
-    from cbm.bottlenecks.linear import LinearConcepts
-
-    return LinearConcepts.standardised(weight, names, material.embeddings)
+    if not vectors:
+        raise InvalidInputError("Every known concept is in fewer than two of these images, or in all but one; none can be learned.")
+    bottleneck = LinearConcepts.standardised(np.stack(vectors), names, material.embeddings)
+    figures = {"svm_accuracy": float(np.mean(scores)), "left_out": len(known.names) - len(names), "class_like_words": int(class_like.sum())}
+    return FittedBottleneck(bottleneck, figures)
 
 
 def concept_vector(

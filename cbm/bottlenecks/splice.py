@@ -53,7 +53,7 @@ def sparse_words(material: Material, chosen: ChosenWords, penalty: float, neares
     )
     run.report(1, 2, "Decomposing images")
     sample = np.sort(np.random.default_rng(run.seed).permutation(len(embeddings))[:_SAMPLE])
-    return FittedBottleneck(bottleneck, {"class_like_words": chosen.class_like, **decomposition_figures(bottleneck, embeddings[sample])})
+    return FittedBottleneck(bottleneck, {**chosen.figures, **decomposition_figures(bottleneck, embeddings[sample])})
 
 
 _STEP = 8192

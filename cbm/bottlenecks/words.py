@@ -28,14 +28,14 @@ def fit(material: Material, settings: WordsSettings, run: Run) -> FittedBottlene
     weight = centred_texts(material.required_words().embeddings)[chosen.rows]
     run.report(1, 1, "Scoring the words")
     bottleneck = LinearConcepts.standardised(weight, chosen.names, material.embeddings)
-    return FittedBottleneck(bottleneck, {"class_like_words": chosen.class_like})
+    return FittedBottleneck(bottleneck, chosen.figures)
 
 
 def centred_texts(texts: Float[np.ndarray, "words dim"]) -> Float[np.ndarray, "words dim"]:
     """Unit rows about the mean of all words: what a word says beyond being a text."""
     from cbm.core.arrays import unit_rows
 
-    return unit_rows(texts - texts.mean(axis=0))
+    return unit_rows(texts - texts.mean(axis=0)) if len(texts) > 1 else unit_rows(texts)
 
 
 PART = MethodPart(

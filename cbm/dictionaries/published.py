@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float
 
-from cbm.core.errors import CorruptArtifactError, InvalidInputError
+from cbm.core.errors import CorruptArtifactError, NotFoundError
 from cbm.dictionaries.jumprelu import JumpReluDictionary
 from cbm.dictionaries.topk_dictionary import TopKDictionary
 
@@ -34,7 +34,7 @@ class Published:
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
+class AffineWeights:
     """z = act(h) with h = (x - b_dec) W_enc + b_enc and x^ = z W_dec + b_dec; act is ReLU above a threshold, or the k largest of them."""
 
     encoder: Float[np.ndarray, "dim size"]
@@ -46,27 +46,16 @@ class Weights:
     subtracts_bias: bool = True
     """False: h = x W_enc + b_enc."""
 
-    def amplified(self, factor: Float[np.ndarray, " size"]) -> Self:
-        """With every activation times a factor of its own before it is decoded; thresholds that were set are scaled along.
-
-        Raises:
-            InvalidInputError: a factor is not positive, so that it could not be part of the encoder.
-        """
-        if not (factor > 0).all():
-            raise InvalidInputError("The dictionary multiplies some activations by a factor that is not positive, which is not supported.")
-        exact = factor.astype(np.float64)
-        return replace(
-            self,
-            encoder=self.encoder * exact,
-            encoder_bias=self.encoder_bias * exact,
-            threshold=None if self.threshold is None else self.threshold * exact,
-        )
-
     def in_units_of_the_decoder(self) -> Self:
         """The same reconstructions from decoder rows of length one, activations (and thresholds that were set) scaled to match."""
         norms = np.linalg.norm(self.decoder.astype(np.float64), axis=1)
-        norms = np.where(norms > 0, norms, 1.0)
-        return replace(self.amplified(norms), decoder=self.decoder / norms[:, None])
+        return replace(
+            self,
+            encoder=self.encoder * norms,
+            encoder_bias=self.encoder_bias * norms,
+            threshold=None if self.threshold is None else self.threshold * norms,
+            decoder=self.decoder / np.where(norms > 0, norms, 1.0)[:, None],
+        )
 
     def gated(self, gate_bias: Float[np.ndarray, " size"], r_mag: Float[np.ndarray, " size"], mag_bias: Float[np.ndarray, " size"]) -> Self:
         """Gated SAE of Rajamanoharan et al. 2024 (arXiv 2404.16014), which with tied weights is a JumpReLU (its section 3.2): the gate
@@ -76,7 +65,11 @@ class Weights:
         return replace(self, encoder=self.encoder * gain, encoder_bias=self.encoder_bias * gain + mag_bias, threshold=threshold)
 
     def dictionary(self, scale: float = 1.0) -> JumpReluDictionary:
-        """In the form of this library; `scale` multiplies the embeddings first."""
+        """In the form of this library; `scale` multiplies the embeddings first.
+
+        Raises:
+            ValueError: the shapes do not fit, or a number is not finite.
+        """
         bias = self.encoder_bias.astype(np.float64)
         if not self.subtracts_bias:
             bias = bias + self.decoder_bias.astype(np.float64) @ self.encoder
@@ -90,6 +83,9 @@ class Weights:
             "mean": np.zeros(len(self.decoder_bias), np.float32),
             "scale": float(scale),
         }
+        for name, values in parts.items():
+            if not np.isfinite(values).all():
+                raise ValueError(f"its {name.replace('_', ' ')} holds numbers that are not finite")
         return JumpReluDictionary(**parts) if self.k is None else TopKDictionary(**parts, k=self.k)
 
 
@@ -104,17 +100,23 @@ def told_as_damaged(path: Path) -> Iterator[None]:
 
     try:
         yield
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{error.filename} is missing; the dictionary in {path} is incomplete.") from error
+    except pickle.UnpicklingError as error:
+        raise CorruptArtifactError(
+            f"{path} holds Python objects, which are not executed here. Have its owner save the state_dict alone, with its tensors."
+        ) from error
     except (
         json.JSONDecodeError,
         UnicodeDecodeError,
-        KeyError,
+        LookupError,
+        AttributeError,
         TypeError,
         ValueError,
         OSError,
         RuntimeError,
         EOFError,
         SafetensorError,
-        pickle.UnpicklingError,
     ) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise CorruptArtifactError(f"The dictionary in {path} cannot be read ({reason}); export or download it again.") from error

@@ -13,7 +13,7 @@ import numpy as np
 from cbm.core.errors import InvalidInputError, NotFoundError
 from cbm.dictionaries.base import Dictionary
 from cbm.dictionaries.jumprelu import JumpReluDictionary
-from cbm.dictionaries.published import Published, Weights, read_config, read_safetensors, told_as_damaged
+from cbm.dictionaries.published import AffineWeights, Published, read_config, read_safetensors, told_as_damaged
 
 CONFIG_FILE = "cfg.json"
 WEIGHTS_FILE = "sae_weights.safetensors"
@@ -82,7 +82,7 @@ def read_saelens(folder: Path) -> Published:
     """The dictionary in a SAELens folder, as SAELens 3 to 6 write them.
 
     Architectures: standard (with ReLU or TopK), topk, jumprelu (`threshold` or `log_threshold`), gated, and batchtopk where the file has
-    its threshold. What changes activations is folded into the weights: fine-tuned scaling factors, and rescaling by the decoder's norms.
+    its threshold. Fine-tuned scaling factors and rescaling by the decoder's norms are folded into the weights.
 
     Raises:
         NotFoundError: a file is missing.
@@ -98,10 +98,11 @@ def read_saelens(folder: Path) -> Published:
         weights = read_safetensors(folder / WEIGHTS_FILE)
         architecture = _architecture(config)
         unit_inputs = _unit_inputs(config)
-        dictionary = _ARCHITECTURES[architecture](config, weights).dictionary(np.sqrt(int(config["d_in"])) if unit_inputs else 1.0)
-    metadata = config.get("metadata") or {}
-    hook = str(metadata.get("hook_name") or config.get("hook_name") or config.get("hook_point") or "")
-    return Published(dictionary, "SAELens", hook, str(metadata.get("model_name") or config.get("model_name") or ""), unit_inputs)
+        found = _ARCHITECTURES[architecture](config, weights)
+        dictionary = found.dictionary(np.sqrt(len(found.decoder_bias)) if unit_inputs else 1.0)
+        metadata = config.get("metadata") or {}
+        hook = str(metadata.get("hook_name") or config.get("hook_name") or config.get("hook_point") or "")
+        return Published(dictionary, "SAELens", hook, str(metadata.get("model_name") or config.get("model_name") or ""), unit_inputs)
 
 
 def _architecture(config: Mapping[str, Any]) -> str:
@@ -110,9 +111,11 @@ def _architecture(config: Mapping[str, Any]) -> str:
             "cfg.json does not say its architecture: it was written by SAELens 2 or older. Load it with a newer SAELens and save it again."
         )
     architecture = str(config["architecture"]).removeprefix("matryoshka_")
-    if architecture == "standard":
-        activation = str(config.get("activation_fn_str") or config.get("activation_fn") or "relu")
-        architecture = {"relu": "standard", "topk": "topk"}.get(activation, f"standard with {activation}")
+    activation = str(config.get("activation_fn_str") or config.get("activation_fn") or "relu")
+    if architecture == "standard" and activation == "topk":
+        architecture = "topk"
+    elif architecture != "topk" and activation != "relu":
+        architecture = f"{architecture} with {activation}"
     if architecture not in _ARCHITECTURES:
         raise InvalidInputError(
             f"SAELens architecture {architecture!r} is not supported; {', '.join(_ARCHITECTURES)} are. Export it as jumprelu if it can be."
@@ -132,52 +135,52 @@ def _unit_inputs(config: Mapping[str, Any]) -> bool:
     return bool(normalisation == "constant_norm_rescale")
 
 
+_FACTORS = ("scaling_factor", "finetuning_scaling_factor")
 _AFFINE = frozenset({"W_enc", "b_enc", "W_dec", "b_dec"})
 
 
-def _affine(config: Mapping[str, Any], weights: Mapping[str, np.ndarray], *extra: str) -> Weights:
+def _affine(config: Mapping[str, Any], weights: Mapping[str, np.ndarray], *extra: str) -> AffineWeights:
     """What all architectures share.
 
     Raises:
         InvalidInputError: the file has tensors that nobody here knows the meaning of.
     """
-    scaled = bool(config.get("finetuning_scaling_factor"))
-    unknown = sorted(weights.keys() - _AFFINE - {*extra} - ({"scaling_factor"} if scaled else set()))
+    unknown = sorted(weights.keys() - _AFFINE - {*_FACTORS} - {*extra})
     if unknown:
         raise InvalidInputError(f"The SAELens dictionary has tensors whose use is not known here: {', '.join(unknown)}.")
-    found = Weights(
+    factor = next((weights[name] for name in _FACTORS if name in weights), None)
+    if factor is not None and not config.get("finetuning_scaling_factor"):
+        if not (factor == 1).all():
+            raise InvalidInputError(
+                "The SAELens dictionary has scaling factors, and cfg.json says that it has none; ask its owner which holds."
+            )
+        factor = None
+    return AffineWeights(
         encoder=weights["W_enc"],
         encoder_bias=weights["b_enc"] if "b_enc" in weights else np.zeros(weights["W_enc"].shape[1], np.float32),
-        decoder=weights["W_dec"],
+        # SAELens applies the factors when it decodes.
+        decoder=weights["W_dec"] if factor is None else weights["W_dec"] * factor[:, None],
         decoder_bias=weights["b_dec"],
         subtracts_bias=bool(config.get("apply_b_dec_to_input", True)),
     )
-    if scaled:
-        found = found.amplified(weights["scaling_factor"])
-    return found
 
 
-def _standard(config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> Weights:
+def _standard(config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> AffineWeights:
     return _affine(config, weights)
 
 
-def _topk(config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> Weights:
+def _topk(config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> AffineWeights:
     k = config["k"] if "k" in config else config["activation_fn_kwargs"]["k"]
     found = replace(_affine(config, weights), k=int(k))
     return found.in_units_of_the_decoder() if config.get("rescale_acts_by_decoder_norm") else found
 
 
-def _jumprelu(config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> Weights:
+def _jumprelu(config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> AffineWeights:
     threshold = weights["threshold"] if "threshold" in weights else np.exp(weights["log_threshold"].astype(np.float64))
-    found = _affine(config, weights, "threshold", "log_threshold")
-    if config.get("finetuning_scaling_factor"):
-        threshold = threshold * weights["scaling_factor"]
-    return replace(found, threshold=np.asarray(threshold, np.float32))
+    return replace(_affine(config, weights, "threshold", "log_threshold"), threshold=np.asarray(threshold, np.float32))
 
 
-def _batchtopk(config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> Weights:
-    if "threshold" in weights:
-        return _jumprelu(config, weights)
+def _batchtopk(config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> AffineWeights:
     if "topk_threshold" not in weights:
         raise InvalidInputError("The SAELens dictionary is a batchtopk without its threshold; export it for inference, as jumprelu.")
     found = _affine(config, weights, "topk_threshold")
@@ -185,12 +188,12 @@ def _batchtopk(config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> 
     return replace(found, threshold=np.full(len(found.encoder_bias), float(weights["topk_threshold"]), np.float32))
 
 
-def _gated(config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> Weights:
+def _gated(config: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> AffineWeights:
     found = _affine(config, weights, "b_gate", "r_mag", "b_mag")
     return found.gated(weights["b_gate"], weights["r_mag"], weights["b_mag"])
 
 
-_ARCHITECTURES: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, np.ndarray]], Weights]] = {
+_ARCHITECTURES: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, np.ndarray]], AffineWeights]] = {
     "standard": _standard,
     "topk": _topk,
     "jumprelu": _jumprelu,

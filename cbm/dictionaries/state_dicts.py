@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cbm.core.errors import InvalidInputError
-from cbm.dictionaries.published import Published, Weights, read_config, read_safetensors, told_as_damaged
+from cbm.dictionaries.published import AffineWeights, Published, read_config, read_safetensors, told_as_damaged
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -38,50 +38,52 @@ def read_dictionary_learning(folder: Path) -> Published:
     return Published(dictionary, "dictionary_learning", str(config.get("submodule_name") or layer), str(config.get("lm_name") or ""))
 
 
-def _plain(tensors: Tensors, _: Mapping[str, Any]) -> Weights:
-    return Weights(tensors["encoder.weight"].T, tensors["encoder.bias"], tensors["decoder.weight"].T, tensors["bias"])
+def _plain(tensors: Tensors, _: Mapping[str, Any]) -> AffineWeights:
+    return AffineWeights(tensors["encoder.weight"].T, tensors["encoder.bias"], tensors["decoder.weight"].T, tensors["bias"])
 
 
-def _with_biases_of_its_own(tensors: Tensors, _: Mapping[str, Any]) -> Weights:
+def _with_biases_of_its_own(tensors: Tensors, _: Mapping[str, Any]) -> AffineWeights:
     encoder, decoder = tensors["encoder.weight"].T, tensors["decoder.weight"].T
-    return Weights(encoder, tensors["encoder.bias"], decoder, tensors["decoder.bias"], subtracts_bias=False)
+    return AffineWeights(encoder, tensors["encoder.bias"], decoder, tensors["decoder.bias"], subtracts_bias=False)
 
 
-def _linear(tensors: Tensors) -> Weights:
-    return Weights(tensors["encoder.weight"].T, tensors["encoder.bias"], tensors["decoder.weight"].T, tensors["b_dec"])
+def _linear(tensors: Tensors) -> AffineWeights:
+    return AffineWeights(tensors["encoder.weight"].T, tensors["encoder.bias"], tensors["decoder.weight"].T, tensors["b_dec"])
 
 
-def _topk(tensors: Tensors, config: Mapping[str, Any]) -> Weights:
+def _topk(tensors: Tensors, config: Mapping[str, Any]) -> AffineWeights:
     return replace(_linear(tensors), k=int(tensors["k"] if "k" in tensors else config["k"]))
 
 
-def _batchtopk(tensors: Tensors, _: Mapping[str, Any]) -> Weights:
+def _batchtopk(tensors: Tensors, _: Mapping[str, Any]) -> AffineWeights:
     return _above(_linear(tensors), float(tensors["threshold"]))
 
 
-def _matryoshka(tensors: Tensors, _: Mapping[str, Any]) -> Weights:
-    found = Weights(tensors["W_enc"], tensors["b_enc"], tensors["W_dec"], tensors["b_dec"])
+def _matryoshka(tensors: Tensors, _: Mapping[str, Any]) -> AffineWeights:
+    found = AffineWeights(tensors["W_enc"], tensors["b_enc"], tensors["W_dec"], tensors["b_dec"])
     return _above(found, float(tensors["threshold"]))
 
 
-def _above(found: Weights, threshold: float) -> Weights:
+def _above(found: AffineWeights, threshold: float) -> AffineWeights:
     if threshold < 0:
         raise InvalidInputError("The dictionary's threshold was never set: its training ended too early for it to encode single images.")
     return replace(found, threshold=np.full(len(found.encoder_bias), threshold, np.float32))
 
 
-def _jumprelu(tensors: Tensors, _: Mapping[str, Any]) -> Weights:
-    found = Weights(tensors["W_enc"], tensors["b_enc"], tensors["W_dec"], tensors["b_dec"], tensors["threshold"], subtracts_bias=False)
+def _jumprelu(tensors: Tensors, _: Mapping[str, Any]) -> AffineWeights:
+    found = AffineWeights(
+        tensors["W_enc"], tensors["b_enc"], tensors["W_dec"], tensors["b_dec"], tensors["threshold"], subtracts_bias=False
+    )
     return found.in_units_of_the_decoder()
 
 
-def _gated(tensors: Tensors, _: Mapping[str, Any]) -> Weights:
+def _gated(tensors: Tensors, _: Mapping[str, Any]) -> AffineWeights:
     encoder, size = tensors["encoder.weight"].T, len(tensors["r_mag"])
-    found = Weights(encoder, np.zeros(size, np.float32), tensors["decoder.weight"].T, tensors["decoder_bias"])
+    found = AffineWeights(encoder, np.zeros(size, np.float32), tensors["decoder.weight"].T, tensors["decoder_bias"])
     return found.gated(tensors["gate_bias"], tensors["r_mag"], tensors["mag_bias"]).in_units_of_the_decoder()
 
 
-_CLASSES: Mapping[str, Callable[[Tensors, Mapping[str, Any]], Weights]] = {
+_CLASSES: Mapping[str, Callable[[Tensors, Mapping[str, Any]], AffineWeights]] = {
     "AutoEncoder": _plain,
     "AutoEncoderNew": _with_biases_of_its_own,
     "AutoEncoderTopK": _topk,
@@ -105,7 +107,7 @@ def read_sparsify(folder: Path) -> Published:
         if activation != "topk" or config.get("transcode") or config.get("skip_connection"):
             raise InvalidInputError(f"{folder} is not a plain TopK autoencoder of sparsify (activation {activation}, or a transcoder).")
         tensors = read_safetensors(folder / "sae.safetensors")
-        found = Weights(tensors["encoder.weight"].T, tensors["encoder.bias"], tensors["W_dec"], tensors["b_dec"], k=int(config["k"]))
+        found = AffineWeights(tensors["encoder.weight"].T, tensors["encoder.bias"], tensors["W_dec"], tensors["b_dec"], k=int(config["k"]))
         dictionary = found.dictionary()
     return Published(dictionary, "sparsify")
 
@@ -124,7 +126,9 @@ def read_tied_bias(file: Path) -> Published:
         if bias is None or not {"encoder.weight", "encoder.bias", "decoder.weight"} <= tensors.keys():
             raise InvalidInputError(f"{file} is not a checkpoint of DN-CBM; it holds {', '.join(sorted(tensors)[:8]) or 'no tensors'}.")
         encoder = _only_one(tensors["encoder.weight"], 2)
-        found = Weights(encoder.T, _only_one(tensors["encoder.bias"], 1), _only_one(tensors["decoder.weight"], 2).T, _only_one(bias, 1))
+        found = AffineWeights(
+            encoder.T, _only_one(tensors["encoder.bias"], 1), _only_one(tensors["decoder.weight"], 2).T, _only_one(bias, 1)
+        )
         dictionary = found.dictionary()
     return Published(dictionary, "DN-CBM")
 

@@ -18,7 +18,7 @@ from cbm.dictionaries.jumprelu import TENSORS, JumpReluDictionary, pack_codes
 @dataclass(frozen=True, eq=False)
 class TopKDictionary(JumpReluDictionary):
     """z = the k largest of h, and nothing else, with h = ReLU(((x - mean) · scale - b_dec) W_enc + b_enc); Gao et al. 2024
-    (arXiv 2406.04093), equation 2. A response must exceed its threshold as well, which is zero in most files.
+    (arXiv 2406.04093), equation 2. The thresholds are zero.
 
     The library's own TopK ends as a `JumpReluDictionary`, whose threshold is calibrated; this one computes what its authors did.
     """

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
+from jaxtyping import Float
 
 from cbm.core.settings import Range
 from cbm.metrics.classification import (
@@ -46,13 +47,17 @@ def _reconstruction(evaluation: Evaluation, _: NoSettings) -> dict[str, Any]:
     return {"reconstruction": measure_reconstruction(evaluation.bottleneck, evaluation.embeddings).to_json()}
 
 
+def _differ(embeddings: Float[np.ndarray, "rows dim"]) -> bool:
+    return any((row != embeddings[0]).any() for row in embeddings)
+
+
 RECONSTRUCTION = MetricPart(
     "reconstruction",
     "How much of the embeddings the concepts keep (FVU, cosine), how sparsely (L0), and how many are dead.",
     NoSettings,
     label="Reconstruction",
     needs="concepts that decode, and images that differ",
-    applies=lambda evaluation: evaluation.bottleneck.abilities.decodes and bool((evaluation.embeddings != evaluation.embeddings[:1]).any()),
+    applies=lambda evaluation: evaluation.bottleneck.abilities.decodes and _differ(evaluation.embeddings),
     measure=_reconstruction,
 )
 

@@ -143,7 +143,7 @@ class ConceptModel:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """As `names`, but what several concepts are called by themselves carries the concept's number: "red #12"."""
+        """`names`, with the concept's number where several concepts share one: "red #12"."""
         own = zip(self.concepts.names, self.concepts.labels, strict=True)
         return tuple(label if shown == name else shown for shown, (name, label) in zip(self.names, own, strict=True))
 

@@ -149,8 +149,9 @@ class Lineage:
 
     def _loaded_dictionary(self, identifier: str, request: LoadedDictionary) -> None:
         source = self._ask("DICTIONARY", None, f"The dictionary that was loaded from the files of {request.format}")
-        # What was accepted once is accepted again.
-        options = {"on": self.require(request.measured_on), "same_hook": True}
+        options: dict[str, Any] = {"on": self.require(request.measured_on)}
+        if request.same_hook:
+            options["same_hook"] = True
         self._add("load_dictionary", "dictionary", "dictionary", identifier, (source,), options)
 
     def _naming(self, identifier: str, request: Naming) -> None:

@@ -97,9 +97,9 @@ class NamedTable:
 
 
 def dictionary_runs(dictionaries: Sequence[DictionaryArtifact], sets: Sequence[ImageSet]) -> tuple[DictionaryRun, ...]:
-    """The dictionaries, in the order given."""
+    """The dictionaries without names of their own, in the order given: discovered ones, and those that others trained."""
     by_id = {entry.id: entry for entry in sets}
-    return tuple(_run(artifact, by_id) for artifact in dictionaries)
+    return tuple(_run(artifact, by_id) for artifact in dictionaries if artifact.fitting is None)
 
 
 def named_tables(

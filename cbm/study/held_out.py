@@ -122,6 +122,15 @@ def training_and_test(source: EmbeddingSet, test: EmbeddingSet | None, seed: int
     return _choose(source, RestOfFifth(seed)).labelled(), _choose(source, HeldOutFifth(seed)).labelled()
 
 
+def training_rows(source: EmbeddingSet, seed: int) -> Rows:
+    """What may be learned from before anybody tests: all but the test split, or four fifths; unlabelled images among them."""
+    for split in TEST_SPLITS:
+        marked = source.split(split)
+        if marked.any() and not marked.all():
+            return _choose(source, OutsideSplit(split))
+    return _choose(source, RestOfFifth(seed)) if source.labelled.any() else all_rows(source)
+
+
 def find_rows(workspace: Workspace, chosen: ChosenRows) -> Rows:
     """The rows that were chosen, in a workspace that has their set."""
     return select_rows(load_set(workspace, chosen.embeddings), chosen.selection)

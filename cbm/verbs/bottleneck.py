@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,7 @@ from cbm.verbs.base import AsJob, OnDevice, Seeded, SettingsOf, VerbResult, verb
 from cbm.verbs.class_texts import class_texts
 from cbm.verbs.vocabulary import default_vocabulary, find_vocabulary
 from cbm.workspace.artifacts import DictionaryArtifact
-from cbm.workspace.requests import Fitting, OwnNames
+from cbm.workspace.requests import EncodedNames, Fitting, OwnNames
 from cbm.workspace.workspace import Draft, Workspace
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class BottleneckMade(VerbResult):
     active: float
     """Mean number of concepts that are active per image."""
     figures: Mapping[str, float]
-    """What the method says of itself."""
+    """Figures that the method reports."""
 
 
 def _figures(result: Mapping[str, Any]) -> str:
@@ -58,15 +59,15 @@ def _figures(result: Mapping[str, Any]) -> str:
 
 @verb(MakeBottleneck, job=AsJob("Make a bottleneck", "classify", "Train with these concepts", _figures))
 def bottleneck(settings: MakeBottleneck, workspace: Workspace, run: Run) -> BottleneckMade:
-    """Make named concepts by a method of the field: from words, from known concepts, or from labels.
+    """Make named concepts by a method of the field: from words, or from known concepts.
 
     Raises:
         InvalidInputError: the images or words lack what the method learns from, or a setting does not fit it.
         MismatchError: words and images come from different backbones.
     """
     from cbm.embeddings.sets import load_set
-    from cbm.names.vocabulary import Vocabulary
-    from cbm.study.held_out import all_rows, training_and_test
+    from cbm.names.vocabulary import BARE_NAME, Vocabulary
+    from cbm.study.held_out import all_rows, training_rows
 
     part = METHODS[settings.method]
     own = make_settings(part.settings, settings.options, f"the method {part.name}")
@@ -79,20 +80,25 @@ def bottleneck(settings: MakeBottleneck, workspace: Workspace, run: Run) -> Bott
     loaded = None if words is None else Vocabulary.load(words)
     if words is not None and loaded is not None:
         images.backbone.require_match(loaded.backbone, f"{images.id} and {words.id}")
-    rows = all_rows(images) if settings.whole or not images.labelled.any() else training_and_test(images, None, run.seed)[0]
+    rows = all_rows(images) if settings.whole else training_rows(images, run.seed)
+    texts = None
+    if words is not None and "words" in part.needs(own):
+        templates = words.made.templates if isinstance(words.made, EncodedNames) else BARE_NAME
+        texts = class_texts(images, loaded, run.device, templates)
     request = Fitting(
         part.name,
         dataclasses.asdict(own),
         run.seed,
         rows.chosen,
         None if words is None else words.id,
+        None if texts is None else hashlib.sha256(texts.tobytes()).hexdigest(),
         images.space,
         images.backbone.to_dict(),
     )
 
     def write(draft: Draft) -> None:
         with stages.next() as stage:
-            fitted = part.fit(_material(rows, loaded, class_texts(images, loaded, run.device)), own, stage)
+            fitted = part.fit(_material(rows, loaded, texts), own, stage)
         fitted.bottleneck.save(draft.path)
         draft.metrics.update(method=fitted.figures, images=len(rows.rows))
 

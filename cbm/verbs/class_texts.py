@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 TEMPLATE = "a photo of a {}."
 
 
-def class_texts(images: EmbeddingSet, vocabulary: Vocabulary | None, device: str) -> Float32[np.ndarray, "classes dim"] | None:
+def class_texts(
+    images: EmbeddingSet, vocabulary: Vocabulary | None, device: str, templates: Sequence[str] = (TEMPLATE,)
+) -> Float32[np.ndarray, "classes dim"] | None:
     """From the vocabulary if it holds them all, else from the backbone if it is here; None where they cannot be had."""
     from cbm.study.opened import backbone_of
 
@@ -29,7 +31,7 @@ def class_texts(images: EmbeddingSet, vocabulary: Vocabulary | None, device: str
         if all(name in rows for name in names):
             return vocabulary.embeddings[[rows[name] for name in names]]
     if images.backbone.is_foreign:
-        # Whoever brings vectors asked for no weights, and loading the stated tag might download them.
+        # Imported vectors come without weights, and loading the tag could download them.
         return None
     try:
         backbone = backbone_of(images.backbone, None, device)
@@ -38,7 +40,7 @@ def class_texts(images: EmbeddingSet, vocabulary: Vocabulary | None, device: str
     # A checkpoint is remembered by its file name, and another file of that name may lie here.
     if not backbone.reference.matches(images.backbone):
         return None
-    return backbone.encode_texts(names, templates=(TEMPLATE,))
+    return backbone.encode_texts(names, templates=tuple(templates))
 
 
 def concept_texts(names: Sequence[str], vocabulary: Vocabulary | None) -> Float32[np.ndarray, "concepts dim"] | None:

@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from cbm.dictionaries.published import Published
     from cbm.embeddings.sets import EmbeddingSet
 
-_FINAL_EMBEDDING = frozenset(
-    {"", "imageembeds", "imageembedding", "imageembeddings", "embedding", "embeddings", "imagefeatures", "encodeimage", "visualproj"}
-)
-"""What authors call the embedding at a CLIP model's end, letters alone."""
+_FINAL_EMBEDDING = frozenset({"imageembeds", "imageembedding", "imageembeddings", "imagefeatures", "encodeimage", "visualproj"})
+"""What authors call the embedding at a CLIP model's end, without its punctuation."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +74,16 @@ def load_dictionary(settings: LoadDictionary, workspace: Workspace, run: Run) ->
     published = read_published(Path(settings.source).expanduser())
     _require_match(published, images, settings.same_hook)
     dictionary = published.dictionary
-    request = LoadedDictionary(_digest(dictionary), published.format, ArtifactId(images.id), images.space, images.backbone.to_dict())
+    request = LoadedDictionary(
+        _digest(dictionary), published.format, ArtifactId(images.id), settings.same_hook, images.space, images.backbone.to_dict()
+    )
     artifact = workspace.create(request, lambda draft: _write(draft, dictionary, images))
     figures = artifact.figures.everything
-    notes = (
-        [f"It says that it was trained on {published.model}; {images.id} comes from {images.backbone.architecture}."]
-        if published.model
-        else []
-    )
+    notes = []
+    if not published.hook:
+        notes.append("Its files do not say which activations it was trained on.")
+    if published.model:
+        notes.append(f"It says that it was trained on {published.model}; {images.id} comes from {images.backbone.architecture}.")
     if figures is not None and figures.fvu > 1:
         notes.append(
             f"It explains these embeddings worse than their mean does (unexplained variance {figures.fvu:.2f}): it was probably trained on "
@@ -102,8 +102,8 @@ def load_dictionary(settings: LoadDictionary, workspace: Workspace, run: Run) ->
 
 
 def _require_match(published: Published, images: EmbeddingSet, same_hook: bool) -> None:
-    called = "".join(letter for letter in published.hook.casefold() if letter.isalpha())
-    if called not in _FINAL_EMBEDDING and not same_hook:
+    called = "".join(letter for letter in published.hook.casefold() if letter.isalnum())
+    if called and called not in _FINAL_EMBEDDING and not same_hook:
         raise MismatchError(
             f"The dictionary was trained on {published.hook}, inside the model; {images.id} holds the embeddings at the end of "
             f"{images.backbone.architecture}, for which its latents mean nothing. Give vectors of that layer (cbm import), and --same-hook."
@@ -134,4 +134,4 @@ def _write(draft: Draft, dictionary: JumpReluDictionary, images: EmbeddingSet) -
         everything = measure_reconstruction(dictionary, images.embeddings)
     except InvalidInputError:  # one image, or several that are equal
         return
-    draft.metrics.update(everything=everything.to_json(), reconstruction=everything.to_json(), dead=everything.dead)
+    draft.metrics.update(everything=everything.to_json(), dead=everything.dead)

@@ -59,6 +59,7 @@ def name(settings: Name, workspace: Workspace, run: Run) -> Named:
         MismatchError: vocabulary, dictionary and images come from different backbones.
         MissingWeightsError: a list of names cannot be encoded, for the backbone's weights are not here.
     """
+    from cbm.backbones.reference import BackboneReference
     from cbm.embeddings.sets import require_space
     from cbm.names.vocabulary import Vocabulary
     from cbm.verbs.joined_sets import join_sets
@@ -74,8 +75,9 @@ def name(settings: Name, workspace: Workspace, run: Run) -> Named:
         words = workspace.get(settings.vocabulary, VocabularyArtifact)
     loaded = Vocabulary.load(words)
     images.backbone.require_match(loaded.backbone, f"{images.ids[0]} and {words.id}")
-    if source.discovery is not None:
-        require_space(images.space, source.discovery.space, images.ids[0], source.id)
+    if source.made_for is not None:
+        require_space(images.space, source.made_for.space, images.ids[0], source.id)
+        BackboneReference.from_dict(source.made_for.backbone).require_match(images.backbone, f"{source.id} and {images.ids[0]}")
     request = Naming(source.id, words.id, images.ids, settings.rule, settings.unique)
     with stages.next() as stage:
         artifact = workspace.create(request, lambda draft: _write(draft, settings, source, images, loaded, stage))

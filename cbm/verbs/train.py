@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
+from cbm.core.errors import MismatchError
 from cbm.core.run import Run
 from cbm.core.settings import make_settings, settings_fields
 from cbm.core.wording import percent
@@ -20,6 +21,7 @@ from cbm.workspace.workspace import Draft, Workspace
 if TYPE_CHECKING:
     from cbm.embeddings.sets import EmbeddingSet
     from cbm.names.concepts import ConceptTable
+    from cbm.study.held_out import Rows
 
 NECS = (5, 10, 15, 20, 25, 30)
 
@@ -87,6 +89,7 @@ def train(settings: Train, workspace: Workspace, run: Run) -> Trained:
     for part in (images, tests) if tests else (images,):
         _require_same_world(part, table, source.id)
     training_rows, test_rows = training_and_test(images, tests, run.seed)
+    _require_unseen(workspace, made_by, test_rows)
     kept = _name_edits(workspace, settings.names_from)
     names = kept.to_json() if len(kept) else None
     necs = tuple(settings.necs)
@@ -128,6 +131,26 @@ def train(settings: Train, workspace: Workspace, run: Run) -> Trained:
         write_model(model, draft.path)
 
     return _trained(workspace.create(request, write))
+
+
+def _require_unseen(workspace: Workspace, made_by: DictionaryArtifact, test: Rows) -> None:
+    """
+    Raises:
+        MismatchError: a method with named concepts learned from images that the model is to be tested on.
+    """
+    import numpy as np
+
+    from cbm.study.held_out import find_rows
+
+    fitting = made_by.fitting
+    if fitting is None or fitting.on.embeddings != test.source.id:
+        return
+    seen = len(np.intersect1d(find_rows(workspace, fitting.on).rows, test.rows))
+    if seen:
+        raise MismatchError(
+            f"{made_by.id} learned from {seen:,} of the {len(test.rows):,} images that the model would be tested on. Give other images "
+            "with --test, or make the bottleneck and the model with the same seed and without --whole."
+        )
 
 
 def _name_edits(workspace: Workspace, names_from: str | None) -> Recipe:

@@ -11,7 +11,19 @@ from typing import Any, ClassVar
 from cbm.core.errors import CorruptArtifactError, InvalidInputError
 from cbm.workspace.figures import ConceptsFigures, DictionaryFigures, EmbeddingsFigures, ModelFigures, VocabularyFigures
 from cbm.workspace.ids import ArtifactId
-from cbm.workspace.requests import KINDS, Discovery, Editing, Fitting, Kind, LoadedBundle, Naming, OwnNames, Request, Training
+from cbm.workspace.requests import (
+    KINDS,
+    Discovery,
+    Editing,
+    Fitting,
+    Kind,
+    LoadedBundle,
+    LoadedDictionary,
+    Naming,
+    OwnNames,
+    Request,
+    Training,
+)
 from cbm.workspace.rows import ChosenRows
 from cbm.workspace.schema import read_record
 
@@ -133,8 +145,13 @@ class DictionaryArtifact(Artifact):
         return self.made if isinstance(self.made, Fitting) else None
 
     @property
+    def made_for(self) -> Discovery | Fitting | LoadedDictionary | None:
+        """What says which `space` and `backbone` the embeddings must come from; None where nothing does."""
+        return self.made if isinstance(self.made, Discovery | Fitting | LoadedDictionary) else None
+
+    @property
     def sets(self) -> tuple[ArtifactId, ...]:
-        """The embedding sets that it was learnt from."""
+        """The embedding sets that it was learnt from, or measured on where others trained it."""
         return self.discovery.sets if self.discovery else tuple(parent for parent in self.parents if parent.kind == "embeddings")
 
 

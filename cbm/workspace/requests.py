@@ -220,6 +220,8 @@ class Fitting(Request["DictionaryArtifact"]):
     on: ChosenRows
     """The images that it learned from."""
     vocabulary: ArtifactId | None
+    class_texts: str | None
+    """Digest of the text embeddings that told words which name a class; None where spelling alone did."""
     space: str
     backbone: Mapping[str, str]
 
@@ -229,6 +231,7 @@ class Fitting(Request["DictionaryArtifact"]):
             "options": dict(self.options),
             "seed": self.seed,
             "on": self.on.selection,
+            "class_texts": self.class_texts,
             "space": self.space,
             "backbone": dict(self.backbone),
         }
@@ -244,6 +247,7 @@ class Fitting(Request["DictionaryArtifact"]):
             parameters["seed"],
             ChosenRows(_one(parents, "on"), RowSelection.from_json(parameters["on"])),
             _one(parents, "vocabulary") if "vocabulary" in parents else None,
+            parameters["class_texts"],
             parameters["space"],
             parameters["backbone"],
         )
@@ -261,19 +265,33 @@ class LoadedDictionary(Request["DictionaryArtifact"]):
     format: str
     """The library that wrote it."""
     measured_on: ArtifactId
+    same_hook: bool
+    """Somebody said that the vectors are those that it was trained on, whatever its file calls them."""
     space: str
     backbone: Mapping[str, str]
 
     def parameters(self) -> dict[str, Any]:
-        return {"contents": self.contents, "format": self.format, "space": self.space, "backbone": dict(self.backbone)}
+        return {
+            "contents": self.contents,
+            "format": self.format,
+            "same_hook": self.same_hook,
+            "space": self.space,
+            "backbone": dict(self.backbone),
+        }
 
     def named_parents(self) -> Parents:
         return {"measured_on": self.measured_on}
 
     @classmethod
     def read(cls, parameters: Mapping[str, Any], parents: Parents) -> Self:
-        on = _one(parents, "measured_on")
-        return cls(parameters["contents"], parameters["format"], on, parameters["space"], parameters["backbone"])
+        return cls(
+            parameters["contents"],
+            parameters["format"],
+            _one(parents, "measured_on"),
+            parameters["same_hook"],
+            parameters["space"],
+            parameters["backbone"],
+        )
 
 
 @dataclass(frozen=True)

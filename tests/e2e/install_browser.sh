@@ -5,10 +5,15 @@ set -u
 found() { command -v "$1" >/dev/null 2>&1; }
 
 found chromium-headless-shell && exit 0
-if found apt-get; then
-    run=""
-    [ "$(id -u)" -eq 0 ] || run="sudo -n"
-    timeout 300 $run apt-get update -qq && timeout 300 $run apt-get install -y -qq chromium-headless-shell >/dev/null && exit 0
+windowed() { found chromium || found chromium-browser || found google-chrome; }
+run=""
+if [ "$(id -u)" -ne 0 ]; then
+    windowed && exit 0
+    run="sudo -n"
 fi
-found chromium || found chromium-browser || found google-chrome ||
+install() { timeout 300 $run apt-get install -y -qq "$1" >/dev/null; }
+if found apt-get && timeout 300 $run apt-get update -qq; then
+    install chromium-headless-shell || windowed || install chromium
+fi
+found chromium-headless-shell || windowed ||
     echo "Chromium could neither be found nor installed: the browser tests will be skipped"

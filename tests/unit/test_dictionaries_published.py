@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from cbm import verbs
-from cbm.core.errors import CorruptArtifactError, InvalidInputError, MismatchError
+from cbm.core.errors import CorruptArtifactError, InvalidInputError, MismatchError, NotFoundError
 from cbm.dictionaries.formats import read_published
 from cbm.dictionaries.topk_dictionary import TopKDictionary
 from cbm.names.concepts import ConceptTable
@@ -31,7 +31,7 @@ def normal(*shape: int) -> torch.Tensor:
 
 _generator = torch.Generator().manual_seed(0)
 W_ENC, B_ENC, W_DEC, B_DEC = normal(DIM, SIZE), normal(SIZE), normal(SIZE, DIM), normal(DIM)
-THRESHOLD, POSITIVE = normal(SIZE).abs() + 0.2, normal(SIZE).abs() + 0.1
+THRESHOLD, FACTORS = normal(SIZE).abs() + 0.2, normal(SIZE)
 RAW = np.random.default_rng(1).normal(size=(40, DIM)).astype(np.float32)
 NORMS = W_DEC.norm(dim=1)
 
@@ -73,10 +73,17 @@ SAELENS: Mapping[str, tuple[dict[str, Any], Tensors, torch.Tensor, torch.Tensor]
     "jumprelu, log": ({"architecture": "jumprelu"}, AFFINE | {"log_threshold": THRESHOLD.log()}, above(responses(), THRESHOLD), W_DEC),
     "fine-tuned": (
         {"architecture": "jumprelu", "finetuning_scaling_factor": True},
-        AFFINE | {"threshold": THRESHOLD, "scaling_factor": POSITIVE},
-        above(responses(), THRESHOLD) * POSITIVE,
-        W_DEC,
+        AFFINE | {"threshold": THRESHOLD, "scaling_factor": FACTORS},
+        above(responses(), THRESHOLD),
+        W_DEC * FACTORS[:, None],
     ),
+    "fine-tuned topk": (
+        {"architecture": "topk", "k": K, "finetuning_scaling_factor": True},
+        AFFINE | {"finetuning_scaling_factor": FACTORS},
+        strongest(responses()),
+        W_DEC * FACTORS[:, None],
+    ),
+    "never fine-tuned": ({"finetuning_scaling_factor": False}, AFFINE | {"scaling_factor": torch.ones(SIZE)}, above(responses(), 0), W_DEC),
     "batchtopk": ({"architecture": "batchtopk"}, AFFINE | {"topk_threshold": torch.tensor(0.7)}, above(responses(), 0.7), W_DEC),
     "gated": (
         {"architecture": "gated"},
@@ -172,7 +179,7 @@ class Planted:
 def test_what_cannot_be_read_says_why_and_nothing_in_it_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"tied_bias": Planted()}, tmp_path / "evil.pt")
-    with pytest.raises(CorruptArtifactError, match="cannot be read"):
+    with pytest.raises(CorruptArtifactError, match="which are not executed here"):
         read_published(tmp_path / "evil.pt")
     assert not Path("planted").exists()
     with pytest.raises(InvalidInputError, match="does not exist"):
@@ -184,7 +191,18 @@ def test_what_cannot_be_read_says_why_and_nothing_in_it_is_executed(tmp_path: Pa
     with pytest.raises(InvalidInputError, match="written by SAELens 2 or older"):
         read_published(old)
     with pytest.raises(InvalidInputError, match="not known here: surprise"):
-        read_published(saelens(tmp_path / "more", {}, AFFINE | {"surprise": POSITIVE}))
+        read_published(saelens(tmp_path / "more", {}, AFFINE | {"surprise": FACTORS}))
+    with pytest.raises(InvalidInputError, match=r"cfg\.json says that it has none"):
+        read_published(saelens(tmp_path / "factors", {}, AFFINE | {"scaling_factor": FACTORS}))
+    bent = saelens(tmp_path / "tanh", {"architecture": "jumprelu", "activation_fn_str": "tanh-relu"}, AFFINE | {"threshold": THRESHOLD})
+    with pytest.raises(InvalidInputError, match="jumprelu with tanh-relu"):
+        read_published(bent)
+    with pytest.raises(CorruptArtifactError, match="encoder bias holds numbers that are not finite"):
+        read_published(saelens(tmp_path / "nan", {}, AFFINE | {"b_enc": B_ENC * torch.nan}))
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "ae.pt").write_bytes(b"")
+    with pytest.raises(NotFoundError, match=r"config\.json is missing"):
+        read_published(tmp_path / "half")
     with pytest.raises(CorruptArtifactError, match="'k' is missing"):
         read_published(saelens(tmp_path / "no-k", {"architecture": "topk", "activation_fn_kwargs": {}}, AFFINE))
     with pytest.raises(InvalidInputError, match="CrossCoder"):
@@ -215,6 +233,10 @@ def test_a_loaded_dictionary_is_measured_named_and_made_again(scenes: tuple[Work
     assert loaded.fvu == pytest.approx(0, abs=1e-6)
     (note,) = loaded.notes
     assert "trained on clip-vit-b-32" in note
+    other = "raw" if home.get(images).made.parameters()["space"] == "l2" else "l2"
+    scaled = verbs.embed("scenes:classes?count=20", space=other, workspace=home, device="cpu").embeddings
+    with pytest.raises(MismatchError, match="l2"):
+        verbs.name(loaded.dictionary, "scenes", on=scaled, workspace=home, device="cpu")
     assert verbs.load_dictionary(folder, on=images, workspace=home).dictionary == loaded.dictionary
     named = verbs.name(loaded.dictionary, "scenes", workspace=home, device="cpu")
     assert len(ConceptTable.load(home.get(named.concepts).path).names) == 2 * dim

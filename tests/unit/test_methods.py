@@ -14,9 +14,9 @@ from cbm.bottlenecks.label_free import LabelFreeSettings, cos_cubed
 from cbm.bottlenecks.linear import LinearConcepts
 from cbm.bottlenecks.part import KnownConcepts, Material
 from cbm.bottlenecks.posthoc import PosthocSettings, concept_vector
-from cbm.bottlenecks.word_filters import WordSettings, choose_words, class_like
+from cbm.bottlenecks.word_filters import WordSettings, choose_words, class_like, score_spread
 from cbm.core.arrays import unit_rows
-from cbm.core.errors import InvalidInputError
+from cbm.core.errors import InvalidInputError, MismatchError
 from cbm.core.run import Run
 from cbm.core.settings import make_settings
 from cbm.demo.pipeline import Demonstrated
@@ -92,9 +92,17 @@ def test_the_words_that_vary_most_are_kept_in_their_order(material: Material) ->
     assert chosen.names == NAMES
 
 
+def test_the_spread_of_a_score_is_the_standard_deviation_of_its_cosine_however_large_the_common_mean() -> None:
+    generator = np.random.default_rng(5)
+    images = (generator.normal(size=(300, DIM)) + 4 * np.eye(1, DIM)).astype(np.float32)
+    texts = unit_rows(generator.normal(size=(20, DIM))).astype(np.float32)
+    expected = (unit_rows(images) @ texts.T).std(axis=0)
+    np.testing.assert_allclose(score_spread(texts, images), expected, rtol=1e-4)
+
+
 def test_nothing_but_class_names_is_refused(material: Material) -> None:
     words = vocabulary(("plum", "ball"), np.eye(2, DIM))
-    with pytest.raises(InvalidInputError, match="says one of the classes"):
+    with pytest.raises(InvalidInputError, match="names one of the classes"):
         choose_words(dataclasses.replace(material, words=words), WordSettings())
     assert len(choose_words(dataclasses.replace(material, words=words), WordSettings(keep_class_names=True)).rows) == 2
 
@@ -141,7 +149,7 @@ def test_a_method_names_its_concepts_and_repeats_by_seed(name: str, material: Ma
     part = METHODS[name]
     settings = make_settings(part.settings, {}, name)
     assert part.source
-    assert set(part.needs(settings)) <= {"labels", "words", "known concepts"}
+    assert set(part.needs(settings)) <= {"words", "known concepts"}
     first, again = (part.fit(material, settings, Run(seed=4)).bottleneck for _ in range(2))
     assert len(set(first.names)) == first.size > 0
     assert first.abilities.supervised
@@ -169,3 +177,10 @@ def test_from_words_to_a_model_that_a_study_opens(demo_copy: Workspace, built_de
     assert study.model.method["name"] == METHODS["words"].label
     said = study.prediction(0)
     assert said.bias + sum(entry.contribution for entry in said.contributions) == pytest.approx(said.logit, abs=1e-4)
+
+
+def test_a_bottleneck_that_saw_the_test_images_is_not_trained_on(demo_copy: Workspace, built_demo: tuple[Workspace, Demonstrated]) -> None:
+    training = next(parent for parent in demo_copy.get(built_demo[1].model).parents if parent.kind == "embeddings")
+    made = verbs.bottleneck(training, method="words", words="scenes", whole=True, options={"most_words": 40}, workspace=demo_copy)
+    with pytest.raises(MismatchError, match="images that the model would be tested on"):
+        verbs.train(made.concepts, training, necs=(3,), workspace=demo_copy)

@@ -228,7 +228,7 @@ def _curves(jobs: Jobs, job: Job, key: str, curves: Sequence[str] | None) -> Non
 def _until_last_redraw(reported: Sequence[Reported]) -> Sequence[Reported]:
     """What the charts of a running job show: drawn with every report, they would keep a core of the visitor's machine busy."""
     newest = reported[-1].seconds if reported else 0.0
-    between = min(30.0, max(4.0, newest / 10))
+    between = next((step for step in (4.0, 8.0, 16.0) if newest < 20 * step), 32.0)
     return [entry for entry in reported if entry.seconds <= newest // between * between]
 
 
