@@ -1,4 +1,4 @@
-"""Which words of a vocabulary become concepts: not those that name a class, and of many those that vary most between the images."""
+"""Which words of a vocabulary become concepts: not those that name one of the classes, and of many those that vary most over the images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ChosenWords:
     rows: Int[np.ndarray, " chosen"]
     names: tuple[str, ...]
     class_like: int
-    """Words left out because they name a class."""
+    """Words left out because they name one of the classes."""
     class_texts: bool
     """Whether that was judged by text embeddings too, and not by spelling alone."""
 
@@ -71,7 +71,7 @@ def choose_words(material: Material, settings: WordSettings) -> ChosenWords:
 def class_like(
     words: Vocabulary, classes: Sequence[str], class_texts: Float[np.ndarray, "classes dim"] | None, similarity: float | None
 ) -> np.ndarray:
-    """Which words name a class: by their spelling, and by their text embedding where the classes have one. [words] bool."""
+    """Which words name one of the classes: by their spelling, and by their text embedding where the classes have one. [words] bool."""
     found = class_like_names(words.names, classes)
     if similarity is not None and class_texts is not None and len(class_texts):
         found |= (words.embeddings @ class_texts.T).max(axis=1) > similarity

@@ -221,7 +221,7 @@ class Fitting(Request["DictionaryArtifact"]):
     """The images that it learned from."""
     vocabulary: ArtifactId | None
     class_texts: str | None
-    """Digest of the text embeddings that told words which name a class; None where spelling alone did."""
+    """Digest of the text embeddings that told words which name one of the classes; None where spelling alone did."""
     space: str
     backbone: Mapping[str, str]
 
