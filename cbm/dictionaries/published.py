@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Self
 
 import numpy as np
@@ -102,7 +102,7 @@ def told_as_damaged(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise NotFoundError(f"{error.filename} is missing; the dictionary in {path} is incomplete.") from error
-    except pickle.UnpicklingError as error:
+    except UnpicklingError as error:
         raise CorruptArtifactError(
             f"{path} holds Python objects, which are not executed here. Have its owner save the state_dict alone, with its tensors."
         ) from error

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
+from scipy.special import softmax
 
 from cbm.core.codes import Codes
 
@@ -130,10 +131,5 @@ def causal_concept_effect(
         rows = codes[start : start + block].to_csr().astype(np.float64)
         present = rows[:, [concept]].toarray()
         without = rows @ weight.T.astype(np.float64) + bias - present * own
-        total += (_probabilities(without + on * own) - _probabilities(without + off * own)).sum(axis=0)
+        total += (softmax(without + on * own, axis=1) - softmax(without + off * own, axis=1)).sum(axis=0)
     return total / max(1, len(codes))
-
-
-def _probabilities(logits: Float64[np.ndarray, "rows classes"]) -> Float64[np.ndarray, "rows classes"]:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)

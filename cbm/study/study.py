@@ -296,8 +296,11 @@ class Study(ModelImages):
     def concepts(self, recipe: Recipe | None = None) -> list[ConceptSummary]:
         """Every concept as a recipe shows it, merged ones as one."""
         decisions = (self.model.recipe if recipe is None else recipe).decisions()
-        merged = {member for first, members in decisions.groups.items() for member in members if member != first}
-        return [self.summary(index, decisions) for index in range(len(self.unedited_concepts)) if index not in merged]
+        standing_for = decisions.standing_for
+        found = list(self.unedited_concepts)
+        for index in decisions.names.keys() | decisions.hidden | decisions.groups.keys():
+            found[index] = self.summary(index, decisions)
+        return [concept for concept in found if standing_for.get(concept.index, concept.index) == concept.index]
 
     def summary(self, concept: int, decisions: Decisions) -> ConceptSummary:
         """A concept as it is shown; one that represents others since a merge has the frequency and the weight of all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -20,8 +21,10 @@ from cbm.core.errors import InvalidInputError, MismatchError
 from cbm.core.run import Run
 from cbm.core.settings import make_settings
 from cbm.demo.pipeline import Demonstrated
+from cbm.embeddings.sets import EmbeddingSet
 from cbm.names.vocabulary import Vocabulary
 from cbm.registry import METHODS
+from cbm.study.held_out import training_and_test, training_rows
 from cbm.study.study import Study
 from cbm.workspace.workspace import Workspace
 
@@ -184,3 +187,23 @@ def test_a_bottleneck_that_saw_the_test_images_is_not_trained_on(demo_copy: Work
     made = verbs.bottleneck(training, method="words", words="scenes", whole=True, options={"most_words": 40}, workspace=demo_copy)
     with pytest.raises(MismatchError, match="images that the model would be tested on"):
         verbs.train(made.concepts, training, necs=(3,), workspace=demo_copy)
+
+
+def image_set(labels: list[int], splits: list[str]) -> EmbeddingSet:
+    items = pd.DataFrame({"item": [str(row) for row in range(len(labels))], "label": labels, "split": splits})
+    vectors = np.zeros((len(labels), DIM), np.float32)
+    return EmbeddingSet("embeddings-0", vectors, items, ("a", "b"), (), BackboneReference.foreign("planted", "none"), "l2")
+
+
+def test_a_method_learns_from_unlabelled_images_and_never_from_the_test_split() -> None:
+    split = image_set([0, 1, -1, -1, -1, 0], ["train"] * 4 + ["test"] * 2)
+    assert training_rows(split, 0).rows.tolist() == [0, 1, 2, 3]
+    unlabelled = image_set([-1] * 6, ["train"] * 4 + ["test"] * 2)
+    assert training_rows(unlabelled, 0).rows.tolist() == [0, 1, 2, 3]
+    assert training_rows(image_set([-1] * 6, [""] * 6), 0).rows.tolist() == list(range(6))
+    partly = image_set([0] * 10 + [1] * 10 + [-1] * 10, [""] * 30)
+    learned = set(training_rows(partly, 3).rows.tolist())
+    trained, tested = training_and_test(partly, None, 3)
+    assert set(trained.rows.tolist()) <= learned
+    assert not learned & set(tested.rows.tolist())
+    assert learned & set(range(20, 30)), "unlabelled images are among them"

@@ -21,7 +21,6 @@ from cbm.ui.widgets import job_panel
 from cbm.verbs.base import AsJob
 
 PER_PAGE = 15
-EVERY = "1s"
 LOG_EVERY = "2s"
 LOG_CHARACTERS = 8000
 SHOW: Mapping[str, Callable[[Job], bool]] = {
@@ -84,7 +83,7 @@ def _living(jobs: Jobs, shown: Collection[str], besides: str | None) -> None:
     """
     root = modes.workspace_root()
 
-    @st.fragment(run_every=EVERY)
+    @st.fragment(run_every=job_panel.EVERY)
     def panel() -> None:
         try:
             now = [job for job in jobs.live() if job.id != besides]
